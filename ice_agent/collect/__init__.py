@@ -1,0 +1,75 @@
+"""From what was said to candidate facts, through an extractor that is chosen by name.
+
+An extractor only reads. What must not be kept (secrets, what the settings call sensitive, what is said off
+the record) is refused here, around every extractor alike, and our own voice is never learned from.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from collections.abc import Callable
+
+from ice_agent.collect.rules import rules
+from ice_agent.collect.sensitive import is_off_record, secret_spans
+from ice_agent.config import Collect
+from ice_agent.errors import CollectError
+from memory import USER, CandidateFact, Utterance
+
+logger = logging.getLogger(__name__)
+
+Extractor = Callable[[Utterance], tuple[CandidateFact, ...]]
+"""Reads one utterance and returns every fact it finds there, in the order of the text."""
+
+# These speakers may repeat what we recalled for them: learning from them is learning from ourselves.
+_OUR_OWN_VOICES = frozenset({"assistant", "ai", "system", "tool", "function", "developer"})
+
+
+def extract(utterance: Utterance, extractor: Extractor, settings: Collect) -> tuple[CandidateFact, ...]:
+    """The facts of an utterance that may be kept.
+
+    Only the user is the first person: from any other speaker, facts about `user` are dropped.
+    """
+    if utterance.speaker.lower() in _OUR_OWN_VOICES:
+        return ()
+    if is_off_record(utterance.text):
+        logger.info("utterance %s is off the record: nothing kept", utterance.id)
+        return ()
+    secrets = secret_spans(utterance.text, settings.sensitive)
+    return tuple(
+        candidate
+        for candidate in extractor(utterance)
+        if (candidate.subject != USER or utterance.speaker == USER)
+        and not _is_sensitive(candidate, secrets, settings)
+    )
+
+
+def extractor_named(name: str) -> Extractor:
+    """The extractor that the settings name: "rules", or a chat model as "provider:model"."""
+    if name == "rules":
+        return rules
+    if importlib.util.find_spec("langchain") is None:
+        raise CollectError(
+            f"the extractor {name!r} needs the package langchain and the provider's own"
+            f' (pip install langchain langchain-{name.partition(":")[0]}), or set extractor = "rules"'
+        )
+    # Both are imported here, because the rules need neither and a command line should start fast.
+    from langchain.chat_models import init_chat_model
+
+    from ice_agent.collect.llm import LlmExtractor
+
+    try:
+        return LlmExtractor(init_chat_model(name, temperature=0))
+    except (ImportError, ValueError) as error:
+        raise CollectError(f"the extractor {name!r} cannot be loaded: {error}") from error
+
+
+def _is_sensitive(candidate: CandidateFact, secrets: tuple[tuple[int, int], ...], settings: Collect) -> bool:
+    relations = {relation.lower().replace("_", " ") for relation in settings.sensitive_relations}
+    is_named = candidate.relation.lower().replace("_", " ") in relations
+    overlaps = any(candidate.start < end and start < candidate.end for start, end in secrets)
+    # A model may quote one thing and write another: what it wrote is read as well.
+    is_written = bool(secret_spans(f"{candidate.relation} is {candidate.object}", settings.sensitive))
+    if is_named or overlaps or is_written:
+        logger.info("a sensitive fact (%s) was not kept", "relation" if is_named else "text")
+    return is_named or overlaps or is_written

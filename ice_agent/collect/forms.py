@@ -1,0 +1,412 @@
+"""The ways in which people state a fact: verb phrases, nouns and whole clauses, as tables.
+
+A named group of a pattern is the relation that it fills: `lives in (?P<home>.+)`.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ice_agent.collect import values
+from ice_agent.collect.clauses import NAME
+
+RELATIVES = ("sister", "brother", "mother", "father", "son", "daughter", "dog", "cat")
+
+NOUNS = {
+    "wife": "spouse",
+    "husband": "spouse",
+    "spouse": "spouse",
+    "hubby": "spouse",
+    "mum": "mother",
+    "mom": "mother",
+    "mummy": "mother",
+    "mommy": "mother",
+    "dad": "father",
+    "daddy": "father",
+    "papa": "father",
+    "mama": "mother",
+    "puppy": "dog",
+    "doggy": "dog",
+    "doggo": "dog",
+    "kitten": "cat",
+    "kitty": "cat",
+    "girl": "daughter",
+    "boy": "son",
+    "job": "profession",
+    "profession": "profession",
+    "occupation": "profession",
+    "job title": "profession",
+    "day job": "profession",
+    "kid": "child",
+    "baby": "child",
+    "employer": "employer",
+    "company": "employer",
+    "firm": "employer",
+    "workplace": "employer",
+    "home": "home",
+    "home city": "home",
+    "place of residence": "home",
+    "residence": "home",
+    "city of residence": "home",
+    "birthplace": "birthplace",
+    "place of birth": "birthplace",
+    "birth place": "birthplace",
+    "city of birth": "birthplace",
+    "name": "name",
+    "full name": "name",
+    "first name": "name",
+    "real name": "name",
+    "age": "age",
+    "birthday": "birthday",
+    "date of birth": "birthday",
+    "birth date": "birthday",
+    "birthdate": "birthday",
+    "capital": "capital",
+    "capital city": "capital",
+    "continent": "continent",
+    "language": "language",
+    "official language": "language",
+    "national language": "language",
+    "mother tongue": "language",
+    "native language": "language",
+    "first language": "language",
+    "main language": "language",
+    "favourite thing": "likes",
+    "favorite thing": "likes",
+    "currency": "currency",
+    "official currency": "currency",
+    "national currency": "currency",
+    "headquarters": "seat",
+    "headquarter": "seat",
+    "head office": "seat",
+    "hq": "seat",
+    "seat": "seat",
+    "main office": "seat",
+    "chief executive": "chief_executive",
+    "chief executive officer": "chief_executive",
+    "ceo": "chief_executive",
+}
+"""Nouns that mean a known relation; any other noun is a relation of its own ("favourite colour")."""
+
+READERS: dict[str, values.Reader] = {
+    "home": values.place,
+    "birthplace": values.place,
+    "seat": values.place,
+    "capital": values.place,
+    "employer": values.organisation,
+    "spouse": values.person,
+    "chief_executive": values.person,
+    "name": values.person,
+    "profession": values.profession,
+    "age": values.age,
+    "birthday": values.day,
+    "continent": values.continent,
+    "language": values.languages,
+    "currency": values.currency,
+    "likes": values.things,
+    "allergy": values.things,
+    "nationality": values.languages,
+    "diet": values.thing,
+    "birth year": values.name_or_number,
+    "address": values.thing,
+    "hometown": values.place,
+    "known currency": values.currency,
+    **dict.fromkeys(RELATIVES, values.people),
+}
+"""How the object of a relation is read."""
+
+FEMALE = values.words("female")
+MALE = values.words("male")
+ROLES = FEMALE | MALE | values.words("other_roles")
+"""Nouns for people and animals: what may be called by a name, and may itself live somewhere."""
+
+PLAIN_VALUE_NOUNS = values.words("plain_value_nouns")
+"""Nouns whose value may be a common word: "My hobby is chess", but not "My car is broken"."""
+
+HEADS = (
+    r"(?:chief executive(?: officer)?|CEO|chief executive|capital(?: city)?|official language|language"
+    r"|currency|president|prime minister|king|queen|mayor"
+    r"|founder|co-founder|owner|chair(?:man|woman|person)?|governor|headquarters|seat|head office"
+    r"|captain|coach|author|director|editor|sister|brother|mother"
+    r"|father|son|daughter|wife|husband|spouse|dog|cat|birthplace|home|employer|profession|leader"
+    r"|manager|principal|dean|minister|name)"
+)
+"""Nouns that make "X is the ... of Y" a fact about Y."""
+
+_A = (
+    r"(?:(?:also|now|currently|still|just|recently|already|really|actually|truly|absolutely"
+    r"|particularly|quite|very much|always|both|happily|originally|permanently|officially|finally"
+    r"|proudly|presently|newly|since|only) )*"
+)
+_BE = rf"(?:(?:am|is|are|being|have been|has been) {_A})"
+_HAVE = rf"(?:(?:have|has) {_A})?"
+
+ADVERBS = re.compile(_A)
+
+PREDICATES = tuple(
+    re.compile(pattern)
+    for pattern in (
+        # home and seat
+        rf"{_BE}(?:headquartered|head-quartered|seated) (?:in|at) (?P<seat>.+)",
+        rf"(?:{_BE}(?:living|residing|based|located|settled|domiciled)|live|lives|living|reside|resides"
+        rf"|residing|dwell|dwells|(?:have|has) {_A}lived)"
+        rf" {_A}(?:(?:back|here|together|alone|happily|abroad|with [^,]+?|over|down|up) )*(?:in"
+        rf"|at) (?:the (?:city|town|village|suburbs|centre|center|north|south"
+        rf"|outskirts) of )?(?P<home>.+)",
+        rf"{_HAVE}(?:moved|relocated|emigrated|immigrated|settled|settled down|transferred)(?: (?:back"
+        rf"|over|house|home|here|again|away|out|permanently|down|up|together|with [^,]+?))*"
+        r"(?: (?:from|out of) .+?)? (?:to|in|into) (?:the (?:city|town|village) of )?(?P<home>.+)",
+        r"calls? (?P<home>.+?) (?:my |his |her |our |their )?home",
+        r"(?:has|have|had|keeps?) (?:its|the|their|a|his|her|my) (?:[\w-]+ )?(?:headquarters"
+        r"|head office|seat|main office|HQ) (?:in|at) (?P<seat>.+)",
+        r"(?:has|have) (?:its|the|their) capital (?:in|at) (?P<capital>.+)",
+        r"(?:has|have|had )?moved (?:its|the|their) (?:headquarters|head office|seat"
+        r"|HQ)(?: from .+?)? to (?P<seat>.+)",
+        r"(?:has|have |had )?moved (?:its|the|their) capital(?: city)?(?: from .+?)? to (?P<capital>.+)",
+        # work
+        rf"(?:work|works|working|{_BE}(?:working|employed)|(?:have|has) {_A}worked|{_HAVE}(?:started"
+        rf"|began)(?: working| work)?|{_HAVE}become) {_A}(?:full-time |part-time "
+        rf"|remotely )?as (?P<profession>.+?)"
+        r"(?: (?:at|for|with|by) (?P<employer>.+))?$",
+        rf"(?:work|works|working|{_BE}(?:working|employed|hired)|(?:have|has) {_A}worked"
+        rf"|{_HAVE}(?:started|began)(?: working| work| a (?:new )?job)?) {_A}(?:full-time |part-time "
+        rf"|remotely |there )?"
+        r"(?:at|for|by) (?P<employer>.+?)(?: as (?P<profession>.+))?$",
+        rf"{_HAVE}(?:joined|rejoined) (?P<employer>.+?)(?: as (?P<profession>.+))?$",
+        rf"{_HAVE}(?:got|get|gets|landed|took|taken|found|accepted|started|have|has|got hired|hold"
+        rf"|holds|had)(?: (?:an?|the|my|his|her))?(?: [\w-]+)?? (?:job|position|role|post)"
+        r"(?: as (?P<profession>.+?))?(?: (?:at|with|for) (?P<employer>.+))?$",
+        rf"{_HAVE}(?:switched|changed|moved) (?:jobs|employers?|companies)(?: from .+?)? (?:to"
+        rf"|and (?:joined|work for)) (?P<employer>.+)",
+        rf"{_HAVE}(?:got|been|was|were) hired (?:by|at) (?P<employer>.+?)(?: as (?P<profession>.+))?$",
+        r"(?:earn|earns|make|makes) (?:my|his|her|a) living as (?P<profession>.+)",
+        r"(?:was |got |have been |has been )(?:recently |just )?promoted to (?P<profession>.+?)(?: "
+        r"(?:at|with) (?P<employer>.+))?$",
+        rf"(?:{_BE}|{_HAVE}(?:became|become|turned|trained as|qualified as) )(?P<profession>(?:an?"
+        rf"|the) .+?)(?: (?:at|for|with|of) (?P<employer>.+))?$",
+        rf"{_BE}(?P<profession>(?:head|director|vice president) of \w+) (?:at|for|with) (?P<employer>.+)",
+        # birth
+        rf"(?:was|were) {_A}born (?:and (?:raised|bred) )?(?:on (?P<birthday>.+?) )?(?:in"
+        rf"|at) (?P<birthplace>.+)",
+        r"(?:was|were) born (?:in .+? )?on (?P<birthday>.+)",
+        r"(?:was|were) born (?P<birthday>\d.+)",
+        r"(?:was|were) born in (?P<birth_year>\d{4})",
+        rf"(?:{_BE}|come |comes |hail |hails )(?:originally )?from (?P<birthplace>.+)",
+        r"grew up in (?P<hometown>.+)",
+        # people
+        rf"(?:{_BE}(?:happily )?married to|{_HAVE}(?:married|wed|got married to|been married to"
+        rf"|tied the knot with)) (?P<spouse>.+)",
+        rf"{_BE}(?:led|run|headed|managed) by (?P<chief_executive>.+)",
+        r"celebrates? (?:my|his|her) birthday on (?P<birthday>.+)",
+        r"(?:pay|pays) (?:with|in) (?P<currency>.+)",
+        rf"{_BE}(?P<age>\d+|{values._NUMBER_WORDS})(?P<_years>\b.*)",
+        rf"{_HAVE}(?:turned|turn|turns) (?P<age>.+)",
+        rf"(?:{_BE}(?:called|named)|go by|goes by(?: the name)?|{_HAVE}changed (?:my|his"
+        rf"|her) name to) (?P<name>.+)",
+        # likes and habits
+        rf"{_A}(?:like|likes|liking|love|loves|loving|enjoy|enjoys|enjoying|adore|adores|prefer|prefers"
+        rf"|appreciate|appreciates) (?P<likes>.+?)(?: (?:to|over) (?!\w+ing\b|the |to )[^,]+)?$",
+        rf"{_A}(?:like|likes|love|loves|prefer|prefers) (?P<likes>to .+)",
+        rf"{_BE}(?:[\w-]+ )?(?:fond of|into|keen on|crazy about|mad about|passionate about|addicted to"
+        rf"|a (?:[\w-]+ ){{0,2}}fan of|a (?:[\w-]+ )?lover of|obsessed with|in love with"
+        rf"|hooked on) (?P<likes>.+)",
+        rf"{_HAVE}(?:fell|fallen) in love with (?P<likes>.+)",
+        rf"{_BE}(?:[\w-]+ )?allergic to (?P<allergy>.+)",
+        r"(?:have|has) an? (?P<allergy>[\w ]+) allergy",
+        rf"{_BE}(?:an? )?(?:strict )?(?P<diet>vegan|vegetarian|pescatarian|gluten-free)$",
+        rf"(?:speak|speaks|speaking) {_A}(?P<language>.+)",
+        r"live at (?P<address>\d.+)",
+        # countries
+        rf"{_BE}(?:located |situated |a country |a state |a nation |a republic |an island "
+        rf"|a kingdom )?(?:in|on the continent of) (?:the )?(?P<continent>.+)",
+        r"(?:lies|lie|belongs|is part) (?:in|on the continent of|on|to|of) (?P<continent>.+)",
+        r"(?:use|uses|adopted|has adopted|introduced) (?P<currency>.+?) as (?:its|their|the"
+        r"|a) (?:\w+ )?currency",
+        rf"(?:{_HAVE}(?:use|uses|adopted|introduced|switched to)) (?P<currency>(?:the )?(?:\w+ "
+        rf")?(?:euros?|dollars?|pounds?|yen|lek|dinars?|francs?|pesos?|kron[aeor]+|krone|rubles?"
+        rf"|roubles?|rupees?|yuan|won|baht|lira|real|rand|zloty|forint|leu|lev|kwanza|afghani|dirham"
+        rf"|rial|riyal|shilling|taka|dong|ringgit|rupiah|shekel|koruna|kuna|manat|tenge|lari|dram|som"
+        rf"|naira|cedi|birr|sol|boliviano|guarani|colon|quetzal|lempira|kyat|kip|riel|pula|metical"
+        rf"|dalasi|leone|ariary|ouguiya|tugrik|hryvnia|denar|mark))\b",
+    )
+)
+"""Verb phrases after a subject, the more specific first."""
+
+TAKES_BACK = tuple(
+    re.compile(pattern)
+    for pattern in (
+        rf"{_HAVE}(?:quit|left|leaving|resigned from|lost|gave up|given up|am leaving) (?:my|our|his"
+        rf"|her|the|their) (?:[\w-]+ )?(?:job|position|post|role|work)(?: as .+?)?(?: (?:at|with"
+        rf"|for) (?P<employer>.+))?$",
+        rf"{_HAVE}(?:(?:was|were|got|been|be) )?(?:fired|laid off|let go|sacked|dismissed"
+        rf"|made redundant|retired|resigned|quit|quit working)(?: (?:from|by|at"
+        rf"|for) (?P<employer>.+))?$",
+        rf"{_HAVE}(?:quit) (?P<employer>.+)",
+        rf"{_HAVE}(?:left|departed from|parted ways with) (?P<employer>.+)",
+        rf"(?:{_BE})(?:unemployed|out of work|jobless|between jobs)(?P<employer>$)",
+        rf"(?:{_BE}|{_HAVE}got |got )(?:divorced|separated|widowed"
+        rf"|single)(?: again)?(?: from (?P<spouse>.+))?$",
+        rf"{_HAVE}(?:divorced|split up with|split from|separated from|broke up with"
+        rf"|split with) (?P<spouse>.+)",
+        rf"{_HAVE}(?:moved (?:away|out)(?: from| of)?|moved away from|moved out of) (?P<home>.+)",
+        rf"{_HAVE}(?:went off|gone off|lost interest in|grown tired of|fell out of love with) (?P<likes>.+)",
+    )
+)
+"""Verb phrases that take a fact back; a group that is missing means "whatever the slot holds"."""
+
+_S = rf"(?:I|me|we|us|[Hh]e|[Ss]he|[Ii]t|him|her|{NAME})"
+
+WHOLE = tuple(
+    (re.compile(pattern), relation)
+    for pattern, relation in (
+        (
+            rf"(?:[Pp]eople|[Tt]hey|[Ee]veryone) in (?P<subject>{NAME}) (?:speak|speaks) (?P<object>.+)",
+            "language",
+        ),
+        (
+            rf"[Ii]n (?P<subject>{NAME}),? (?:people|they|everyone|you|we) (?:speak|speaks) (?P<object>.+)",
+            "language",
+        ),
+        (rf"[Tt]hey speak (?P<object>.+?) in (?P<subject>{NAME})", "language"),
+        (
+            rf"(?P<object>{NAME}) is (?:the (?:official |national )?language )?spoken in (?P<subject>{NAME})",
+            "language",
+        ),
+        (
+            rf"(?:[Pp]eople|[Tt]hey|[Ee]veryone) in (?P<subject>{NAME}) (?:pay|pays) (?:with"
+            rf"|in) (?P<object>.+)",
+            "currency",
+        ),
+        (
+            rf"[Ii]n (?P<subject>{NAME}),? (?:people|they|you|we) (?:pay|use|pay with|pay in) (?:with "
+            rf"|in )?(?P<object>.+)",
+            "currency",
+        ),
+        (
+            r"(?P<subject>[Mm]y|[Oo]ur) (?:new |current )?(?:job|work|position"
+            r"|office) is (?:now )?(?:at|with|for) (?P<object>.+)",
+            "employer",
+        ),
+        (
+            rf"(?P<object>{NAME}) (?:has )?(?:just |recently )?(?:hired|employs"
+            rf"|employed) (?P<subject>{_S})\b",
+            "employer",
+        ),
+        (rf"(?P<object>{NAME}) is where (?P<subject>{_S}) (?:was|were) born", "birthplace"),
+        (rf"(?P<object>{NAME}) is where (?P<subject>{_S}) (?:now )?(?:live|lives|reside|resides)", "home"),
+        (rf"(?P<object>{NAME}) is where (?P<subject>{_S}) (?:work|works)", "employer"),
+        (
+            rf"(?:[Aa]|[Oo]ne|[Aa]nother|[Tt]he) thing (?:that )?(?P<subject>{_S}) (?:really )?(?:like"
+            rf"|likes|love|loves|enjoy|enjoys)(?: most| best)? is (?P<object>.+)",
+            "likes",
+        ),
+        (
+            rf"[Ww]hat (?P<subject>{_S}) (?:really )?(?:like|likes|love|loves|enjoy|enjoys)(?: most"
+            rf"| best)? is (?P<object>.+)",
+            "likes",
+        ),
+        (
+            rf"(?P<object>[\w ]+?) is (?:something|a thing) (?:that )?(?P<subject>{_S}) (?:really "
+            rf")?(?:like|likes|love|loves|enjoy|enjoys)",
+            "likes",
+        ),
+        (
+            rf"(?P<object>{NAME}) (?:took over|has taken over"
+            rf"|is taking over) as (?:the )?(?:new )?(?:CEO|chief executive(?: officer)?) of "
+            rf"(?P<subject>{NAME})",
+            "chief_executive",
+        ),
+        (
+            rf"(?P<subject>{NAME}) (?:has )?(?:just |recently )?(?:appointed|named|hired|elected|chose"
+            rf"|made|promoted) (?P<object>{NAME})(?: as| to)? (?:its |the |their )?(?:new )?(?:CEO"
+            rf"|chief executive(?: officer)?)",
+            "chief_executive",
+        ),
+        (
+            r"(?:[Yy]ou can |[Jj]ust |[Pp]lease |[Mm]y friends |[Ff]riends |[Pp]eople |[Ee]veryone "
+            r"|[Ee]verybody )*[Cc]alls? (?P<subject>me) (?P<object>.+)",
+            "name",
+        ),
+    )
+)
+"""Clauses whose subject and object stand in an order of their own."""
+
+LEADS = re.compile(
+    rf"(?P<object>{NAME}) (?:now |currently )?(?:leads|heads|runs|is in charge of"
+    rf"|is at the head of) (?P<subject>{NAME})"
+)
+COUPLE = re.compile(
+    rf"(?:[Mm]e and )?(?P<subject>{NAME})(?:,? and (?P<object>I|me|{NAME}))? (?:are (?:now |still "
+    rf"|both )?|(?:have )?(?:just |recently |finally )?(?:got |gotten |been )?)"
+    r"(?P<what>no longer (?:married|together)|divorced|separated|split up|split|broke up|broken up"
+    r"|married|wed|a married couple|husband and wife|not married anymore)\b"
+)
+INVERSE = re.compile(
+    rf"(?P<object>\"?[\w][\w' .&-]{{0,50}}?\"?) (?:is|are|was appointed|was named|has become|became"
+    rf"|was elected) {_A}"
+    rf"(?:the name of )?(?P<owner>[Mm]y|our|his|her|its|their|{NAME}'s?) (?P<noun>[\w][\w '-]*)"
+)
+INVERSE_OF = re.compile(
+    rf"(?:The |the )?(?P<object>{NAME}|[a-z][\w -]{{0,30}}?) (?:is|are|was appointed|was named"
+    rf"|has become|became|was elected) {_A}"
+    rf"(?:as )?(?:the )?(?:new |current )?(?P<noun>{HEADS}|name) of (?P<owner>my|our|his|her"
+    rf"|{NAME})(?: (?P<owned>[a-z][\w -]*))?"
+)
+ATTRIBUTE = re.compile(
+    rf"(?P<owner>[Mm]y|[Oo]ur|[Hh]is|[Hh]er|[Ii]ts|[Tt]heir"
+    rf"|{NAME}'s?) (?P<noun>[\w][\w '-]{{0,45}}?)(?P<named>'s name)?"
+    rf" (?P<link>(?:is|are|was) {_A}(?:called |named )?|was named |answers to |goes by )(?:in "
+    rf"|at )?(?P<value>.+)"
+)
+ATTRIBUTE_OF = re.compile(
+    rf"[Tt]he (?P<noun>[\w][\w '-]{{0,40}}?) (?:of|in|at) (?P<owner>my|our|his|her"
+    rf"|{NAME})(?: (?P<owned>[a-z][\w -]*?))?"
+    rf" (?P<link>(?:is|are|was moved to|moved to) {_A}(?:called |named )?)(?:in |at )?(?P<value>.+)"
+)
+ONE_OF = re.compile(
+    rf"[Oo]ne of (?P<owner>my|our|his|her|{NAME}'s?) (?P<noun>[\w][\w '-]{{0,45}}?) (?P<link>is "
+    rf"{_A}(?:called |named )?)(?P<value>.+)"
+)
+HAS = re.compile(
+    rf"{_HAVE}(?:have|has|had|got|own|owns|adopted|bought|raise|gave birth to|welcomed) (?P<count>an?"
+    rf"|one|two|three|four|five|another|my|our) (?P<noun>[a-z][\w '-]{{0,40}}?)"
+    rf"(?: (?:called|named|whose names? (?:is|are)|by the name of)|,|:) (?:called |named "
+    rf"|whose name is )?(?P<value>{NAME}.*)"
+)
+_ROLE = "|".join(sorted(ROLES, key=len, reverse=True))
+HAS_MORE = re.compile(
+    rf",? and (?:an?|my|our) (?P<noun>(?:[a-z]+ )?(?:{_ROLE}))(?:,| called| named) (?P<value>{NAME})"
+)
+HAS_UNNAMED = re.compile(
+    rf"(?:I|[Ww]e) (?:just |also |recently |have |now )*(?:have|got|own|adopted|bought) (?:an?|one"
+    rf"|our) (?:[a-z]+ ){{0,2}}?(?P<noun>{_ROLE})\b(?! (?:called|named|who))"
+)
+DENIED = re.compile(
+    r"(?P<opening>(?:[Mm]y|[Oo]ur) [a-z][\w '-]{0,40}? (?:is|are)(?: called| named)?) not "
+    r"|[Ii]t is not [\w' ]+? (?:that|where|who) (?P<cleft>I .+)"
+)
+COMPLETES = re.compile(
+    r"(?:(?:[Ii]t|[Ss]he|[Hh]e|[Tt]hat) is|(?:[Hh]er|[Hh]is|[Ii]ts) name is) (?:called |named )?(?P<value>.+)"
+)
+APPOSITIVE = re.compile(
+    rf"(?P<owner>\b[Mm]y|\b[Oo]ur|\b[Hh]is|\b[Hh]er|{NAME}'s) (?P<noun>(?:[a-z-]+ "
+    rf")?(?:{'|'.join(sorted(ROLES | set(RELATIVES), key=len, reverse=True))}))"
+    rf"(?:, | )(?:called |named )?(?P<name>{NAME})(?!'s? \w+ (?:is|are)),?(?= |$)"
+)
+NAME_FIRST = re.compile(
+    rf"^(?P<name>{NAME}), (?P<owner>my|our|his|her|{NAME}'s) (?P<noun>(?:[a-z-]+ "
+    rf")?(?:{'|'.join(sorted(ROLES, key=len, reverse=True))})), "
+)
+TOPICS = {
+    "where I live": "home",
+    "where I work": "employer",
+    "who I work for": "employer",
+    "how old I am": "age",
+    "what I do": "profession",
+    "who I am married to": "spouse",
+    "when I was born": "birthday",
+    "where I was born": "birthplace",
+    "what I am called": "name",
+    "what I like": "likes",
+}
+"""What "forget ..." may name instead of stating it."""

@@ -1,0 +1,606 @@
+"""The default extractor: the common ways of stating a fact in English, read by rule. No model and no key.
+
+When a clause might mean something else, it yields nothing: a fact that is missed can be told again, a wrong
+one would be taught.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from ice_agent import relations
+from ice_agent.collect import forms, values
+from ice_agent.collect.clauses import FINITE, NAME, Clause, Voice, clauses, plain_text
+from memory import STATEMENT, USER, CandidateFact, Cardinality, Utterance
+
+
+def rules(utterance: Utterance) -> tuple[CandidateFact, ...]:
+    """Every fact that the utterance states; a slot that it states twice keeps what was said last."""
+    reader = _Reader(text=utterance.text)
+    found = [candidate for clause in clauses(utterance.text) for candidate in reader.read(clause)]
+    return tuple(_without_repeats(found))
+
+
+def _without_repeats(found: list[CandidateFact]) -> Iterator[CandidateFact]:
+    for position, candidate in enumerate(found):
+        later = found[position + 1 :]
+        is_repeated = candidate in found[:position] or any(_overrules(other, candidate) for other in later)
+        # "I no longer live in Lisbon, I live in Porto" is one change of one slot, in either order.
+        is_replaced = candidate.retracts and any(_replaces(other, candidate) for other in found)
+        if not is_repeated and not is_replaced:
+            yield candidate
+
+
+def _overrules(later: CandidateFact, earlier: CandidateFact) -> bool:
+    one = later.cardinality is Cardinality.ONE and earlier.cardinality is Cardinality.ONE
+    return one and _slot(later) == _slot(earlier) and later.retracts == earlier.retracts
+
+
+def _replaces(stated: CandidateFact, retracted: CandidateFact) -> bool:
+    return not stated.retracts and stated.cardinality is Cardinality.ONE and _slot(stated) == _slot(retracted)
+
+
+def _slot(candidate: CandidateFact) -> tuple[str, str]:
+    return (candidate.subject, candidate.relation)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """A relation with its object, before the clause around it is known."""
+
+    subject: str
+    relation: str
+    object: str
+    retracts: bool = False
+    many: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class _Reader:
+    """Reads the clauses of one utterance in turn and remembers who was named, for "she" and "my sister"."""
+
+    text: str
+    people: list[tuple[str, str]] = field(default_factory=list)
+    """Names in the order of the text, each with "she", "he" or "" where the text does not tell."""
+    roles: dict[tuple[str, str], str] = field(default_factory=dict)
+    """(owner, "sister") -> "Anna", so that "my sister" is Anna from then on."""
+    persons: set[str] = field(default_factory=set)
+    topic: str | None = None
+    """What the last fact was about, when it was not the user: "it" and "its"."""
+    subject: str | None = None
+    sentence: int = -1
+    open_question: str = ""
+    """ "My cat is called": the opening that "Her name is Luna" completes, after "I have a cat"."""
+
+    def read(self, clause: Clause) -> Iterator[CandidateFact]:
+        if clause.sentence != self.sentence:
+            self.sentence, self.subject = clause.sentence, None
+        words, retracts = _denial(clause)
+        words = self._completed(words) if words else words
+        self._leave_open(clause)
+        if clause.voice is Voice.UNSAID or words is None:
+            if clause.voice is Voice.TAUGHT:
+                yield from self._statement(clause)
+            self._meet(clause.words, introduced=[])
+            return
+        found = list(self._facts(words, clause))
+        self._meet(clause.words, introduced=[one.object for one in found if one.relation in _PERSONAL])
+        for one in found:
+            self._learn_about(one)
+        retracts = retracts or clause.voice is Voice.TAKEN_BACK
+        for one in found:
+            yield from self._candidate(one, clause, one.retracts or retracts)
+        if not found and clause.voice is not Voice.TOLD:
+            yield from self._statement(clause)
+
+    def _learn_about(self, found: _Found) -> None:
+        if found.relation in _OF_PERSONS:
+            self.persons.add(found.subject)
+        if found.relation in _PERSONAL:
+            self.persons.add(found.object)
+        if found.subject != USER:
+            self.topic = self.subject = found.subject
+
+    def _leave_open(self, clause: Clause) -> None:
+        """ "I have a cat" and "My name is not Bob" leave open what the next clause may say."""
+        if match := forms.HAS_UNNAMED.match(clause.words):
+            self.open_question = f"My {match['noun']} is called"
+        elif match := forms.DENIED.match(clause.words):
+            self.open_question = match["opening"] or match["cleft"]
+
+    def _completed(self, words: str) -> str:
+        match = forms.COMPLETES.match(words)
+        if match is None or not self.open_question:
+            return words
+        opening, self.open_question = self.open_question, ""
+        return f"{opening} {match['value']}"
+
+    # Reading one clause
+
+    def _facts(self, words: str, clause: Clause) -> Iterator[_Found]:
+        if clause.voice is Voice.TAKEN_BACK and (topic := self._topic(self.text[clause.start : clause.end])):
+            yield topic
+            return
+        if (role := _SPEAKING_AS.fullmatch(words)) and _I_FOLLOW.match(self.text, clause.end):
+            yield from self._values(USER, "profession", role[1])
+            return
+        named, words = self._appositives(words)
+        yield from named
+        for way in (self._whole, self._couple, self._inverse, self._one_of, self._attribute, self._phrase):
+            found = list(way(words))
+            if found:
+                yield from found
+                return
+
+    def _topic(self, words: str) -> _Found | None:
+        plain = re.sub(r"^(?:forget )?(?:about )?", "", plain_text(words))
+        if relation := forms.TOPICS.get(plain):
+            return _Found(subject=USER, relation=relation, object="")
+        if match := re.fullmatch(r"(?:[Mm]y|our) ([a-z][\w '-]*)", plain):
+            return _Found(subject=USER, relation=_noun(match[1])[0], object="")
+        return None
+
+    def _appositives(self, words: str) -> tuple[list[_Found], str]:
+        """ "my sister Anna lives" and "Anna, my sister, lives": who that is, and the words without it."""
+        found = []
+        for pattern in (forms.NAME_FIRST, forms.APPOSITIVE):
+            while match := pattern.search(words):
+                owner = self._owner(match["owner"])
+                name = values.person(match["name"])
+                if owner is None or not name:
+                    break
+                relation, many = _noun(match["noun"])
+                self._introduce(owner, relation, match["noun"], name[0])
+                if relation in {"friend", "colleague", "cousin", "coworker", "neighbour", "neighbor"}:
+                    many = True
+                found.append(_Found(subject=owner, relation=relation, object=name[0], many=many))
+                words = f"{words[: match.start()]}{match['name']} {words[match.end() :].lstrip()}".strip()
+        return found, words
+
+    def _whole(self, words: str) -> Iterator[_Found]:
+        for pattern, relation in forms.WHOLE:
+            if match := pattern.match(words):
+                subject = self._resolve(match["subject"])
+                yield from self._values(subject, relation, match["object"])
+        match = forms.LEADS.match(words)
+        if match and values.is_organisation(match["subject"]):
+            yield from self._values(match["subject"], "chief_executive", match["object"])
+
+    def _couple(self, words: str) -> Iterator[_Found]:
+        """ "Anna and I got married": one fact, about the user or about whoever is named first."""
+        match = forms.COUPLE.match(words)
+        if match is None:
+            return
+        ends = match["what"] not in ("married", "wed", "a married couple", "husband and wife")
+        other = match["object"] or ""
+        if other in ("I", "me") or words.startswith(("Me ", "me ")):
+            yield _Found(subject=USER, relation="spouse", object=match["subject"], retracts=ends)
+        elif other:
+            yield _Found(subject=match["subject"], relation="spouse", object=other, retracts=ends)
+
+    def _inverse(self, words: str) -> Iterator[_Found]:
+        """ "Anna is my sister", "Green is my favourite colour", "Lyon is the capital of France"."""
+        if match := forms.INVERSE.fullmatch(words):
+            owner = self._owner(match["owner"])
+            noun = (
+                match["noun"].removesuffix(" name").removesuffix("'s")
+                if match["noun"].endswith("'s name")
+                else match["noun"]
+            )
+            relation, many = _noun(noun)
+            obj = match["object"].strip('"')
+            if owner is not None and _is_value_noun(noun, relation):
+                subject_word = obj.split()[0]
+                if subject_word.lower() in ("he", "she", "it"):
+                    obj = self._resolve(subject_word) or ""
+                reader = (
+                    values.thing if _is_favourite(relation) or relation in forms.PLAIN_VALUE_NOUNS else None
+                )
+                yield from self._values(owner, relation, obj, reader=reader, many=many, whole=True)
+        elif match := forms.INVERSE_OF.fullmatch(words):
+            owner = self._owner(match["owner"])
+            noun = match["owned"] if match["noun"] == "name" and match["owned"] else match["noun"]
+            if owner is not None and bool(match["owned"]) == (match["noun"] == "name"):
+                relation, many = _noun(noun)
+                yield from self._values(owner, relation, match["object"], many=many, whole=True)
+
+    def _one_of(self, words: str) -> Iterator[_Found]:
+        if match := forms.ONE_OF.match(words):
+            owner = self._owner(match["owner"])
+            relation, _ = _noun(_singular(match["noun"]))
+            if owner is not None:
+                yield from self._described(
+                    owner, relation, match["value"], "called" in match["link"], many=True
+                )
+
+    def _attribute(self, words: str) -> Iterator[_Found]:
+        """ "My sister is called Anna", "Anna's husband is Tom", "The capital of France is Lyon"."""
+        match = forms.ATTRIBUTE.match(words) or forms.ATTRIBUTE_OF.match(words)
+        if match is None:
+            return
+        groups = match.groupdict()
+        noun, owner = match["noun"].removesuffix("'s"), self._owner(match["owner"])
+        if owned := groups.get("owned"):
+            # "The name of my dog is Rex" is about the dog; of "The capital of my heart" we know nothing.
+            if noun != "name":
+                return
+            noun = owned
+        if of_whom := re.match(r"([\w ]+)'s (?!name$)(.+)", noun):
+            owner, noun = self._role(match["owner"], of_whom[1]), of_whom[2]
+        if noun.endswith(("'s name", " name")) and noun.rsplit(" ", 1)[0].removesuffix("'s") in forms.ROLES:
+            noun = noun.rsplit(" ", 1)[0].removesuffix("'s")
+        if (
+            owner is None
+            or _PAST_NOUN.search(noun)
+            or (match["link"].startswith("was ") and "named" not in match["link"])
+        ):
+            return
+        is_named = bool(groups.get("named") or owned) or "called" in match["link"] or "named" in match["link"]
+        plural = " are " in f" {match['link']}"
+        relation, many = _noun(_singular(noun) if plural else noun)
+        yield from self._described(owner, relation, match["value"], is_named, many=many or plural)
+
+    def _described(
+        self, owner: str, relation: str, value: str, is_named: bool, many: bool
+    ) -> Iterator[_Found]:
+        """What a noun is said to be; a noun that is not known must show by the value that it is one."""
+        reader = forms.READERS.get(relation)
+        if reader is None:
+            if is_named or relation in forms.ROLES:
+                reader = values.people
+            elif _is_favourite(relation) or relation in forms.PLAIN_VALUE_NOUNS:
+                reader = values.things if many else values.thing
+            else:
+                reader = values.name_or_number
+        whole = not is_named and relation in {*forms.ROLES, *forms.RELATIVES, "spouse"}
+        yield from self._values(owner, relation, value, reader=reader, many=many, whole=whole)
+
+    def _phrase(self, words: str) -> Iterator[_Found]:
+        """A subject, then a verb phrase: "I live in Lisbon"."""
+        subject, rest = self._subject(words)
+        self.subject = subject
+        if subject is None:
+            return
+        rest = rest[forms.ADVERBS.match(rest).end() :]  # type: ignore[union-attr]
+        if match := forms.HAS.match(rest):
+            relation, many = _noun(_singular(match["noun"]) if match["count"] in _SEVERAL else match["noun"])
+            many = many or match["count"] in _SEVERAL or match["count"] == "another"
+            yield from self._values(subject, relation, match["value"], reader=values.people, many=many)
+            for more in forms.HAS_MORE.finditer(rest, match.start("value")):
+                yield from self._values(subject, _noun(more["noun"])[0], more["value"], reader=values.people)
+            return
+        for pattern in forms.TAKES_BACK:
+            if match := pattern.match(values.cut(rest, keep_commas=True)):
+                yield from self._taken_back(subject, match)
+                return
+        for pattern in forms.PREDICATES:
+            if match := pattern.match(rest):
+                found = list(self._filled(subject, match))
+                if found:
+                    yield from found
+                    return
+        yield from self._introduction(subject, rest)
+
+    def _taken_back(self, subject: str, match: re.Match[str]) -> Iterator[_Found]:
+        for relation, text in match.groupdict().items():
+            if not text:
+                yield _Found(subject=subject, relation=relation, object="", retracts=True)
+            for one in self._values(subject, relation, text or ""):
+                # "I left Lisbon" says little; "I left Norvik Labs" and "I left my job at Acme" say enough.
+                if not _LEFT.match(match[0]) or values.is_organisation(one.object):
+                    yield replace(one, retracts=True)
+
+    def _filled(self, subject: str, match: re.Match[str]) -> Iterator[_Found]:
+        groups = match.groupdict()
+        if "_years" in groups:
+            groups = {"age": f"{groups['age']}{groups['_years']}"}
+        for group, text in groups.items():
+            if text:
+                relation = _fitting(subject, group.replace("birth_year", "birth year"), match[0])
+                if relation == "home" and _BASED.match(match[0]) and not self._is_person(subject):
+                    relation = "seat"
+                found = list(
+                    self._values(subject, relation, text, many=subject == USER and relation == "language")
+                )
+                # "a fan of the Beatles" is no job at the Beatles: what comes first must be what it seems.
+                if not found:
+                    return
+                yield from found
+
+    def _is_person(self, subject: str) -> bool:
+        """Known to be one: the user, whoever has a role or a job, and "she"."""
+        return (
+            subject == USER
+            or subject in self.persons
+            or "'s " in subject
+            or dict(self.people).get(subject, "") != ""
+        )
+
+    def _introduction(self, subject: str, rest: str) -> Iterator[_Found]:
+        """ "I am Mia": a bare name after "I am" is the speaker's."""
+        match = re.fullmatch(rf"am ({NAME})(?:(?:,| from| and|, from) .*)?", rest)
+        if subject == USER and match and len(match[1].split()) <= 3:
+            name = values.person(match[1])
+            if name and not values.is_demonym(name[0]) and not name[0].isupper():
+                yield _Found(subject=USER, relation="name", object=name[0])
+            if origin := re.search(rf" from ({NAME})", rest):
+                yield _Found(subject=USER, relation="birthplace", object=origin[1])
+        elif subject.startswith("the user's ") and (
+            match := re.match(r"(?:is|are) (?:called|named) (.+)", rest)
+        ):
+            yield from self._values(USER, subject.removeprefix("the user's "), match[1], reader=values.people)
+
+    # From words to objects
+
+    def _values(
+        self,
+        subject: str | None,
+        relation: str,
+        text: str,
+        *,
+        reader: values.Reader | None = None,
+        many: bool = False,
+        whole: bool = False,
+    ) -> Iterator[_Found]:
+        if subject is None or not text or (subject == USER and _is_of_no_person(relation)):
+            return
+        reader = reader or forms.READERS.get(relation, values.name_or_number)
+        objects = reader(text.strip(" \"'")) or self._lower_case(reader, text)
+        # "My sister is Anna" names her; "My sister is Anna Reyes's boss" does not.
+        if whole and _bare(values.cut(text, keep_commas=True)) != " ".join(objects):
+            return
+        for obj in objects:
+            if relation in {*forms.RELATIVES, "spouse"}:
+                self._introduce(subject, relation, relation, obj)
+            yield _Found(subject=subject, relation=relation, object=obj, many=many or len(objects) > 1)
+
+    def _lower_case(self, reader: values.Reader, text: str) -> tuple[str, ...]:
+        """Who types without any capital gets names read without them: "i live in lisbon"."""
+        if reader not in _NAME_READERS or any(c.isupper() for c in self.text.replace("I", "")):
+            return ()
+        words = re.split(r" (?:as|with|in|at|for|from|on|since|by|and|near|to) ", values.cut(text))[0]
+        capital = " ".join(word.capitalize() for word in words.split())
+        is_plain = 0 < len(words.split()) <= 3 and not _NOT_A_NAME.match(words)
+        return (words,) if is_plain and reader(capital) else ()
+
+    def _candidate(self, found: _Found, clause: Clause, retracts: bool) -> Iterator[CandidateFact]:
+        span = self.text[clause.start : clause.end]
+        obj = _as_written(found.object, span)
+        if obj is None:
+            return
+        cardinality = relations.relation(found.relation).cardinality
+        yield CandidateFact(
+            subject=found.subject,
+            relation=found.relation,
+            object=obj,
+            statement=relations.state(found.subject, found.relation, obj) if obj else "",
+            start=clause.start,
+            end=clause.end,
+            cardinality=Cardinality.MANY if found.many or found.relation in _MANY else cardinality,
+            retracts=retracts,
+            valid_from=values.world_time(
+                clause.words, _FROM_CHANGE if _CHANGES.search(clause.words) else "since|as of"
+            ),
+            valid_until=values.world_time(clause.words, "until|till"),
+        )
+
+    def _statement(self, clause: Clause) -> Iterator[CandidateFact]:
+        """What was taught and fits no slot, kept in the speaker's own words."""
+        text = self.text[clause.start : clause.end]
+        if len(text.split()) < 3:
+            return
+        yield CandidateFact(
+            subject=USER,
+            relation=STATEMENT,
+            object=text,
+            statement=relations.state(USER, STATEMENT, text),
+            start=clause.start,
+            end=clause.end,
+            cardinality=Cardinality.MANY,
+            retracts=clause.voice is Voice.TAKEN_BACK,
+        )
+
+    # Who is meant
+
+    def _subject(self, words: str) -> tuple[str | None, str]:
+        if match := _PAIR_WITH_ME.match(words):
+            return USER, words[match.end() :]
+        if match := re.match(r"([Ww]e|I|[Hh]e|[Ss]he|[Ii]t)\b ", words):
+            return self._resolve(match[1]), words[match.end() :]
+        if words.startswith("who "):
+            return (self.people[-1][0] if self.people else None), words[4:]
+        if re.match(FINITE, words):
+            return self.subject, words
+        if match := _ROLE_SUBJECT.match(words):
+            return self._role(match["owner"], match["noun"]), words[match.end() :]
+        if match := re.match(
+            rf"(?:[Tt]he (?:company|firm|country|bank|start-?up|city) )?({NAME}) (?=[a-z])", words
+        ):
+            name = match[1]
+            if not values.is_common_word(name) and not values.is_demonym(name):
+                return re.sub(r"^The (?!Hague)", "the ", name), words[match.end() :]
+        return None, words
+
+    def _resolve(self, word: str) -> str | None:
+        plain = word.lower()
+        if plain in ("i", "me", "we", "us", "my", "our"):
+            return USER
+        gender = {"him": "he", "her": "she", "his": "he", "he": "he", "she": "she"}.get(plain)
+        if gender:
+            fitting = [name for name, known in self.people if known == gender]
+            fitting = fitting or [name for name, known in self.people if not known]
+            return fitting[-1] if fitting else None
+        if plain in ("it", "its"):
+            return self.topic or (self.people[-1][0] if self.people else None)
+        return None if values.is_common_word(word) else re.sub(r"^The (?!Hague)", "the ", word)
+
+    def _owner(self, word: str) -> str | None:
+        """Whose: "my", "her", "Anna's"."""
+        plain = word.lower()
+        if plain in ("my", "our"):
+            return USER
+        if plain in ("his", "her", "its"):
+            return self._resolve(plain)
+        if plain == "their":
+            return None
+        return self._resolve(word.removesuffix("'s").removesuffix("'"))
+
+    def _role(self, owner_word: str, noun: str) -> str | None:
+        """ "my sister" is Anna when the utterance says so, and "the user's sister" when it does not."""
+        owner, relation = self._owner(owner_word), _noun(noun)[0]
+        if owner is None or _PAST_NOUN.search(noun):
+            return None
+        named = self.roles.get((owner, relation))
+        whose = "the user's" if owner == USER else f"{owner}'s"
+        return named or f"{whose} {noun}"
+
+    def _introduce(self, owner: str, relation: str, noun: str, name: str) -> None:
+        last = noun.split()[-1]
+        gender = "she" if last in forms.FEMALE else "he" if last in forms.MALE else ""
+        self.roles[(owner, relation)] = name
+        self._mention(name, gender)
+
+    def _meet(self, words: str, introduced: list[str]) -> None:
+        """Note the names of a clause for pronouns to come, those whose relation was told last.
+
+        What follows "in" or "at" is a place, not a person.
+        """
+        for match in _MENTIONED.finditer(words):
+            name = re.sub(r"^The (?!Hague)", "the ", match[0].removesuffix("'s"))
+            if name not in introduced and not values.is_common_word(name) and not values.is_demonym(name):
+                self._mention(name)
+        for name in introduced:
+            self._mention(name)
+
+    def _mention(self, name: str, gender: str = "") -> None:
+        known = dict(self.people)
+        self.people = [(other, sex) for other, sex in self.people if other != name]
+        self.people.append((name, gender or known.get(name, "")))
+
+
+_MENTIONED = re.compile(rf"(?<!in )(?<!at )(?<!from )(?<!to )(?<!of )(?<!near )(?<![\w'-]){NAME}")
+
+
+def _denial(clause: Clause) -> tuple[str | None, bool]:
+    """The clause without its "no longer", and whether that takes the fact back; None for a plain denial."""
+    words, n_removed = _NO_LONGER.subn(" ", clause.words)
+    words = _STOPPED.sub("", words) if _STOPPED.search(words) else words
+    stopped = bool(_STOPPED.search(clause.words))
+    if n_removed or stopped:
+        words = " ".join(_NOT.sub(" ", words).split())
+        return _BEING.sub("am ", words) if stopped else words, True
+    if not _NOT.search(words):
+        return words, False
+    subject_denied = re.match(
+        rf"(?:I|[Ww]e|[Hh]e|[Ss]he|{NAME}) (?:(?:do|does) not|(?:am|is|are) not) ", words
+    )
+    if subject_denied and (clause.is_correction or clause.voice is Voice.TAKEN_BACK):
+        return " ".join(_NOT.sub(" ", words).split()), True
+    # "..., not Lisbon" only sets the value off against another one.
+    if _SET_OFF.search(words) and not _NOT.search(_SET_OFF.sub("", words)):
+        return _SET_OFF.sub("", words), False
+    return None, False
+
+
+_NOT = re.compile(r"\b(?:do not|does not|have not|has not|not)\b")
+_NO_LONGER = re.compile(r"\s+(?:no longer|no more|any ?more|any longer)\b(?!\s+than)")
+_STOPPED = re.compile(
+    r"\b(?:have |has )?(?:stopped|gave up|given up|quit)\s+(?=(?:living|working|liking|loving|enjoying"
+    r"|being)\b)"
+)
+_BEING = re.compile(r"\bbeing ")
+_SET_OFF = re.compile(
+    r",?\s+(?:and\s+)?not\s+(?:in\s+|at\s+|for\s+|an?\s+|the\s+)?[\w' -]+$|,\s+not\s+[\w' -]+(?=,)"
+)
+
+
+def _noun(noun: str) -> tuple[str, bool]:
+    """The relation that a noun names, and whether the words around it say that there are several."""
+    plain = noun.strip()
+    many = bool(re.match(r"(?:other|second|third|another) ", plain)) or bool(_AGED.match(plain))
+    plain = re.sub(
+        r"^(?:other|second|third|another|new|current|own|present|dear|beloved|lovely|two|three|four|five) ",
+        "",
+        plain,
+    )
+    plain = _AGED.sub("", plain)
+    lower = plain if _is_favourite(plain) else plain[:1].lower() + plain[1:]
+    known = forms.NOUNS.get(plain.lower())
+    return (known or lower), many and (known or lower) in forms.ROLES
+
+
+_AGED = re.compile(r"^(?:older|elder|eldest|oldest|younger|youngest|little|big|twin|baby|middle|only) (?=\w)")
+
+
+def _singular(noun: str) -> str:
+    for plural, singular in (("wives", "wife"), ("children", "child"), ("hobbies", "hobby"), ("ies", "y")):
+        if noun.endswith(plural):
+            return noun.removesuffix(plural) + singular
+    return noun.removesuffix("s") if not noun.endswith(("ss", "us")) else noun
+
+
+def _is_favourite(relation: str) -> bool:
+    return relation.startswith(("favourite ", "favorite "))
+
+
+def _is_value_noun(noun: str, relation: str) -> bool:
+    is_known = relation in forms.READERS or relation in forms.PLAIN_VALUE_NOUNS or relation in forms.ROLES
+    return (is_known or _is_favourite(relation)) and not _PAST_NOUN.search(noun)
+
+
+def _fitting(subject: str, relation: str, phrase: str) -> str:
+    """A company is based where a person lives; where a country lies is its continent."""
+    if relation == "home" and values.is_organisation(subject):
+        return "seat"
+    if relation == "home" and "to" in phrase.split() and values.is_organisation(phrase):
+        return "employer"
+    return relation
+
+
+def _is_of_no_person(relation: str) -> bool:
+    """Capitals and seats belong to countries and companies; a person too may speak a language."""
+    return relation != "language" and relations.relation(relation).subject_kind in ("country", "company")
+
+
+def _bare(text: str) -> str:
+    """Names without what joins them: "Lea, Mia and Ada" is "Lea Mia Ada"."""
+    return re.sub(r",? and |, ?", " ", text.strip('"'))
+
+
+def _as_written(obj: str, span: str) -> str | None:
+    """The object as the utterance has it, character for character; None when the clause does not hold it."""
+    at = plain_text(span).lower().find(obj.lower())
+    return None if at < 0 else span[at : at + len(obj)]
+
+
+_MANY = frozenset({"likes", "allergy", "diet"})
+_PERSONAL = frozenset({*forms.RELATIVES, *forms.ROLES})
+_OF_PERSONS = frozenset(
+    {*_PERSONAL, "profession", "employer", "birthplace", "likes", "age", "birthday", "home"}
+)
+_SPEAKING_AS = re.compile(r"(?:As|Being|Speaking as) (an? [\w -]+)")
+_I_FOLLOW = re.compile(r",\s+(?:I|my|we)\b")
+_LEFT = re.compile(
+    r"(?:(?:have|has) )?(?:\w+ )?(?:left|departed from|parted ways with) (?!(?:my|our|his|her|the|their) )"
+)
+_BASED = re.compile(r"(?:is|has been) (?:\w+ )?based ")
+_SEVERAL = frozenset({"two", "three", "four", "five"})
+_NAME_READERS = (values.place, values.organisation, values.person, values.people)
+_PAST_NOUN = re.compile(
+    r"\b(?:ex|late|former|previous|old|first|last|next|future|dream|ideal|would-be|imaginary|potential"
+    r"|step|in-law)\b|^ex-"
+)
+_NOT_A_NAME = re.compile(
+    r"(?:a|an|the|my|our|your|his|her|this|that|it|not|hope|fear|peace|so|very|me|you|home|here|there"
+    r"|bed|love|myself|people|fun)\b"
+)
+_CHANGES = re.compile(r"\b(?:moved|joined|married|started|became|relocated|settled|hired|got)\b")
+_FROM_CHANGE = "since|as of|in|on"
+_PAIR_WITH_ME = re.compile(rf"(?:(?:[Mm]y|our) [a-z]+|{NAME}) and I |[Mm]e and (?:my [a-z]+|{NAME}) ")
+_ROLE_SUBJECT = re.compile(
+    rf"(?P<owner>[Mm]y|[Oo]ur|[Hh]is|[Hh]er|{NAME}'s) (?P<noun>(?:(?:older|younger|little|big|twin"
+    rf"|other|second|best|elder|new) )?(?:{'|'.join(sorted(forms.ROLES, key=len, reverse=True))})) "
+    rf"(?=[a-z])"
+)

@@ -1,0 +1,314 @@
+"""What the objects of facts look like: a place, a company, a profession, a date. Text in, objects out.
+
+A reader returns the objects that the text opens with, word for word, or nothing when it opens otherwise.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable
+from datetime import date
+from functools import cache
+from importlib import resources
+
+from ice_agent.collect.clauses import NAME
+
+
+def words(group: str) -> frozenset[str]:
+    """One word list of words.toml."""
+    return frozenset(_word_lists()[group])
+
+
+@cache
+def _word_lists() -> dict[str, list[str]]:
+    return tomllib.loads(resources.files("ice_agent.collect").joinpath("words.toml").read_text("utf-8"))
+
+
+MONTHS = (
+    "january", "february", "march", "april", "may", "june",
+    "july", "august", "september", "october", "november", "december",
+)  # fmt: skip
+_MONTH = (
+    r"(?:Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?"
+    r"|Sept?(?:ember)?|Oct(?:ober)?|Nov(?:ember)?|Dec(?:ember)?)"
+)
+_DAY = r"\d{1,2}(?:st|nd|rd|th)?"
+DATE = (
+    rf"(?i:\d{{4}}-\d{{2}}-\d{{2}}|\d{{1,2}}[./]\d{{1,2}}(?:[./]\d{{2,4}})?"
+    rf"|(?:the )?{_DAY}(?: of)? {_MONTH}\b(?:,? \d{{4}})?|{_MONTH} (?:the )?{_DAY}\b(?:,? \d{{4}})?)"
+)
+
+Reader = Callable[[str], tuple[str, ...]]
+
+
+def place(text: str) -> tuple[str, ...]:
+    described = re.match(rf"(?:an?|the) (?:[a-z-]+ ){{1,4}}?(?:in|of|called|named) (?={NAME})", text)
+    text = text[described.end() :] if described else text
+    return _one(_name(text))
+
+
+def organisation(text: str) -> tuple[str, ...]:
+    described = re.match(rf"(?:an?|the) [\w ]{{2,30}}? (?:called|named) (?={NAME})", text)
+    text = text[described.end() :] if described else text
+    pair = re.match(
+        rf"{NAME} and (?:Sons|Daughters|Partners|Company|Co|Brothers|{NAME})\b(?: (?:Ltd|Inc))?", text
+    )
+    return (pair[0],) if pair else _one(_name(text))
+
+
+def person(text: str) -> tuple[str, ...]:
+    name = _name(text)
+    if name is None or _NOT_A_PERSON.search(name) or name.lower().startswith("the "):
+        return ()
+    return (name,)
+
+
+def people(text: str) -> tuple[str, ...]:
+    """One or several names: "Lea, Mia and Ada"."""
+    names: list[str] = []
+    for piece in re.split(r",\s*(?:and\s+)?|\s+and\s+|\s*&\s*", text):
+        found = person(piece)
+        if not found:
+            break
+        names += found
+        if found[0] != piece.strip():
+            break
+    return tuple(names)
+
+
+def profession(text: str) -> tuple[str, ...]:
+    """A job, without its article: "a software engineer at Acme" gives "software engineer"."""
+    words = re.sub(r"^(?:an?|the|one of the|(?:my|our|his|her) \w+'s) ", "", text)
+    words = _PROFESSION_ENDS.split(words, maxsplit=1)[0].strip()
+    words = re.sub(
+        r"^(?:(?:full-time|part-time|freelance|self-employed|proud|new|professional|trained|qualified"
+        r"|certified|retired) )+",
+        "",
+        words,
+    )
+    parts = words.split()
+    if not 0 < len(parts) <= 4 or not is_profession(parts[-1]) or any(w in _NOT_IN_JOBS for w in parts):
+        return ()
+    return (words,)
+
+
+def age(text: str) -> tuple[str, ...]:
+    match = re.match(
+        rf"(?:just )?(\d{{1,3}}|{_NUMBER_WORDS})(?:[ -]years?[ -](?:old|young)| years of age)?(?:,.*"
+        rf"| (?:now|today|this|last|in|on|and|already|yesterday)\b.*)?$",
+        text,
+        re.IGNORECASE,
+    )
+    return (match[1],) if match else ()
+
+
+def day(text: str) -> tuple[str, ...]:
+    match = re.match(rf"(?:on )?({DATE})", text)
+    return (re.sub(r"^the ", "", match[1]),) if match else ()
+
+
+def continent(text: str) -> tuple[str, ...]:
+    match = re.match(
+        r"(?:the continent of )?((?:(?:North|South|Central|Latin) America|(?:(?:Western|Eastern"
+        r"|Northern|Southern|Central) )?(?:Africa|Asia|Europe)|Oceania|Antarctica|Australia))\b",
+        text,
+    )
+    return (match[1],) if match else ()
+
+
+def languages(text: str) -> tuple[str, ...]:
+    items = []
+    for piece in re.split(r",\s*(?:and\s+)?(?:also\s+)?|\s+and\s+(?:also\s+)?(?:some\s+)?", text):
+        match = re.match(
+            r"(?:(?:fluent|some|good|a little|a bit of|both|mainly|mostly) )*((?-i:[A-Z])[a-z]+)\b", piece
+        )
+        if not match:
+            break
+        items.append(match[1])
+    return tuple(items)
+
+
+def currency(text: str) -> tuple[str, ...]:
+    match = re.match(r"(?:the |an? )?((?:[\w-]+ ){0,2}[\w-]+)$", cut(text))
+    return (match[1],) if match and not _NOT_AN_OBJECT.match(match[1]) else ()
+
+
+def things(text: str) -> tuple[str, ...]:
+    """What somebody likes, item by item: "hiking, jazz and fish and chips"."""
+    items: list[str] = []
+    for piece in _list_items(cut(text, keep_commas=True)):
+        item = cut(piece)
+        if not item or len(item.split()) > 6 or _NOT_LIKED.match(item):
+            break
+        items.append(item)
+    return tuple(items)
+
+
+def thing(text: str) -> tuple[str, ...]:
+    """Any short value: "green", "O negative", "the third of May"."""
+    value = re.sub(r"^(?:an?|the) (?=[a-z])", "", cut(text))
+    if not value or len(value.split()) > 6 or _NOT_AN_OBJECT.match(value):
+        return ()
+    return (value,)
+
+
+def name_or_number(text: str) -> tuple[str, ...]:
+    """A value that shows by its form that it is one: nothing but a name, a number or a date."""
+    value = re.sub(r"^(?:an?|the) ", "", cut(text))
+    is_value = re.fullmatch(rf"{NAME}|[\d][\d.,:/ -]*(?: ?[\w%€$]+)?|{DATE}", value)
+    is_name = not _NOT_A_PERSON.search(value) and not is_demonym(value)
+    return (value,) if is_value and is_name and value not in _NOT_NAMES else ()
+
+
+def cut(text: str, keep_commas: bool = False) -> str:
+    """The text up to where an afterthought begins: "tea, not coffee", "tea because it is hot", "tea now"."""
+    text = _AFTERTHOUGHT.split(text, maxsplit=1)[0]
+    if not keep_commas:
+        text = re.split(r",(?!\d{3})", text, maxsplit=1)[0]
+    previous = ""
+    while previous != text:
+        previous, text = text, _ADVERB_AT_END.sub("", text.strip(" ,.;:!\"'"))
+    return text
+
+
+def is_profession(noun: str) -> bool:
+    plain = noun.lower()
+    if plain in _NO_PROFESSION:
+        return False
+    return plain in _PROFESSIONS or bool(
+        re.search(
+            r"(?:[^aeiou]er|ier|eer|yer|ger|[^aeiou]or|tor|ist|cian|rian|man|woman|smith|wright)$", plain
+        )
+    )
+
+
+def is_organisation(name: str) -> bool:
+    return any(word in _COMPANY_WORDS for word in re.split(r"[ ,.]+", name))
+
+
+def is_demonym(word: str) -> bool:
+    return word in _DEMONYMS or bool(
+        re.fullmatch(r"[A-Z]\w+(?:ish|ese|lian|rian|nian|gian|sian|tian|dian|ican|uan|ench|utch)", word)
+    )
+
+
+def world_time(text: str, prepositions: str) -> date | None:
+    """The day that follows one of the prepositions: "since March 2020" is 2020-03-01."""
+    match = re.search(rf"\b(?:{prepositions})\s+({DATE}|{_MONTH}\s+\d{{4}}|(?:19|20)\d{{2}})\b", text)
+    return _day_of(match[1]) if match else None
+
+
+def _day_of(text: str) -> date | None:
+    year = re.search(r"\b(?:19|20)\d{2}\b", text)
+    if year is None:
+        return None
+    month = re.search(_MONTH, text)
+    day_of_month = re.search(r"(?<!\d)(\d{1,2})(?!\d)", text.replace(year[0], ""))
+    iso = re.fullmatch(r"(\d{4})-(\d{2})-(\d{2})", text)
+    try:
+        if iso:
+            return date(*map(int, iso.groups()))
+        if month is None:
+            return date(int(year[0]), 1, 1)
+        number = next(i for i, name in enumerate(MONTHS, 1) if name.startswith(month[0][:3].lower()))
+        return date(int(year[0]), number, int(day_of_month[1]) if day_of_month else 1)
+    except ValueError:
+        return None
+
+
+def _one(value: str | None) -> tuple[str, ...]:
+    return (value,) if value else ()
+
+
+def _name(text: str) -> str | None:
+    match = re.match(rf"\"?({NAME})", text)
+    if match is None or _first_word(match[1]) in _NOT_NAMES or is_calendar(match[1]):
+        return None
+    name = match[1].removesuffix(".") if not re.search(r"(?:Jr|Sr|Inc|Ltd|Co)\.$", match[1]) else match[1]
+    return re.sub(
+        r"^The (?=(?:Netherlands|United|Czech|Philippines|Bahamas|University|Gambia))", "the ", name
+    )
+
+
+def _first_word(name: str) -> str:
+    return re.split(r"[ ']", re.sub(r"^[Tt]he (?=\w)", "", name), maxsplit=1)[0]
+
+
+def is_calendar(name: str) -> bool:
+    return name.lower() in MONTHS or name in _WEEKDAYS
+
+
+def is_common_word(name: str) -> bool:
+    """A word that is capitalised only because it opens a sentence, or a name that starts with one."""
+    return _first_word(name) in _NOT_NAMES or is_calendar(name)
+
+
+def _list_items(text: str) -> list[str]:
+    joined = _FIXED_PAIRS.sub(lambda pair: pair[0].replace(" and ", " \0 "), text)
+    # Commas make a list only when a last "and" closes it; otherwise what follows is an aside.
+    if not re.search(r"(?:\band|\bor|&)\s", joined):
+        joined = joined.split(",", 1)[0]
+    pieces = re.split(r",\s*(?:and\s+|or\s+)?(?:also\s+)?|\s+and\s+(?:also\s+)?|\s+&\s+", joined)
+    return [piece.replace("\0", "and") for piece in pieces]
+
+
+_FIXED_PAIRS = re.compile(
+    r"\b(?:rock and roll|fish and chips|mac and cheese|salt and vinegar|bread and butter"
+    r"|arts and crafts|drum and bass"
+    r"|rhythm and blues|black and white|peanut butter and jelly|gin and tonic|bed and breakfast"
+    r"|bacon and eggs)\b",
+    re.IGNORECASE,
+)
+_AFTERTHOUGHT = re.compile(
+    r"\s*[;:(\u2014\u2013?!]|\.\s|\s-+\s|\.\.\.|,?\s+(?:because|since|so that|which|who|whom"
+    r"|although|though|but"
+    r"|when|while|whenever|where|rather than|instead of|more than|as much as|as well as"
+    r"|especially|particularly|such as|by the way|btw|than"
+    r"|with all my|over any|and (?:I|we|my|she|he)\b)(?:\s|$)|,?\s+not\s|,\s*(?:too|right|you know"
+    r"|thanks|please|sorry|no)\b",
+)
+_ADVERB_AT_END = re.compile(
+    r"[ ,]+(?:now|too|also|again|today|currently|though|really|please|anymore|any more|as well|the most"
+    r"|the best|most|best|ever|nowadays|lately"
+    r"|very much|so much|a lot|a great deal|these days|right now|at the moment|these days|by far"
+    r"|actually|in general|in particular|of course|indeed|lol"
+    r"|for now|always|at present|this (?:year|month|week)|last (?:year|month|week)|since \w+(?: \d+)?"
+    r"|from now on|after all|and|or|haha|for years|thank you|thanks)$",
+    re.IGNORECASE,
+)
+_NOT_AN_OBJECT = re.compile(
+    r"(?:not|no|so|too|very|really|being|getting|going|that|it|this|these|those|there|just|also|quite"
+    r"|rather|pretty|what|how|why|when|where|who"
+    r"|to|in|on|at|about|with|like|always|never|still|hard|good|bad|great|nice|fine|over|up|down|off"
+    r"|out|back|here|broken|gone|unknown|none"
+    r"|killing|the same|coming|more|less|better|worse|all|none|nothing|something|anything|everything|I"
+    r"|we|you|he|she|they|my|your|his|her|our|their)(?:\s|$)",
+    re.IGNORECASE,
+)
+_NOT_LIKED = re.compile(
+    r"(?:it|this|that|these|those|you|him|her|them|me|us|my|your|his|her|their|our|its|what|how|when"
+    r"|where|who|why|to (?:think|believe|say|know|be|have|see|imagine|thank|point|ask)"
+    r"|the (?:way|idea|fact|look|sound|new|one|ones|same|smell of this)|not|both|neither|everything"
+    r"|nothing|something|anything|all|being (?:here|able)|I|we|he|she|they|there|here|some|one)(?:\s|$)",
+    re.IGNORECASE,
+)
+_NOT_A_PERSON = re.compile(r"\bof\b|\b(?:University|Hospital|Street|School|Labs|Inc|Ltd)\b")
+_PROFESSION_ENDS = re.compile(
+    r"\s*[,;:(.!]|\s+(?:at|for|in|from|with|who|by|on|and|of|to|since|now|here|there|these|too|as|again"
+    r"|currently|but|because)\b"
+)
+_NOT_IN_JOBS = words("not_in_jobs")
+
+_NUMBER_WORDS = (
+    r"(?:(?:twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)(?:[ -](?:one|two|three|four|five|six"
+    r"|seven|eight|nine))?"
+    r"|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen"
+    r"|seventeen|eighteen|nineteen|a hundred)"
+)
+_PROFESSIONS = words("professions")
+_NO_PROFESSION = words("no_professions")
+_COMPANY_WORDS = words("company_words")
+_DEMONYMS = words("demonyms")
+_WEEKDAYS = words("calendar")
+_NOT_NAMES = words("not_names")

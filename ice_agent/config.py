@@ -1,0 +1,298 @@
+"""The settings: config.toml and ICE_* variables become one frozen Config. What it does not know, it refuses.
+
+A setting is found in three places, the later one wins: its default here, config.toml, and the environment
+as ICE_<SECTION>__<SETTING>, for example ICE_EDIT__STEPS=60. Nothing else in the project reads settings.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Iterator
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from ice_agent.errors import ConfigError
+
+DEFAULT_PATH = Path("config.toml")
+
+Settings = dict[str, Any]
+"""Sections as TOML has them, before they are checked."""
+
+
+def _compiles(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"{pattern!r} is not a regular expression: {error}") from None
+    return pattern
+
+
+def _like(pattern: str, example: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"write it like {example}")
+        return text
+
+    return AfterValidator(check)
+
+
+_HOUR = r"([01]\d|2[0-3]):[0-5]\d"
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+CountOrZero = Annotated[int, Field(ge=0)]
+Name = Annotated[str, Field(min_length=1)]
+# TOML has neither tuples nor paths, so these two are read from what it has instead.
+Names = Annotated[tuple[Name, ...], Field(strict=False)]
+Folder = Annotated[Path, Field(strict=False)]
+Patterns = Annotated[tuple[Annotated[str, AfterValidator(_compiles)], ...], Field(strict=False)]
+Device = Annotated[str, _like(r"auto|cpu|cuda(:\d+)?", "auto, cpu, cuda or cuda:1")]
+Extractor = Annotated[str, _like(r"rules|[^:\s]+:\S+", "rules or openai:gpt-5")]
+# Kept out of the repr, because it may hold a password.
+DatabaseUrl = Annotated[
+    str, _like(r"(sqlite|postgresql)(\+\w+)?://.*", "sqlite:///file.db"), Field(repr=False)
+]
+CronLine = Annotated[str, _like(r"(\S+( +\S+){4})?", "0 3 * * *, or nothing")]
+HourWindow = Annotated[str, _like(rf"({_HOUR}-{_HOUR})?", "22:00-06:00, or nothing")]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class AgentSettings(_Section):
+    """Who remembers, and what every prompt starts with."""
+
+    tenant: Name = "default"
+    system_prompt: str = ""
+    max_recalled: CountOrZero = 20
+
+
+class StoreSettings(_Section):
+    """Where the facts are."""
+
+    url: DatabaseUrl = "sqlite:///ice_agent.db"
+
+
+class AdaptersSettings(_Section):
+    """Where the weights are."""
+
+    dir: Folder = Path("adapters")
+    keep: Count = 10
+
+
+class ModelSettings(_Section):
+    """The base model and what it runs on."""
+
+    name: Name = "reference"
+    revision: str = ""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    device: Device = "auto"
+    prompts: Literal["chat", "plain"] = "chat"
+    threads: CountOrZero = 1
+
+
+class Collect(_Section):
+    """How facts are found in what is said, and what is never kept."""
+
+    extractor: Extractor = "rules"
+    sensitive: Patterns = ()
+    sensitive_relations: Names = ()
+
+
+class LoraSettings(_Section):
+    """The shape of an adapter; fixed for a lineage."""
+
+    rank: Count = 16
+    alpha: Count = 32
+    layers: Literal["all-linear", "mlp"] = "all-linear"
+
+
+class EditSettings(_Section):
+    """How a batch is learned."""
+
+    steps: Count = 120
+    learning_rate: Positive = 4e-3
+    weight: NotNegative = 1.0
+    temperature: Positive = 1.0
+    samples: CountOrZero = 12
+    lesson_rows: Count = 64
+    anchor_rows: CountOrZero = 96
+    anchors: CountOrZero = 3000
+    anchor_text_share: Share = 0.3
+    anchor_weight: NotNegative = 1.0
+    survey_texts: Count = 1200
+    survey_questions: Count = 2400
+    rehearsal: CountOrZero = 100
+    teacher_refresh: CountOrZero = 0
+    top_k: Count = 64
+    clip: Positive = 0.01
+    kl_converged: NotNegative = 0.05
+    seed: CountOrZero = 0
+
+
+class Guards(_Section):
+    """What a candidate must reach before it may serve."""
+
+    min_edit_success: Share = 0.9
+    min_rephrase: Share = 0.8
+    min_portability: Share = 0.0
+    min_locality_subject: Share = 0.8
+    min_locality_relation: Share = 0.8
+    min_locality_unrelated: Share = 0.95
+    min_retention: Share = 0.9
+    max_false_recall: Share = 0.02
+    min_fluency_ratio: NotNegative = 0.95
+    max_perplexity_ratio: Positive = 1.1
+    max_median_loss_ratio: Positive = 1.1
+    min_probes: Count = 20
+
+
+class CycleSettings(_Section):
+    """What one cycle takes, and when it gives up."""
+
+    batch_size: Count = 100
+    min_batch: Count = 1
+    quarantine_after: Count = 3
+    lease_seconds: Count = 900
+
+    @model_validator(mode="after")
+    def _a_batch_can_be_full(self) -> Self:
+        if self.min_batch > self.batch_size:
+            raise ValueError(f"min_batch = {self.min_batch} is more than batch_size = {self.batch_size}")
+        return self
+
+
+class ScheduleSettings(_Section):
+    """When `ice-agent run` starts a cycle."""
+
+    every_minutes: CountOrZero = 60
+    cron: CronLine = ""
+    batch_trigger: CountOrZero = 50
+    window: HourWindow = ""
+
+    @model_validator(mode="after")
+    def _one_clock_at_most_one_trigger_at_least(self) -> Self:
+        if self.every_minutes and self.cron:
+            raise ValueError("every_minutes and cron are both set: set every_minutes = 0 to use cron")
+        if not (self.every_minutes or self.cron or self.batch_trigger):
+            raise ValueError("nothing starts a cycle: set every_minutes, cron or batch_trigger")
+        return self
+
+
+class LoggingSettings(_Section):
+    """How much is logged."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "WARNING"
+
+
+class Config(_Section):
+    """Every setting of an agent. `Config()` is what the shipped config.toml says."""
+
+    agent: AgentSettings = AgentSettings()
+    store: StoreSettings = StoreSettings()
+    adapters: AdaptersSettings = AdaptersSettings()
+    model: ModelSettings = ModelSettings()
+    collect: Collect = Collect()
+    lora: LoraSettings = LoraSettings()
+    edit: EditSettings = EditSettings()
+    guards: Guards = Guards()
+    cycle: CycleSettings = CycleSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
+    logging: LoggingSettings = LoggingSettings()
+
+
+def load(path: Path | None = None) -> Config:
+    """The settings of `path`, else of ./config.toml, else the defaults; the environment overrides them.
+
+    Raises ConfigError with every wrong setting in one line.
+    """
+    settings = _read(path)
+    overridden = _override(settings)
+    try:
+        return Config.model_validate(settings)
+    except ValidationError as error:
+        problems = [_explain(detail, path or DEFAULT_PATH, overridden) for detail in error.errors()]
+        raise ConfigError("; ".join(problems)) from None
+
+
+def _read(path: Path | None) -> Settings:
+    if path is None and not DEFAULT_PATH.exists():
+        return {}
+    path = path or DEFAULT_PATH
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"no config file at {path}: create it, or name none to use the defaults") from None
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from None
+
+
+def _override(settings: Settings) -> dict[tuple[str, str], str]:
+    """Put the ICE_* variables into the settings; says which variable each of them came from."""
+    overridden = {}
+    for variable, section, setting, text in _variables():
+        values = settings.setdefault(section, {})
+        if isinstance(values, dict):
+            values[setting] = _value(section, setting, text)
+            overridden[section, setting] = variable
+    return overridden
+
+
+def _variables() -> Iterator[tuple[str, str, str, str]]:
+    for variable, text in sorted(os.environ.items()):
+        if not variable.startswith("ICE_"):
+            continue
+        name = variable.removeprefix("ICE_").lower()
+        section, separator, setting = name.partition("__")
+        if separator:
+            yield variable, section, setting, text
+        elif name in {f"{section}_{setting}" for section, setting in _known()}:
+            section = name.split("_", 1)[0]
+            correct = f"ICE_{section}__{name.removeprefix(section + '_')}".upper()
+            raise ConfigError(f"{variable} is not read: write {correct}, with two underscores")
+
+
+def _value(section: str, setting: str, text: str) -> Any:
+    """The text of a variable as TOML would read it: 3, 0.5, true, ["a"]; a text setting needs no quotes."""
+    default = getattr(getattr(Config(), section, None), setting, "")
+    if isinstance(default, str | Path):
+        return text
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _explain(detail: ErrorDetails, path: Path, overridden: dict[tuple[str, str], str]) -> str:
+    where = tuple(str(part) for part in detail["loc"][:2])
+    variables = [variable for place, variable in overridden.items() if place[: len(where)] == where]
+    source = ", ".join(variables) or str(path)
+    section, setting = where if len(where) == 2 else (where[0], "")
+    if detail["type"] == "extra_forbidden":
+        return f"{source}: {_unknown(section, setting)}"
+    message = detail["msg"].removeprefix("Value error, ")
+    return f"{source}: {f'[{section}] {setting}'.rstrip()}: {message[0].lower()}{message[1:]}"
+
+
+def _unknown(section: str, setting: str) -> str:
+    name = setting or section
+    what = f"no setting {setting!r} in [{section}]" if setting else f"no section {section!r}"
+    for home, known in _known():
+        if known == name:
+            return f"{what} ({name!r} belongs to [{home}])"
+    names = [known for home, known in _known() if home == section] if setting else list(Config.model_fields)
+    return f"{what} (did you mean {get_close_matches(name, names, n=1, cutoff=0)[0]!r}?)"
+
+
+def _known() -> list[tuple[str, str]]:
+    return [(section, setting) for section, values in Config() for setting in type(values).model_fields]

@@ -1,0 +1,453 @@
+"""EditableModel: one copy of a base model, and the LoRA adapters that come and go on it.
+
+The only file that imports transformers and peft. It knows prompts, tokens and weights; it does not know facts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+
+from ice_agent.config import LoraSettings, ModelSettings
+from ice_agent.errors import AdapterError, ModelError
+
+logger = logging.getLogger(__name__)
+
+REFERENCE = "reference"
+MANIFEST = "manifest.json"
+Ids = list[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One turn of a conversation; role is "system", "user" or "assistant"."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """What the model wrote after a prompt: its tokens without the stop token, their text, and whether it stopped itself."""
+
+    ids: tuple[int, ...]
+    text: str
+    stopped: bool
+
+
+class EditableModel:
+    """A base model with adapters on one copy of its weights. The base weights never change.
+
+    Which adapter is active is state of the whole model: every use takes the lock and puts back what was active.
+    """
+
+    def __init__(self, base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, lora: LoraSettings, *, prompts: str = "chat", name: str = "") -> None:
+        """Raises ModelError for a tokenizer without chat template, or a model in which PEFT finds no layer to adapt."""
+        if prompts == "chat" and not tokenizer.chat_template:
+            raise ModelError(
+                f"the tokenizer of {name or 'this model'!r} has no chat template: "
+                'set model.prompts = "plain" in config.toml, or choose a chat model'
+            )
+        self.tokenizer = tokenizer
+        self.prompts = prompts
+        self.name = name
+        self._lora = lora
+        self._lock = threading.RLock()
+        self._active: str | None = None
+        self.base_hash = weights_hash(base)
+        self._peft = self._with_root_slot(base)
+        self._loaded: set[str] = set()
+        self.device = next(base.parameters()).device
+        self.dtype = next(base.parameters()).dtype
+        self.stop_ids = _stop_ids(base, tokenizer)
+
+    @classmethod
+    def load(cls, settings: ModelSettings, lora: LoraSettings) -> EditableModel:
+        """The model of the configuration: the bundled one, a folder, or a hub name. Raises ModelError when there is none."""
+        transformers_logging.disable_progress_bar()
+        if settings.threads:
+            torch.set_num_threads(settings.threads)
+        device = _device(settings.device)
+        place = reference_dir() if settings.name == REFERENCE else settings.name
+        revision = settings.revision or None
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(place, revision=revision)
+            base = AutoModelForCausalLM.from_pretrained(place, revision=revision, dtype=_dtype(settings.dtype, device))
+        except (OSError, ValueError, KeyError, SafetensorError, json.JSONDecodeError) as error:
+            raise ModelError(
+                f"no usable model at {str(place)!r}: {_first_line(error)} "
+                "(set model.name in config.toml to a folder with config.json, tokenizer and safetensors)"
+            ) from error
+        return cls(base.to(device).eval(), tokenizer, lora, prompts=settings.prompts, name=settings.name)
+
+    # -- prompts ---------------------------------------------------------------------------------------------------
+
+    def encode(self, turns: Sequence[Turn]) -> Ids:
+        """Token ids of a conversation whose next turn is the assistant's."""
+        if self.prompts == "plain":
+            return list(self.tokenizer(_plain_prompt(turns))["input_ids"])
+        return list(self._render(turns))
+
+    def encode_open_user_turn(self, system: str) -> Ids:
+        """Token ids up to where a user would speak, so that the model can ask its own question (as Magpie does)."""
+        marker = "QUESTION"
+        turns = [*([Turn(role="system", content=system)] if system else []), Turn(role="user", content=marker)]
+        if self.prompts == "plain":
+            text = _plain_prompt(turns)
+        else:
+            text = str(self.tokenizer.apply_chat_template(_messages(turns), tokenize=False, add_generation_prompt=True))
+        before = text[: text.rindex(marker)].rstrip(" ")
+        return list(self.tokenizer(before, add_special_tokens=self.prompts == "plain")["input_ids"])
+
+    def encode_answer(self, text: str) -> Ids:
+        """Token ids of an assistant's answer, stop token included, as they stand after an encoded prompt."""
+        if self.prompts == "plain":
+            ids = self.tokenizer(f" {text}", add_special_tokens=False)["input_ids"]
+        else:
+            ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return [*ids, self.stop_ids[0]]
+
+    def encode_text(self, text: str) -> Ids:
+        """Token ids of free text, with the beginning-of-text token where the tokenizer has one."""
+        ids = list(self.tokenizer(text)["input_ids"])
+        return ids or [self._begin()]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
+
+    def begin(self) -> Ids:
+        """The token ids of an empty text: where the model starts to write of its own accord."""
+        return [self._begin()]
+
+    # -- running ---------------------------------------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def complete(
+        self,
+        prompts: Sequence[Ids],
+        *,
+        max_tokens: int = 32,
+        temperature: float = 0.0,
+        generator: torch.Generator | None = None,
+        stop_ids: Sequence[int] | None = None,
+        rows: int = 128,
+    ) -> list[Completion]:
+        """Continue each prompt with the active adapter: greedy at temperature 0, else sampled; order is kept."""
+        stops = torch.tensor(list(stop_ids or self.stop_ids), device=self.device)
+        by_length = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+        done: dict[int, Completion] = {}
+        with self._lock:
+            for at in range(0, len(by_length), rows):
+                chosen = by_length[at : at + rows]
+                written = self._generate([prompts[i] for i in chosen], max_tokens, temperature, generator, stops)
+                done.update(zip(chosen, written, strict=True))
+        return [done[i] for i in range(len(prompts))]
+
+    def _generate(
+        self, prompts: list[Ids], max_tokens: int, temperature: float, generator: torch.Generator | None, stops: Tensor
+    ) -> list[Completion]:
+        """One batch with a key-value cache. A row that has stopped keeps its slot until all have."""
+        ids_BT, mask_BT = self.pad(prompts)
+        written: list[Tensor] = []
+        stopped_B = torch.zeros(len(prompts), dtype=torch.bool, device=self.device)
+        cache: Any = None
+        position_BT = (mask_BT.cumsum(-1) - 1).clamp(min=0)
+        for _ in range(max_tokens):
+            out = self._peft(
+                input_ids=ids_BT, attention_mask=mask_BT, position_ids=position_BT, past_key_values=cache, use_cache=True, logits_to_keep=1
+            )
+            cache = out.past_key_values
+            next_B = _draw(out.logits[:, -1], temperature, generator)
+            stopped_B = stopped_B | torch.isin(next_B, stops)
+            written.append(torch.where(stopped_B, -1, next_B))
+            if bool(stopped_B.all()):
+                break
+            ids_BT = next_B[:, None]
+            mask_BT = torch.cat([mask_BT, mask_BT.new_ones(len(prompts), 1)], dim=1)
+            position_BT = position_BT[:, -1:] + 1
+        rows = torch.stack(written, dim=1).tolist()
+        return [self._completion(row, stopped) for row, stopped in zip(rows, stopped_B.tolist(), strict=True)]
+
+    def _completion(self, row: Ids, stopped: bool) -> Completion:
+        ids = tuple(i for i in row if i >= 0)
+        return Completion(ids=ids, text=self.decode(ids), stopped=stopped)
+
+    def logits(self, rows: Sequence[Ids], keep: int) -> Tensor:
+        """Logits (B x keep x V) at the last `keep` positions of left-padded rows, with the active adapter."""
+        ids_BT, mask_BT = self.pad(rows)
+        position_BT = (mask_BT.cumsum(-1) - 1).clamp(min=0)
+        keep = min(keep, ids_BT.shape[1])
+        out = self._peft(input_ids=ids_BT, attention_mask=mask_BT, position_ids=position_BT, use_cache=False, logits_to_keep=keep)
+        return out.logits[:, -keep:].float()
+
+    def pad(self, rows: Sequence[Ids]) -> tuple[Tensor, Tensor]:
+        """Rows padded on the left to one length: ids and attention mask, both B x T."""
+        width = max(len(row) for row in rows)
+        pad = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else self.stop_ids[0]
+        ids_BT = torch.tensor([[pad] * (width - len(row)) + row for row in rows], device=self.device)
+        mask_BT = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=self.device)
+        return ids_BT, mask_BT
+
+    def autocast(self) -> Any:
+        """Mixed precision for training on CUDA; on the CPU the model's own precision is kept."""
+        return torch.autocast("cuda", dtype=torch.bfloat16) if self.device.type == "cuda" else nullcontext()
+
+    # -- adapters --------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def using(self, adapter_id: str | None) -> Iterator[None]:
+        """Run with this adapter active, or with the base alone (None). On exit the one before is active again."""
+        with self._lock:
+            before = self._active
+            try:
+                self._activate(adapter_id)
+                yield
+            finally:
+                self._activate(before)
+
+    @contextmanager
+    def training(self, candidate_id: str, parent_id: str | None, seed: int) -> Iterator[list[nn.Parameter]]:
+        """A fresh adapter, a copy of its parent's A and B, active and trainable. The parent is not touched.
+
+        Yields the trainable parameters. If the body raises, the candidate is removed again.
+        """
+        with self._lock:
+            torch.manual_seed(seed)
+            self._peft.add_adapter(candidate_id, self._peft_config())
+            self._loaded.add(candidate_id)
+            if parent_id is not None:
+                self._set_tensors(candidate_id, self.tensors(parent_id))
+            before = self._active
+            try:
+                self._activate(candidate_id, trainable=True)
+                yield [p for name, p in self._peft.named_parameters() if f".{candidate_id}." in name]
+            except BaseException:
+                self._activate(before)
+                self.forget(candidate_id)
+                raise
+            finally:
+                self._activate(before)
+
+    def tensors(self, adapter_id: str) -> dict[str, Tensor]:
+        """A copy of an adapter's A and B matrices, by the names they have in its file."""
+        marker = f".{adapter_id}."
+        return {
+            name.replace(marker, "."): p.detach().clone() for name, p in self._peft.named_parameters() if marker in name
+        }
+
+    def save(self, adapter_id: str, directory: Path, manifest: dict[str, Any]) -> Path:
+        """Write plain PEFT files and a manifest with their hashes, atomically: the directory is there whole or not at all."""
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=directory.parent))
+        try:
+            tensors = {name: t.to("cpu").contiguous() for name, t in sorted(self.tensors(adapter_id).items())}
+            save_file(tensors, partial / "adapter_model.safetensors", metadata={"format": "pt"})
+            config = self._peft_config().to_dict()
+            config["base_model_name_or_path"] = self.name
+            config["target_modules"] = sorted(self._peft.peft_config[adapter_id].target_modules)
+            (partial / "adapter_config.json").write_text(json.dumps(config, indent=2, default=_jsonable) + "\n", encoding="utf-8")
+            hashes = {path.name: _file_hash(path) for path in sorted(partial.iterdir())}
+            whole = {**manifest, "id": adapter_id, "base_hash": self.base_hash, "files": hashes}
+            (partial / MANIFEST).write_text(json.dumps(whole, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+            _sync(partial)
+            os.replace(partial, directory)
+            _sync_dir(directory.parent)
+        except OSError as error:
+            raise AdapterError(f"could not write adapter {adapter_id} to {directory}: {error.strerror or error} (free some space and run the cycle again)") from error
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        return directory
+
+    def load_adapter(self, adapter_id: str, directory: Path) -> None:
+        """Make a saved adapter available. Raises AdapterError when it is damaged or was made for another base."""
+        if adapter_id in self._loaded:
+            return
+        manifest = read_manifest(directory)
+        if manifest["base_hash"] != self.base_hash:
+            raise AdapterError(
+                f"adapter {adapter_id} was made for another base model (its base is {manifest['base_hash'][:12]}, "
+                f"{self.name!r} is {self.base_hash[:12]}): set model.name back, or run `ice-agent init` with a new store"
+            )
+        tensors = load_file(directory / "adapter_model.safetensors", device=str(self.device))
+        with self._lock:
+            # Hashing checked the file already; PEFT's own loader would read it a second time and warn.
+            self._peft.add_adapter(adapter_id, self._peft_config())
+            self._loaded.add(adapter_id)
+            self._set_tensors(adapter_id, tensors)
+            self._activate(self._active)
+
+    def create_root(self, adapter_id: str) -> None:
+        """An adapter with B = 0: exactly the base model."""
+        with self._lock:
+            self._peft.add_adapter(adapter_id, self._peft_config())
+            self._loaded.add(adapter_id)
+            self._activate(self._active)
+
+    def forget(self, adapter_id: str) -> None:
+        """Drop an adapter from memory; its files stay."""
+        with self._lock:
+            if adapter_id in self._loaded:
+                self._loaded.discard(adapter_id)
+                self._peft.delete_adapter(adapter_id)
+                self._activate(self._active if self._active != adapter_id else None)
+
+    def is_loaded(self, adapter_id: str) -> bool:
+        return adapter_id in self._loaded
+
+    def _with_root_slot(self, base: PreTrainedModel) -> PeftModel:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                peft = get_peft_model(base, self._peft_config(), adapter_name="_none")
+        except ValueError as error:
+            raise ModelError(f"no layer of {self.name!r} fits lora.layers = {self._lora.layers!r}: {_first_line(error)}") from error
+        peft.eval()
+        peft.requires_grad_(False)
+        return peft
+
+    def _peft_config(self) -> LoraConfig:
+        layers: Any = "all-linear" if self._lora.layers == "all-linear" else list(MLP_LAYERS)
+        return LoraConfig(r=self._lora.rank, lora_alpha=self._lora.alpha, target_modules=layers, lora_dropout=0.0, bias="none", task_type="CAUSAL_LM")
+
+    def _activate(self, adapter_id: str | None, trainable: bool = False) -> None:
+        self._peft.base_model.set_adapter(adapter_id or "_none", inference_mode=not trainable)
+        if adapter_id is None:
+            self._peft.base_model.disable_adapter_layers()
+        else:
+            self._peft.base_model.enable_adapter_layers()
+        if not trainable:
+            self._peft.requires_grad_(False)
+        self._active = adapter_id
+
+    @torch.no_grad()
+    def _set_tensors(self, adapter_id: str, tensors: dict[str, Tensor]) -> None:
+        marker = f".{adapter_id}."
+        own = {name.replace(marker, "."): p for name, p in self._peft.named_parameters() if marker in name}
+        if own.keys() != tensors.keys() or any(own[name].shape != t.shape for name, t in tensors.items()):
+            raise AdapterError(f"adapter {adapter_id} does not fit lora.rank = {self._lora.rank} and lora.layers = {self._lora.layers!r} of config.toml")
+        for name, tensor in tensors.items():
+            own[name].copy_(tensor)
+
+    def _render(self, turns: Sequence[Turn]) -> Ids:
+        text = self.tokenizer.apply_chat_template(_messages(turns), tokenize=False, add_generation_prompt=True)
+        return list(self.tokenizer(str(text), add_special_tokens=False)["input_ids"])
+
+    def _begin(self) -> int:
+        bos = self.tokenizer.bos_token_id
+        return int(bos if bos is not None else self.stop_ids[0])
+
+
+# Names of the feed-forward layers in the architectures that transformers loads.
+MLP_LAYERS = ("gate_proj", "up_proj", "down_proj", "gate_up_proj", "fc1", "fc2", "c_fc", "dense_h_to_4h", "dense_4h_to_h")
+
+
+def reference_dir() -> Path:
+    """Where the bundled model lies."""
+    return Path(str(resources.files("ice_agent.reference").joinpath("model")))
+
+
+def read_manifest(directory: Path) -> dict[str, Any]:
+    """The manifest of a saved adapter, after its files were checked against their hashes. Raises AdapterError."""
+    try:
+        manifest: dict[str, Any] = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
+        for name, expected in manifest["files"].items():
+            if _file_hash(directory / name) != expected:
+                raise AdapterError(f"{directory / name} is damaged (its hash is not the manifest's): restore it, or `ice-agent revert`")
+    except (OSError, ValueError, KeyError) as error:
+        raise AdapterError(f"no readable adapter at {directory}: {_first_line(error)} (restore it, or `ice-agent revert`)") from error
+    return manifest
+
+
+def weights_hash(base: nn.Module) -> str:
+    """A hash of names, types, shapes and bytes of all weights: which base an adapter belongs to."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(base.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().to("cpu").contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _draw(logits_BV: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
+    if temperature == 0.0:
+        return logits_BV.argmax(-1)
+    probabilities = (logits_BV.float() / temperature).softmax(-1)
+    return torch.multinomial(probabilities, 1, generator=generator)[:, 0]
+
+
+def _messages(turns: Sequence[Turn]) -> list[dict[str, str]]:
+    return [{"role": turn.role, "content": turn.content} for turn in turns]
+
+
+def _plain_prompt(turns: Sequence[Turn]) -> str:
+    """A conversation for a model without chat template: facts first, then questions and answers."""
+    words = {"system": "{}\n", "user": "Question: {}\n", "assistant": "Answer: {}\n"}
+    return "".join(words[turn.role].format(turn.content) for turn in turns) + "Answer:"
+
+
+def _stop_ids(base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+    """Every token that ends a turn; the tokenizer's own comes first."""
+    configured = getattr(base.generation_config, "eos_token_id", None) if base.generation_config else None
+    listed = configured if isinstance(configured, list) else [configured]
+    found = [i for i in [tokenizer.eos_token_id, *listed] if i is not None]
+    if not found:
+        raise ModelError("the tokenizer names no end-of-turn token: set eos_token in its tokenizer_config.json")
+    return tuple(dict.fromkeys(int(i) for i in found))
+
+
+def _device(setting: str) -> torch.device:
+    if setting == "cuda" and not torch.cuda.is_available():
+        raise ModelError('model.device is "cuda", but torch sees no GPU here (use "auto" or "cpu")')
+    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if setting == "auto" else setting)
+
+
+def _dtype(setting: str, device: torch.device) -> torch.dtype:
+    """bfloat16 where it is fast and fits, float32 elsewhere: the one place that decides."""
+    if setting == "auto":
+        return torch.bfloat16 if device.type == "cuda" else torch.float32
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[setting]
+
+
+def _file_hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _sync(directory: Path) -> None:
+    for path in directory.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+
+
+def _sync_dir(directory: Path) -> None:
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _jsonable(value: object) -> object:
+    return sorted(value) if isinstance(value, set) else str(value)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,247 @@
+"""The words of relations: how a fact is stated, heard, asked and answered. Knows language, no facts and no model.
+
+The forms live in relations.toml; the question forms that an edit must never train on live in held_out.toml.
+A relation that the file does not name is spoken of generically ("What is my favourite colour?").
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from memory import STATEMENT, USER, Cardinality
+
+VOWELS = "aeiou"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forms:
+    """The sentences of one relation for one kind of subject, with {subject}, {object} and {a_object} to fill in.
+
+    `questions[0]` is the rewrite prompt. `rephrases` are set aside: they measure an edit and never train it.
+    `unseen` are forms that the bundled model never met in training either.
+    """
+
+    statements: tuple[str, ...]
+    questions: tuple[str, ...]
+    answer: str
+    heard: tuple[str, ...] = ()
+    rephrases: tuple[str, ...] = ()
+    unseen: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relation:
+    """One relation: its cardinality, what stands at both ends, and its words about others and about the user."""
+
+    id: str
+    cardinality: Cardinality
+    subject_kind: str
+    object_kind: str
+    third: Forms
+    first: Forms
+
+    def forms(self, subject: str) -> Forms:
+        return self.first if subject == USER else self.third
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hop:
+    """A one-hop consequence: the object of `through` is the subject of `then`."""
+
+    through: str
+    then: str
+    third: Forms
+    first: Forms
+
+    def forms(self, subject: str) -> Forms:
+        return self.first if subject == USER else self.third
+
+
+def relation(relation_id: str) -> Relation:
+    """The relation with this id; an id that the file does not name gets the generic words."""
+    known = _file()
+    return known.get(relation_id) or _generic(relation_id)
+
+
+def named() -> tuple[str, ...]:
+    """The relations that the file names, in its order."""
+    return tuple(_file())
+
+
+def relatives() -> tuple[str, ...]:
+    """The relations whose objects are names of relatives and animals."""
+    return tuple(_toml("relations.toml")["named"]["relations"])
+
+
+@cache
+def hops() -> tuple[Hop, ...]:
+    """The one-hop consequences; `questions` may train an edit, `rephrases` only measure it."""
+    return tuple(
+        Hop(
+            through=row["through"],
+            then=row["then"],
+            third=_hop_forms(row, ""),
+            first=_hop_forms(row, "_user"),
+        )
+        for row in _toml("relations.toml")["hops"]
+    )
+
+
+@cache
+def reversed_forms() -> dict[str, Forms]:
+    """Relations that can be asked from the object's end, by relation id."""
+    return {row["relation"]: _hop_forms(row, "") for row in _toml("relations.toml")["reversed"]}
+
+
+def held_out_entities(kind: str) -> tuple[str, ...]:
+    """Names ("people", "companies") that no training text of the bundled model contains."""
+    return tuple(_toml("held_out.toml")["entities"][kind])
+
+
+def related(subject: str, relation_id: str) -> tuple[str, ...]:
+    """The relations that this subject could also have, besides this one."""
+    kind = relation(relation_id).subject_kind
+    others = (name for name, other in _file().items() if other.subject_kind == kind and name != relation_id)
+    # Only the user is asked for a name, and only of the user are relatives usually known.
+    return tuple(name for name in others if subject == USER or (name != "name" and name not in relatives()))
+
+
+def asked(subject: str, relation_id: str) -> tuple[str, ...]:
+    """The questions about a slot that an edit may train on."""
+    return tuple(fill(form, subject) for form in relation(relation_id).forms(subject).questions)
+
+
+def probed(subject: str, relation_id: str) -> tuple[str, ...]:
+    """The questions about a slot that only measure: no edit ever trains on these forms."""
+    return tuple(fill(form, subject) for form in relation(relation_id).forms(subject).rephrases)
+
+
+def state(subject: str, relation_id: str, obj: str) -> str:
+    """The canonical statement of a fact: state("user", "home", "Lisbon") == "The user lives in Lisbon."."""
+    if relation_id == STATEMENT:
+        return obj
+    return fill(relation(relation_id).forms(subject).statements[0], subject, obj)
+
+
+def answer(subject: str, relation_id: str, objects: tuple[str, ...]) -> str:
+    """What the slot's question is answered with; several values of a set-valued slot are listed."""
+    return fill(relation(relation_id).forms(subject).answer, subject, listed(objects))
+
+
+def fill(form: str, subject: str, obj: str = "") -> str:
+    """A form with its subject and object put in; {a_object} gets its article."""
+    text = (
+        form.replace("{subject}", subject).replace("{object}", obj).replace("{a_object}", with_article(obj))
+    )
+    # A sentence starts with a capital ("Chess is ..."); an answer that is only the object stays as it is.
+    return text[:1].upper() + text[1:] if " " in form else text
+
+
+def system_message(prefix: str, statements: Sequence[str]) -> str:
+    """The static prefix, then the facts, one a line: what a prompt that serves facts begins with."""
+    facts = "\n".join(["What you know:", *(f"- {statement}" for statement in statements)]) if statements else ""
+    return "\n".join(part for part in (prefix, facts) if part)
+
+
+def negation(statement: str) -> str:
+    """How a prompt takes back what the weights may still say."""
+    return f"It is no longer true that {within(statement)}"
+
+
+def within(sentence: str) -> str:
+    """A sentence as it stands inside another one: "the capital of ...", but "I live ..." and "Anna lives ..."."""
+    return sentence[:1].lower() + sentence[1:] if sentence.startswith(("The ", "My ", "People ")) else sentence
+
+
+def listed(objects: tuple[str, ...]) -> str:
+    """("chess",) -> "chess"; ("chess", "jazz", "tea") -> "chess, jazz and tea"."""
+    *head, last = objects
+    return f"{', '.join(head)} and {last}" if head else last
+
+
+def with_article(noun: str) -> str:
+    """ "nurse" -> "a nurse", "engineer" -> "an engineer"."""
+    return f"an {noun}" if noun[:1].lower() in VOWELS else f"a {noun}"
+
+
+@cache
+def _file() -> dict[str, Relation]:
+    raw = _toml("relations.toml")
+    known = {id_: _relation(id_, row) for id_, row in raw["relations"].items()}
+    for id_ in raw["named"]["relations"]:
+        known[id_] = _worded(id_, raw["named"], object_kind="name")
+    return known
+
+
+def _relation(id_: str, row: dict[str, Any]) -> Relation:
+    third = _forms(row, "")
+    # A relation of countries or companies is never about the user; asking for it falls back to the third person.
+    first = _forms(row, "_user") if "questions_user" in row else third
+    held = _toml("held_out.toml")
+    return Relation(
+        id=id_,
+        cardinality=Cardinality(row.get("cardinality", Cardinality.ONE)),
+        subject_kind=row["subject_kind"],
+        object_kind=row["object_kind"],
+        third=_with_held_out(third, held["questions"].get(id_)),
+        first=_with_held_out(first, held["questions_first_person"].get(id_)),
+    )
+
+
+def _with_held_out(forms: Forms, held: dict[str, list[str]] | None) -> Forms:
+    if held is None:
+        return forms
+    return replace(forms, rephrases=tuple(held["set_aside"]), unseen=tuple(held["unseen"]))
+
+
+@cache
+def _generic(relation_id: str) -> Relation:
+    return _worded(relation_id, _toml("relations.toml")["generic"], object_kind="thing")
+
+
+def _worded(relation_id: str, row: dict[str, Any], object_kind: str) -> Relation:
+    words = relation_id.replace("_", " ")
+    worded = {
+        key: [form.replace("{relation}", words) for form in forms]
+        if isinstance(forms, list)
+        else forms.replace("{relation}", words)
+        for key, forms in row.items()
+        if key != "relations"
+    }
+    return Relation(
+        id=relation_id,
+        cardinality=Cardinality.ONE,
+        subject_kind="person",
+        object_kind=object_kind,
+        third=_forms(worded, ""),
+        first=_forms(worded, "_user"),
+    )
+
+
+def _forms(row: dict[str, Any], suffix: str) -> Forms:
+    return Forms(
+        statements=tuple(row[f"statements{suffix}"]),
+        questions=tuple(row[f"questions{suffix}"]),
+        answer=row[f"answer{suffix}"],
+        heard=tuple(row.get("heard", ())) if suffix else (),
+        rephrases=tuple(row.get(f"rephrases{suffix}", ())),
+    )
+
+
+def _hop_forms(row: dict[str, Any], suffix: str) -> Forms:
+    return Forms(
+        statements=(),
+        questions=tuple(row.get(f"questions{suffix}", ())),
+        answer="{object}",
+        rephrases=tuple(row.get(f"probes{suffix}", ())),
+    )
+
+
+@cache
+def _toml(name: str) -> dict[str, Any]:
+    return tomllib.loads(resources.files("ice_agent").joinpath(name).read_text(encoding="utf-8"))

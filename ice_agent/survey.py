@@ -1,0 +1,111 @@
+"""What the base model says of its own accord: free text, questions it asks, names it knows. Sampled once per base.
+
+Anchors are made from it (what an edit must leave alone) and probes (how that is measured); the names are divided
+between the two, so that nothing is measured on what was anchored. It knows no facts and trains nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from zlib import crc32
+
+import torch
+
+from ice_agent.model import EditableModel, Turn
+
+logger = logging.getLogger(__name__)
+
+# A name is a run of capitalised words; the first word of a question is capitalised for another reason.
+NAME = re.compile(r"\b[A-Z][\w'-]+(?: (?:and |of )?[A-Z][\w'-]+)*")
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is going on, how much is done and how much there is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """Texts as token ids, questions as words. Everything here was written by the base, with nothing in its prompt."""
+
+    texts: tuple[tuple[int, ...], ...]
+    questions: tuple[str, ...]
+    names: tuple[str, ...]
+
+    @property
+    def anchored_names(self) -> tuple[str, ...]:
+        """The names whose neighbourhood an edit may train on."""
+        return tuple(name for name in self.names if _side(name))
+
+    @property
+    def probed_names(self) -> tuple[str, ...]:
+        """The names kept for measuring locality."""
+        return tuple(name for name in self.names if not _side(name))
+
+    @property
+    def anchored_questions(self) -> tuple[str, ...]:
+        return tuple(q for q in self.questions if _side(q))
+
+    @property
+    def probed_questions(self) -> tuple[str, ...]:
+        return tuple(q for q in self.questions if not _side(q))
+
+
+def take(
+    model: EditableModel, cache_dir: Path | None, *, n_texts: int, n_questions: int, text_tokens: int = 48, seed: int = 0, progress: Progress = lambda *_: None
+) -> Survey:
+    """The survey of this base, from the cache when the same one was taken before."""
+    key = f"{model.base_hash[:16]}-{n_texts}-{n_questions}-{text_tokens}-{seed}"
+    path = cache_dir / f"survey-{key}.json" if cache_dir else None
+    if path and path.exists():
+        return _read(path)
+    survey = _ask(model, n_texts, n_questions, text_tokens, seed, progress)
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(asdict(survey)), encoding="utf-8")
+        partial.replace(path)
+    return survey
+
+
+def _ask(model: EditableModel, n_texts: int, n_questions: int, text_tokens: int, seed: int, progress: Progress) -> Survey:
+    generator = torch.Generator(device=model.device).manual_seed(seed)
+    begin, open_turn = model.begin(), model.encode_open_user_turn("")
+    total = n_texts + n_questions
+    texts: list[tuple[int, ...]] = []
+    questions: list[str] = []
+    with model.using(None):
+        while len(texts) < n_texts:
+            wanted = min(256, n_texts - len(texts))
+            written = model.complete([begin] * wanted, max_tokens=text_tokens, temperature=1.0, generator=generator, rows=256)
+            texts += [(*begin, *c.ids) for c in written]
+            progress("surveying the base", len(texts), total)
+        asked = 0
+        while asked < n_questions:
+            wanted = min(256, n_questions - asked)
+            written = model.complete([open_turn] * wanted, max_tokens=24, temperature=1.0, generator=generator, rows=256)
+            questions += [c.text for c in written if c.stopped and c.text.endswith(("?", "."))]
+            asked += wanted
+            progress("surveying the base", n_texts + asked, total)
+    questions = list(dict.fromkeys(questions))
+    names = tuple(dict.fromkeys(name for q in questions for name in names_in(q)))
+    logger.info("survey of %s: %d texts, %d questions, %d names", model.base_hash[:12], len(texts), len(questions), len(names))
+    return Survey(texts=tuple(t for t in texts if len(t) > 2), questions=tuple(questions), names=names)
+
+
+def names_in(question: str) -> list[str]:
+    """The names in a question: runs of capitalised words, without its first word when that is no name."""
+    first, _, rest = question.partition(" ")
+    return NAME.findall(rest) or ([] if first.isalpha() else NAME.findall(first))
+
+
+def _side(text: str) -> bool:
+    return crc32(text.encode()) % 2 == 0
+
+
+def _read(path: Path) -> Survey:
+    raw = json.loads(path.read_text(encoding="utf-8"))
+    return Survey(texts=tuple(tuple(ids) for ids in raw["texts"]), questions=tuple(raw["questions"]), names=tuple(raw["names"]))

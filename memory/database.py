@@ -1,0 +1,153 @@
+"""How the database is reached: its URL, its connections, its clock and its schema. Knows nothing of facts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+
+from memory.errors import StoreOutdated, StoreTooNew, StoreUnavailable
+
+KNOWN_URLS: Final = "write sqlite:///path/to/file.db or postgresql://user@host/name"
+BUSY_TIMEOUT_MS: Final = 10_000
+MIGRATION_LOCK: Final = 0x1CE_A6E47  # names the advisory lock of PostgreSQL that one upgrade at a time holds
+
+
+class Clock(FunctionElement[float]):
+    """Seconds since 1970 on the database's own clock, so that machines with other clocks agree on a lease."""
+
+    type = sa.Double()
+    inherit_cache = True
+
+
+@compiles(Clock, "sqlite")
+def _sqlite_clock(element: Clock, compiler: SQLCompiler, **options: Any) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+@compiles(Clock, "postgresql")
+def _postgresql_clock(element: Clock, compiler: SQLCompiler, **options: Any) -> str:
+    return "CAST(extract(epoch FROM clock_timestamp()) AS double precision)"
+
+
+def connect(url: str) -> sa.Engine:
+    """An engine for the URL; nothing is opened yet."""
+    try:
+        parsed = sa.make_url(url)
+    except sa.exc.ArgumentError as error:
+        raise StoreUnavailable(url, KNOWN_URLS) from error
+    if parsed.drivername in ("postgresql", "postgres"):
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+        raise StoreUnavailable(parsed.render_as_string(), KNOWN_URLS)
+    try:
+        engine = sa.create_engine(parsed)
+    except ModuleNotFoundError as error:
+        raise StoreUnavailable(
+            parsed.render_as_string(), f"{error}; `pip install 'ice-agent[postgres]'`"
+        ) from error
+    if engine.dialect.name == "sqlite":
+        sa.event.listen(engine, "connect", _prepare_sqlite)
+        sa.event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def reader(engine: sa.Engine) -> sa.Engine:
+    """The same connections for reading: a transaction sees one moment and blocks nobody."""
+    if engine.dialect.name == "postgresql":
+        return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    return engine.execution_options(is_reading=True)
+
+
+def upgrade(engine: sa.Engine) -> None:
+    """Bring the schema up to date, writing nothing if it is. Of two processes one upgrades, one waits."""
+    if engine.dialect.name == "sqlite" and engine.url.database:
+        Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
+    if _known_revision(engine) == _head():
+        return
+    with clear_errors(engine), engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
+        command.upgrade(migrations_config(connection), "head")
+
+
+def require_head(engine: sa.Engine) -> None:
+    """Raises StoreOutdated unless the schema is the one that this version writes."""
+    revision = _known_revision(engine)
+    if revision != _head():
+        raise StoreOutdated(shown_url(engine), revision)
+
+
+def migrations_config(connectable: sa.Connection | sa.Engine) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_migrations_dir()).replace("%", "%%"))
+    config.attributes["connection"] = connectable
+    return config
+
+
+def shown_url(engine: sa.Engine) -> str:
+    return engine.url.render_as_string(hide_password=True)
+
+
+@contextmanager
+def clear_errors(engine: sa.Engine) -> Iterator[None]:
+    """Turn what the driver says about the disk, the file or the server into one line with the URL."""
+    try:
+        yield
+    except (sa.exc.IntegrityError, sa.exc.ProgrammingError, sa.exc.DataError, sa.exc.InternalError):
+        raise
+    except sa.exc.DatabaseError as error:
+        reason = str(error.orig).strip().splitlines()[0]
+        raise StoreUnavailable(shown_url(engine), reason) from error
+
+
+def _known_revision(engine: sa.Engine) -> str | None:
+    """The schema's revision; raises StoreTooNew when it is none that this version knows."""
+    with clear_errors(engine), reader(engine).connect() as connection:
+        revision = MigrationContext.configure(connection).get_current_revision()
+    known = {script.revision for script in _scripts().walk_revisions()}
+    if revision is not None and revision not in known:
+        raise StoreTooNew(shown_url(engine), revision)
+    return revision
+
+
+def _head() -> str | None:
+    return _scripts().get_current_head()
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory(str(_migrations_dir()))
+
+
+def _migrations_dir() -> Path:
+    """Inside the package in a wheel, beside it in a checkout."""
+    package = Path(__file__).resolve().parent
+    installed = package / "migrations"
+    return installed if installed.is_dir() else package.parent / "migrations"
+
+
+def _prepare_sqlite(connection: Any, record: Any) -> None:
+    # The driver's own transactions would begin too late and too weak: ours begin in _begin_sqlite.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    # The timeout first: switching the journal mode needs a lock, too.
+    cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    # A writer takes the write lock at once: one that starts as a reader fails when another wrote in between.
+    is_reading = connection.get_execution_options().get("is_reading", False)
+    connection.exec_driver_sql("BEGIN" if is_reading else "BEGIN IMMEDIATE")

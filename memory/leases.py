@@ -1,0 +1,66 @@
+"""The right to run a tenant's one cycle: a row taken by one conditional UPDATE, on the database's clock.
+
+The token grows with every lease, so that a worker that slept past its own is told from the one that runs now.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from memory.database import Clock
+from memory.errors import LeaseHeld, StaleLease
+from memory.records import Lease
+from memory.tables import LeaseRow
+
+
+def take(tx: Session, tenant: str, owner: str, seconds: float) -> Lease:
+    is_free = sa.or_(LeaseRow.owner.is_(None), LeaseRow.expires_at <= Clock())
+    taken = tx.execute(
+        sa.update(LeaseRow)
+        .where(LeaseRow.tenant == tenant, is_free)
+        .values(owner=owner, token=LeaseRow.token + 1, expires_at=Clock() + seconds)
+        .returning(LeaseRow.token, LeaseRow.expires_at)
+    ).one_or_none()
+    if taken is None:
+        held = tx.get_one(LeaseRow, tenant)
+        raise LeaseHeld(tenant, held.owner or "somebody", _moment(held.expires_at))
+    return Lease(tenant=tenant, owner=owner, token=taken.token, expires_at=_moment(taken.expires_at))
+
+
+def renew(tx: Session, lease: Lease, seconds: float) -> Lease:
+    expires_at = tx.execute(
+        sa.update(LeaseRow)
+        .where(_holds(lease))
+        .values(expires_at=Clock() + seconds)
+        .returning(LeaseRow.expires_at)
+    ).scalar_one_or_none()
+    if expires_at is None:
+        raise StaleLease(lease.tenant, lease.owner)
+    return Lease(tenant=lease.tenant, owner=lease.owner, token=lease.token, expires_at=_moment(expires_at))
+
+
+def drop(tx: Session, lease: Lease) -> None:
+    is_ours = sa.and_(LeaseRow.tenant == lease.tenant, LeaseRow.token == lease.token)
+    tx.execute(sa.update(LeaseRow).where(is_ours).values(owner=None))
+
+
+def require(tx: Session, tenant: str, lease: Lease) -> None:
+    """The fence: a worker that slept past its lease changes nothing, even if nobody took the lease since."""
+    if lease.tenant != tenant or tx.scalar(sa.select(LeaseRow.token).where(_holds(lease))) is None:
+        raise StaleLease(lease.tenant, lease.owner)
+
+
+def _holds(lease: Lease) -> sa.ColumnElement[bool]:
+    return sa.and_(
+        LeaseRow.tenant == lease.tenant,
+        LeaseRow.token == lease.token,
+        LeaseRow.owner == lease.owner,
+        LeaseRow.expires_at > Clock(),
+    )
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

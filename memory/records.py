@@ -1,0 +1,307 @@
+"""The nouns of the system: frozen records and the states they pass through. Standard library only.
+
+A type that crosses a module boundary lives here. Nothing in this file knows SQL, tensors or configuration.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from datetime import UTC, date, datetime
+from enum import StrEnum
+
+USER = "user"
+"""The subject that stands for the first person; it exists in personal lineages only."""
+
+STATEMENT = "statement"
+"""The relation of a fact that fits no slot: it is taught and recalled, and supersedes nothing."""
+
+
+class Cardinality(StrEnum):
+    ONE = "one"  # functional: a newer value supersedes the older one
+    MANY = "many"  # set-valued: values live side by side
+
+
+class FactStatus(StrEnum):
+    PENDING = "pending"  # recorded, served from the prompt, waiting for a batch
+    CLAIMED = "claimed"  # in a batch that is being edited; still served from the prompt
+    LEARNED = "learned"  # in the weights of the serving adapter; costs no prompt tokens
+    HELD = "held"  # its batch was reverted: served from the prompt, not claimed until released
+    QUARANTINED = "quarantined"  # kept out of edits until released; served from the prompt
+    SUPERSEDED = "superseded"  # a newer value of its slot took its place
+    RETRACTED = "retracted"  # somebody took it back; if it was learned, a negation overrides the weights
+
+
+class BatchStatus(StrEnum):
+    CLAIMED = "claimed"  # its facts belong to a running cycle
+    DONE = "done"  # its candidate was promoted
+    FAILED = "failed"  # rejected or abandoned; its facts went back to pending
+
+
+class AdapterStatus(StrEnum):
+    CANDIDATE = "candidate"  # edited, not yet judged
+    PROMOTED = "promoted"  # serves its tenant; at most one
+    RETIRED = "retired"  # served once, a child took over
+    REJECTED = "rejected"  # never served: a guard broke
+    REVERTED = "reverted"  # served, then its parent was put back
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Utterance:
+    """Something that was said, kept word for word."""
+
+    id: str
+    tenant: str
+    text: str
+    said_at: datetime
+    speaker: str = USER
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CandidateFact:
+    """What an extractor found in an utterance, before the store decides what it means for a slot.
+
+    start and end are the character span in the utterance's text (end exclusive).
+    A candidate with `retracts` takes the fact back; an empty object then means "whatever the slot holds".
+    """
+
+    subject: str
+    relation: str
+    object: str
+    statement: str
+    start: int
+    end: int
+    cardinality: Cardinality = Cardinality.ONE
+    retracts: bool = False
+    valid_from: date | None = None
+    valid_until: date | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """One value of a slot (tenant, subject, relation), with both clocks and its place in the weights."""
+
+    id: str
+    tenant: str
+    subject: str
+    relation: str
+    object: str
+    statement: str
+    cardinality: Cardinality
+    status: FactStatus
+    recorded_at: datetime
+    valid_from: datetime
+    utterance_id: str
+    start: int
+    end: int
+    valid_until: datetime | None = None
+    supersedes_id: str | None = None
+    adapter_id: str | None = None
+    """The adapter whose weights hold this value, also after the fact ended; None if none do."""
+    batch_id: str | None = None
+    attempts: int = 0
+    quarantine_reason: str | None = None
+    commitment: str = ""
+
+    @property
+    def slot(self) -> tuple[str, str]:
+        return (self.subject, self.relation)
+
+    @property
+    def is_current(self) -> bool:
+        return self.status not in (FactStatus.SUPERSEDED, FactStatus.RETRACTED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Facts claimed together; `removals` are retracted ones that weights still hold, to be edited back."""
+
+    id: str
+    tenant: str
+    status: BatchStatus
+    created_at: datetime
+    facts: tuple[Fact, ...] = ()
+    removals: tuple[Fact, ...] = ()
+    adapter_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """A share kept as the counts it came from, so that guards compare integers."""
+
+    hits: int
+    asked: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.hits <= self.asked:
+            raise ValueError(f"a rate needs 0 <= hits <= asked, got {self.hits}/{self.asked}")
+
+    @property
+    def share(self) -> float:
+        """The share in 0-1; nan when nothing was asked."""
+        return self.hits / self.asked if self.asked else float("nan")
+
+    def below(self, bar: float) -> bool:
+        """True when fewer hits than the bar asks for; compares counts, with the bar read to six decimals."""
+        return self.hits * 1_000_000 < round(bar * 1_000_000) * self.asked
+
+    def above(self, bar: float) -> bool:
+        return self.hits * 1_000_000 > round(bar * 1_000_000) * self.asked
+
+    def __str__(self) -> str:
+        return f"{self.share:.3f} ({self.hits}/{self.asked})" if self.asked else "not asked"
+
+
+NOT_ASKED = Rate(hits=0, asked=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scores:
+    """What free generation measured of one adapter. Ratios are to the lineage's root (1.0 = unchanged)."""
+
+    edit_success: Rate = NOT_ASKED
+    rephrase: Rate = NOT_ASKED
+    portability: Rate = NOT_ASKED
+    locality_subject: Rate = NOT_ASKED
+    locality_relation: Rate = NOT_ASKED
+    locality_unrelated: Rate = NOT_ASKED
+    locality_unknown: Rate = NOT_ASKED
+    """Probes that the root answers with "I don't know", still answered so."""
+    retention: Rate = NOT_ASKED
+    false_recall: Rate = NOT_ASKED
+    fluency_ratio: float = 1.0
+    perplexity_ratio: float = 1.0
+    median_loss_ratio: float = 1.0
+
+    @classmethod
+    def metrics(cls) -> tuple[str, ...]:
+        return tuple(f.name for f in fields(cls))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """Whether a candidate may serve; every broken guard is a reason."""
+
+    promote: bool
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adapter:
+    """LoRA weights with a parent, the batch they learned and the scores they were judged by."""
+
+    id: str
+    tenant: str
+    parent_id: str | None
+    status: AdapterStatus
+    base_hash: str
+    path: str
+    """The adapter's directory, relative to the configured adapter folder."""
+    created_at: datetime
+    batch_id: str | None = None
+    promoted_at: datetime | None = None
+    scores: Scores | None = None
+    parent_scores: Scores | None = None
+    verdict: Verdict | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """The right to run a tenant's one cycle. The token grows with every lease: an older one is refused."""
+
+    tenant: str
+    owner: str
+    token: int
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerEntry:
+    """One link of a tenant's hash chain: ids and salted commitments only, never plaintext."""
+
+    tenant: str
+    position: int
+    event: str
+    subject_id: str
+    commitment: str
+    at: datetime
+    previous_hash: str
+    hash: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tip:
+    """Where a tenant's chain ends: keep it outside the database, and a cut tail cannot hide."""
+
+    tenant: str
+    position: int
+    hash: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """What checking the ledger found: how many entries were read, and every problem, named."""
+
+    n_entries: int
+    problems: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """What recording one candidate did: the fact as it stands, and what it ended."""
+
+    fact: Fact | None
+    is_new: bool
+    superseded: tuple[Fact, ...] = ()
+    retracted: tuple[Fact, ...] = ()
+    reopened: tuple[Fact, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EditRequest:
+    """One requested rewrite: what the slot must answer, the contexts that teach it, the probes that test it.
+
+    An edit may train on `training_prompts`, never on `rephrases`, `portability` and the other probes.
+    """
+
+    fact_id: str
+    subject: str
+    relation: str
+    rewrite_prompt: str
+    target: str
+    statement: str
+    contexts: tuple[str, ...]
+    aliases: tuple[str, ...] = ()
+    training_prompts: tuple[str, ...] = ()
+    indirect_prompts: tuple[str, ...] = ()
+    rephrases: tuple[str, ...] = ()
+    portability: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transcript:
+    """One probe as it was asked and answered, before and after."""
+
+    kind: str
+    fact_id: str
+    prompt: str
+    expected: str
+    before: str
+    after: str
+    is_hit: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """Scores with the transcripts they were counted from."""
+
+    scores: Scores
+    transcripts: tuple[Transcript, ...] = field(default=())
+
+
+def now() -> datetime:
+    """The time, aware and in UTC: what every `_at` field holds."""
+    return datetime.now(UTC)

@@ -1,0 +1,236 @@
+"""What a candidate means for its slot: a new value, the same again, a newer one, or one taken back.
+
+A slot is (tenant, subject, relation). A functional one keeps one current value; nothing reaches across slots.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime, time
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from memory import ledger
+from memory.records import (
+    STATEMENT,
+    CandidateFact,
+    Cardinality,
+    Fact,
+    FactStatus,
+    Recorded,
+    now,
+)
+from memory.tables import FactRow, UtteranceRow
+
+ENDED = (FactStatus.SUPERSEDED, FactStatus.RETRACTED)
+
+
+def record(tx: Session, utterance: UtteranceRow, candidate: CandidateFact) -> Recorded:
+    """Apply one candidate to its slot."""
+    current = _current(tx, utterance.tenant, candidate)
+    same = next((row for row in current if row.value_key == _value_key(candidate)), None)
+    if candidate.retracts:
+        return _retract_all(tx, _meant(candidate, current, same), _moment(candidate.valid_until, utterance))
+    if candidate.valid_until and _midnight(candidate.valid_until) <= utterance.said_at:
+        return _record_past(tx, utterance, candidate, same)
+    if same is not None:
+        return Recorded(fact=fact_record(same), is_new=False)
+    return _record_new(tx, utterance, candidate, _displaced(candidate, current))
+
+
+def retract(tx: Session, row: FactRow, until: datetime) -> FactRow | None:
+    """Take a fact back, and return the one it had superseded if that is valid again."""
+    _end(row, FactStatus.RETRACTED, until)
+    row.attempts, row.quarantine_reason = 0, None
+    tx.flush()
+    ledger.append(tx, row.tenant, "fact.retracted", row.id, row.commitment)
+    return _reopen_before(tx, row)
+
+
+def resting_status(row: FactRow) -> FactStatus:
+    """What a current fact is while nobody edits it: learned if the serving weights hold it, else pending."""
+    return FactStatus.LEARNED if row.adapter_id else FactStatus.PENDING
+
+
+def is_displaced_by(row: FactRow, newer: FactRow) -> bool:
+    """Whether teaching `newer` takes the place of `row` in the weights, given that they share a slot."""
+    return newer.cardinality is Cardinality.ONE or newer.value_key == row.value_key
+
+
+def same_slot(row: FactRow) -> sa.ColumnElement[bool]:
+    return sa.and_(
+        FactRow.tenant == row.tenant,
+        FactRow.subject_key == row.subject_key,
+        FactRow.relation == row.relation,
+        FactRow.id != row.id,
+    )
+
+
+def key(text: str) -> str:
+    """What subjects and values are compared by: case and spacing do not count, long ones become a hash."""
+    folded = " ".join(text.casefold().split())
+    return folded if len(folded) <= 200 else "sha256:" + hashlib.sha256(folded.encode()).hexdigest()
+
+
+def fact_record(row: FactRow) -> Fact:
+    return Fact(
+        id=row.id,
+        tenant=row.tenant,
+        subject=row.subject,
+        relation=row.relation,
+        object=row.object,
+        statement=row.statement,
+        cardinality=row.cardinality,
+        status=row.status,
+        recorded_at=row.recorded_at,
+        valid_from=row.valid_from,
+        valid_until=row.valid_until,
+        utterance_id=row.utterance_id,
+        start=row.start,
+        end=row.end,
+        supersedes_id=row.supersedes_id,
+        adapter_id=row.adapter_id,
+        batch_id=row.batch_id,
+        attempts=row.attempts,
+        quarantine_reason=row.quarantine_reason,
+        commitment=row.commitment,
+    )
+
+
+def fact_records(rows: Iterable[FactRow]) -> tuple[Fact, ...]:
+    return tuple(fact_record(row) for row in rows)
+
+
+def _current(tx: Session, tenant: str, candidate: CandidateFact) -> Sequence[FactRow]:
+    in_slot = sa.select(FactRow).where(
+        FactRow.tenant == tenant,
+        FactRow.subject_key == key(candidate.subject),
+        FactRow.relation == candidate.relation,
+        FactRow.status.not_in(ENDED),
+    )
+    return tx.scalars(in_slot.order_by(FactRow.number)).all()
+
+
+def _meant(candidate: CandidateFact, current: Sequence[FactRow], same: FactRow | None) -> Sequence[FactRow]:
+    """The values a retraction means. Statements share one slot, so "whatever it holds" never means them."""
+    if candidate.object or candidate.relation == STATEMENT:
+        return [same] if same else []
+    return current
+
+
+def _displaced(candidate: CandidateFact, current: Sequence[FactRow]) -> Sequence[FactRow]:
+    return current if _cardinality(candidate) is Cardinality.ONE else []
+
+
+def _retract_all(tx: Session, rows: Sequence[FactRow], until: datetime) -> Recorded:
+    reopened = [retract(tx, row, until) for row in rows]
+    return Recorded(
+        fact=None,
+        is_new=False,
+        retracted=fact_records(rows),
+        reopened=fact_records(row for row in reopened if row is not None),
+    )
+
+
+def _record_past(
+    tx: Session, utterance: UtteranceRow, candidate: CandidateFact, same: FactRow | None
+) -> Recorded:
+    """ "Until 2010": ends the value if it still stood, and else goes straight into history."""
+    until = _moment(candidate.valid_until, utterance)
+    if same is not None:
+        return _retract_all(tx, [same], until)
+    row = _new_row(utterance, candidate, supersedes_id=None)
+    row.valid_from = min(row.valid_from, until)
+    _end(row, FactStatus.SUPERSEDED, until)
+    _add(tx, row)
+    ledger.append(tx, row.tenant, "fact.superseded", row.id, row.commitment)
+    return Recorded(fact=fact_record(row), is_new=True)
+
+
+def _record_new(
+    tx: Session, utterance: UtteranceRow, candidate: CandidateFact, displaced: Sequence[FactRow]
+) -> Recorded:
+    row = _new_row(utterance, candidate, supersedes_id=displaced[-1].id if displaced else None)
+    for older in displaced:
+        _end(older, FactStatus.SUPERSEDED, row.valid_from)
+    # The older value leaves the unique index before the newer one enters it.
+    tx.flush()
+    _add(tx, row)
+    for older in displaced:
+        ledger.append(tx, older.tenant, "fact.superseded", older.id, older.commitment)
+    return Recorded(fact=fact_record(row), is_new=True, superseded=fact_records(displaced))
+
+
+def _new_row(utterance: UtteranceRow, candidate: CandidateFact, *, supersedes_id: str | None) -> FactRow:
+    return FactRow(
+        id=f"f_{secrets.token_hex(6)}",
+        tenant=utterance.tenant,
+        subject=candidate.subject,
+        relation=candidate.relation,
+        object=candidate.object,
+        statement=candidate.statement,
+        subject_key=key(candidate.subject),
+        value_key=_value_key(candidate),
+        cardinality=_cardinality(candidate),
+        status=FactStatus.PENDING,
+        recorded_at=now(),
+        valid_from=_moment(candidate.valid_from, utterance),
+        valid_until=_midnight(candidate.valid_until) if candidate.valid_until else None,
+        stated_until=_midnight(candidate.valid_until) if candidate.valid_until else None,
+        utterance_id=utterance.id,
+        start=candidate.start,
+        end=candidate.end,
+        supersedes_id=supersedes_id,
+        attempts=0,
+        salt=secrets.token_hex(16),
+    )
+
+
+def _add(tx: Session, row: FactRow) -> None:
+    row.commitment = ledger.commit_fact(row)
+    tx.add(row)
+    tx.flush()
+    ledger.append(tx, row.tenant, "fact.recorded", row.id, row.commitment)
+
+
+def _end(row: FactRow, status: FactStatus, until: datetime) -> None:
+    stated = row.stated_until or until
+    row.status, row.ended_at = status, now()
+    row.valid_until = max(row.valid_from, min(stated, until))
+
+
+def _reopen_before(tx: Session, row: FactRow) -> FactRow | None:
+    """Put the value back that `row` had superseded, unless its own end has passed or its place is taken."""
+    if row.supersedes_id is None:
+        return None
+    before = tx.scalars(sa.select(FactRow).where(FactRow.id == row.supersedes_id)).one()
+    is_over = before.stated_until is not None and before.stated_until <= now()
+    current = tx.scalars(sa.select(FactRow).where(same_slot(before), FactRow.status.not_in(ENDED)))
+    is_taken = any(is_displaced_by(before, other) for other in current)
+    if before.status is not FactStatus.SUPERSEDED or is_over or is_taken:
+        return None
+    before.status = resting_status(before)
+    before.valid_until, before.ended_at = before.stated_until, None
+    tx.flush()
+    ledger.append(tx, before.tenant, "fact.reopened", before.id, before.commitment)
+    return before
+
+
+def _value_key(candidate: CandidateFact) -> str:
+    return key(candidate.statement if candidate.relation == STATEMENT else candidate.object)
+
+
+def _cardinality(candidate: CandidateFact) -> Cardinality:
+    # A statement fits no slot, so it has no older value to take the place of.
+    return Cardinality.MANY if candidate.relation == STATEMENT else candidate.cardinality
+
+
+def _moment(day: date | None, utterance: UtteranceRow) -> datetime:
+    return _midnight(day) if day else utterance.said_at
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)

@@ -1,0 +1,279 @@
+"""The SQL schema, private to `memory`: rows never leave it. Alembic compares it with the migrations."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, ClassVar
+
+import sqlalchemy as sa
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from memory.records import AdapterStatus, BatchStatus, Cardinality, FactStatus, Rate, Scores, Verdict
+
+
+class Role(StrEnum):
+    """What a batch does to a fact."""
+
+    FACT = "fact"  # taught by it
+    REMOVAL = "removal"  # edited back by it
+    OVERRIDE = "override"  # its place in the weights was taken by a fact of the batch
+    SET_ASIDE = "set_aside"  # claimed with it, then quarantined: the adapter never learned it
+
+
+class UtcDateTime(sa.types.TypeDecorator[datetime]):
+    """Aware UTC in and out. SQLite gives datetimes back naive, and a naive one is refused on the way in."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"the memory keeps aware times only, got the naive {value.isoformat()}")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class ScoresText(sa.types.TypeDecorator[Scores]):
+    """Scores as canonical JSON: rates as [hits, asked], ratios as numbers."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Scores | None, dialect: sa.Dialect) -> str | None:
+        return None if value is None else json.dumps(plain_scores(value), sort_keys=True)
+
+    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> Scores | None:
+        if value is None:
+            return None
+        metrics = json.loads(value)
+        return Scores(**{name: _metric(measured) for name, measured in metrics.items()})
+
+
+class VerdictText(sa.types.TypeDecorator[Verdict]):
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Verdict | None, dialect: sa.Dialect) -> str | None:
+        return None if value is None else json.dumps(asdict(value), sort_keys=True)
+
+    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> Verdict | None:
+        if value is None:
+            return None
+        verdict = json.loads(value)
+        return Verdict(promote=verdict["promote"], reasons=tuple(verdict["reasons"]))
+
+
+def plain_scores(scores: Scores) -> dict[str, Any]:
+    measured = ((name, getattr(scores, name)) for name in Scores.metrics())
+    return {name: [m.hits, m.asked] if isinstance(m, Rate) else m for name, m in measured}
+
+
+def _metric(measured: Any) -> Any:
+    return Rate(hits=measured[0], asked=measured[1]) if isinstance(measured, list) else measured
+
+
+def _states(states: type[StrEnum]) -> sa.Enum:
+    return sa.Enum(
+        states, native_enum=False, length=16, values_callable=lambda members: [m.value for m in members]
+    )
+
+
+NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+CURRENT = sa.text("status NOT IN ('superseded', 'retracted')")
+CURRENT_FUNCTIONAL = sa.text("cardinality = 'one' AND status NOT IN ('superseded', 'retracted')")
+PROMOTED = sa.text("status = 'promoted'")
+
+
+class Table(DeclarativeBase):
+    metadata = sa.MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        datetime: UtcDateTime(),
+        Scores: ScoresText(),
+        Verdict: VerdictText(),
+        FactStatus: _states(FactStatus),
+        BatchStatus: _states(BatchStatus),
+        AdapterStatus: _states(AdapterStatus),
+        Cardinality: _states(Cardinality),
+        Role: _states(Role),
+        str: sa.Text(),
+    }
+
+
+class TenantRow(Table):
+    __tablename__ = "tenants"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    is_shared: Mapped[bool]
+    created_at: Mapped[datetime]
+
+
+class TipRow(Table):
+    """Where a tenant's chain ends. Writers lock this row first, so a chain cannot fork."""
+
+    __tablename__ = "ledger_tips"
+
+    tenant: Mapped[str] = mapped_column(sa.ForeignKey("tenants.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(NUMBER)
+    hash: Mapped[str]
+
+
+class EntryRow(Table):
+    __tablename__ = "ledger_entries"
+
+    tenant: Mapped[str] = mapped_column(sa.ForeignKey("tenants.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(NUMBER, primary_key=True, autoincrement=False)
+    event: Mapped[str]
+    subject_id: Mapped[str]
+    commitment: Mapped[str]
+    at: Mapped[datetime]
+    previous_hash: Mapped[str]
+    hash: Mapped[str]
+
+
+class LeaseRow(Table):
+    """One row per tenant, taken by one conditional UPDATE; the token only ever grows."""
+
+    __tablename__ = "leases"
+
+    tenant: Mapped[str] = mapped_column(sa.ForeignKey("tenants.id"), primary_key=True)
+    owner: Mapped[str | None]
+    token: Mapped[int] = mapped_column(NUMBER)
+    expires_at: Mapped[float] = mapped_column(sa.Double)  # seconds since 1970, on the database's clock
+
+
+class UtteranceRow(Table):
+    __tablename__ = "utterances"
+
+    number: Mapped[int] = mapped_column(NUMBER, primary_key=True)
+    id: Mapped[str] = mapped_column(unique=True)
+    tenant: Mapped[str] = mapped_column(sa.ForeignKey("tenants.id"), index=True)
+    speaker: Mapped[str]
+    text: Mapped[str]
+    said_at: Mapped[datetime]
+    salt: Mapped[str]
+
+
+class BatchRow(Table):
+    __tablename__ = "batches"
+
+    number: Mapped[int] = mapped_column(NUMBER, primary_key=True)
+    id: Mapped[str] = mapped_column(unique=True)
+    tenant: Mapped[str] = mapped_column(sa.ForeignKey("tenants.id"), index=True)
+    status: Mapped[BatchStatus]
+    created_at: Mapped[datetime]
+    salt: Mapped[str]
+
+
+class AdapterRow(Table):
+    __tablename__ = "adapters"
+    __table_args__ = (
+        # The database, not the code, guarantees that at most one adapter serves a tenant.
+        sa.Index(
+            "uq_adapters_one_promoted",
+            "tenant",
+            unique=True,
+            sqlite_where=PROMOTED,
+            postgresql_where=PROMOTED,
+        ),
+    )
+
+    number: Mapped[int] = mapped_column(NUMBER, primary_key=True)
+    id: Mapped[str] = mapped_column(unique=True)
+    tenant: Mapped[str] = mapped_column(sa.ForeignKey("tenants.id"), index=True)
+    parent_id: Mapped[str | None] = mapped_column(sa.ForeignKey("adapters.id"))
+    batch_id: Mapped[str | None] = mapped_column(sa.ForeignKey("batches.id"), index=True)
+    status: Mapped[AdapterStatus]
+    base_hash: Mapped[str]
+    path: Mapped[str]
+    created_at: Mapped[datetime]
+    promoted_at: Mapped[datetime | None]
+    scores: Mapped[Scores | None]
+    parent_scores: Mapped[Scores | None]
+    verdict: Mapped[Verdict | None]
+    salt: Mapped[str]
+
+
+class FactRow(Table):
+    """`number` orders what two clocks cannot; the keys are what slots and values are compared by."""
+
+    __tablename__ = "facts"
+    __table_args__ = (
+        # One current value of a functional slot, and no value twice: kept by the database.
+        sa.Index(
+            "uq_facts_current_slot",
+            "tenant",
+            "subject_key",
+            "relation",
+            unique=True,
+            sqlite_where=CURRENT_FUNCTIONAL,
+            postgresql_where=CURRENT_FUNCTIONAL,
+        ),
+        sa.Index(
+            "uq_facts_current_value",
+            "tenant",
+            "subject_key",
+            "relation",
+            "value_key",
+            unique=True,
+            sqlite_where=CURRENT,
+            postgresql_where=CURRENT,
+        ),
+        sa.Index("ix_facts_slot", "tenant", "subject_key", "relation"),
+        sa.Index("ix_facts_tenant_status", "tenant", "status", "number"),
+        sa.CheckConstraint("span_start >= 0 AND span_end >= span_start", name="span"),
+    )
+
+    number: Mapped[int] = mapped_column(NUMBER, primary_key=True)
+    id: Mapped[str] = mapped_column(unique=True)
+    tenant: Mapped[str] = mapped_column(sa.ForeignKey("tenants.id"))
+    subject: Mapped[str]
+    relation: Mapped[str]
+    object: Mapped[str]
+    statement: Mapped[str]
+    subject_key: Mapped[str]
+    value_key: Mapped[str]
+    cardinality: Mapped[Cardinality]
+    status: Mapped[FactStatus]
+    recorded_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]  # when we learned that it ended; valid_until is when it did
+    valid_from: Mapped[datetime]
+    valid_until: Mapped[datetime | None]
+    stated_until: Mapped[datetime | None]  # the end its own words gave, to return to when it is reopened
+    utterance_id: Mapped[str] = mapped_column(sa.ForeignKey("utterances.id"), index=True)
+    start: Mapped[int] = mapped_column("span_start")
+    end: Mapped[int] = mapped_column("span_end")
+    supersedes_id: Mapped[str | None] = mapped_column(sa.ForeignKey("facts.id"), index=True)
+    adapter_id: Mapped[str | None] = mapped_column(sa.ForeignKey("adapters.id"), index=True)
+    batch_id: Mapped[str | None] = mapped_column(sa.ForeignKey("batches.id"))
+    attempts: Mapped[int]
+    quarantine_reason: Mapped[str | None]
+    salt: Mapped[str]
+    commitment: Mapped[str]
+
+
+class BatchFactRow(Table):
+    """What a batch did to which fact, and where the fact was in the weights before: what a revert undoes."""
+
+    __tablename__ = "batch_facts"
+
+    batch_id: Mapped[str] = mapped_column(sa.ForeignKey("batches.id"), primary_key=True)
+    fact_id: Mapped[str] = mapped_column(sa.ForeignKey("facts.id"), primary_key=True, index=True)
+    role: Mapped[Role]
+    previous_adapter_id: Mapped[str | None] = mapped_column(sa.ForeignKey("adapters.id"))

@@ -1,0 +1,202 @@
+"""Create everything: tenants, utterances, facts in slots, batches, adapters, leases and the ledger."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+CURRENT = sa.text("status NOT IN ('superseded', 'retracted')")
+CURRENT_FUNCTIONAL = sa.text("cardinality = 'one' AND status NOT IN ('superseded', 'retracted')")
+PROMOTED = sa.text("status = 'promoted'")
+
+
+def upgrade() -> None:
+    op.create_table(
+        "tenants",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("is_shared", sa.Boolean(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_tenants")),
+    )
+    op.create_table(
+        "batches",
+        sa.Column("number", NUMBER, nullable=False),
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("tenant", sa.Text(), nullable=False),
+        sa.Column("status", sa.String(16), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("salt", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["tenant"], ["tenants.id"], name=op.f("fk_batches_tenant")),
+        sa.PrimaryKeyConstraint("number", name=op.f("pk_batches")),
+        sa.UniqueConstraint("id", name=op.f("uq_batches_id")),
+    )
+    op.create_index(op.f("ix_batches_tenant"), "batches", ["tenant"])
+    op.create_table(
+        "leases",
+        sa.Column("tenant", sa.Text(), nullable=False),
+        sa.Column("owner", sa.Text(), nullable=True),
+        sa.Column("token", NUMBER, nullable=False),
+        sa.Column("expires_at", sa.Double(), nullable=False),
+        sa.ForeignKeyConstraint(["tenant"], ["tenants.id"], name=op.f("fk_leases_tenant")),
+        sa.PrimaryKeyConstraint("tenant", name=op.f("pk_leases")),
+    )
+    op.create_table(
+        "ledger_entries",
+        sa.Column("tenant", sa.Text(), nullable=False),
+        sa.Column("position", NUMBER, autoincrement=False, nullable=False),
+        sa.Column("event", sa.Text(), nullable=False),
+        sa.Column("subject_id", sa.Text(), nullable=False),
+        sa.Column("commitment", sa.Text(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("previous_hash", sa.Text(), nullable=False),
+        sa.Column("hash", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["tenant"], ["tenants.id"], name=op.f("fk_ledger_entries_tenant")),
+        sa.PrimaryKeyConstraint("tenant", "position", name=op.f("pk_ledger_entries")),
+    )
+    op.create_table(
+        "ledger_tips",
+        sa.Column("tenant", sa.Text(), nullable=False),
+        sa.Column("position", NUMBER, nullable=False),
+        sa.Column("hash", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["tenant"], ["tenants.id"], name=op.f("fk_ledger_tips_tenant")),
+        sa.PrimaryKeyConstraint("tenant", name=op.f("pk_ledger_tips")),
+    )
+    op.create_table(
+        "utterances",
+        sa.Column("number", NUMBER, nullable=False),
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("tenant", sa.Text(), nullable=False),
+        sa.Column("speaker", sa.Text(), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("said_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("salt", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["tenant"], ["tenants.id"], name=op.f("fk_utterances_tenant")),
+        sa.PrimaryKeyConstraint("number", name=op.f("pk_utterances")),
+        sa.UniqueConstraint("id", name=op.f("uq_utterances_id")),
+    )
+    op.create_index(op.f("ix_utterances_tenant"), "utterances", ["tenant"])
+    op.create_table(
+        "adapters",
+        sa.Column("number", NUMBER, nullable=False),
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("tenant", sa.Text(), nullable=False),
+        sa.Column("parent_id", sa.Text(), nullable=True),
+        sa.Column("batch_id", sa.Text(), nullable=True),
+        sa.Column("status", sa.String(16), nullable=False),
+        sa.Column("base_hash", sa.Text(), nullable=False),
+        sa.Column("path", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("promoted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("scores", sa.Text(), nullable=True),
+        sa.Column("parent_scores", sa.Text(), nullable=True),
+        sa.Column("verdict", sa.Text(), nullable=True),
+        sa.Column("salt", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["batch_id"], ["batches.id"], name=op.f("fk_adapters_batch_id")),
+        sa.ForeignKeyConstraint(["parent_id"], ["adapters.id"], name=op.f("fk_adapters_parent_id")),
+        sa.ForeignKeyConstraint(["tenant"], ["tenants.id"], name=op.f("fk_adapters_tenant")),
+        sa.PrimaryKeyConstraint("number", name=op.f("pk_adapters")),
+        sa.UniqueConstraint("id", name=op.f("uq_adapters_id")),
+    )
+    op.create_index(op.f("ix_adapters_batch_id"), "adapters", ["batch_id"])
+    op.create_index(op.f("ix_adapters_tenant"), "adapters", ["tenant"])
+    op.create_index(
+        "uq_adapters_one_promoted",
+        "adapters",
+        ["tenant"],
+        unique=True,
+        sqlite_where=PROMOTED,
+        postgresql_where=PROMOTED,
+    )
+    op.create_table(
+        "facts",
+        sa.Column("number", NUMBER, nullable=False),
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("tenant", sa.Text(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("relation", sa.Text(), nullable=False),
+        sa.Column("object", sa.Text(), nullable=False),
+        sa.Column("statement", sa.Text(), nullable=False),
+        sa.Column("subject_key", sa.Text(), nullable=False),
+        sa.Column("value_key", sa.Text(), nullable=False),
+        sa.Column("cardinality", sa.String(16), nullable=False),
+        sa.Column("status", sa.String(16), nullable=False),
+        sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("valid_from", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("valid_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("stated_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("utterance_id", sa.Text(), nullable=False),
+        sa.Column("span_start", sa.Integer(), nullable=False),
+        sa.Column("span_end", sa.Integer(), nullable=False),
+        sa.Column("supersedes_id", sa.Text(), nullable=True),
+        sa.Column("adapter_id", sa.Text(), nullable=True),
+        sa.Column("batch_id", sa.Text(), nullable=True),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("quarantine_reason", sa.Text(), nullable=True),
+        sa.Column("salt", sa.Text(), nullable=False),
+        sa.Column("commitment", sa.Text(), nullable=False),
+        sa.CheckConstraint("span_start >= 0 AND span_end >= span_start", name=op.f("ck_facts_span")),
+        sa.ForeignKeyConstraint(["adapter_id"], ["adapters.id"], name=op.f("fk_facts_adapter_id")),
+        sa.ForeignKeyConstraint(["batch_id"], ["batches.id"], name=op.f("fk_facts_batch_id")),
+        sa.ForeignKeyConstraint(["supersedes_id"], ["facts.id"], name=op.f("fk_facts_supersedes_id")),
+        sa.ForeignKeyConstraint(["tenant"], ["tenants.id"], name=op.f("fk_facts_tenant")),
+        sa.ForeignKeyConstraint(["utterance_id"], ["utterances.id"], name=op.f("fk_facts_utterance_id")),
+        sa.PrimaryKeyConstraint("number", name=op.f("pk_facts")),
+        sa.UniqueConstraint("id", name=op.f("uq_facts_id")),
+    )
+    op.create_index(op.f("ix_facts_adapter_id"), "facts", ["adapter_id"])
+    op.create_index("ix_facts_slot", "facts", ["tenant", "subject_key", "relation"])
+    op.create_index(op.f("ix_facts_supersedes_id"), "facts", ["supersedes_id"])
+    op.create_index("ix_facts_tenant_status", "facts", ["tenant", "status", "number"])
+    op.create_index(op.f("ix_facts_utterance_id"), "facts", ["utterance_id"])
+    op.create_index(
+        "uq_facts_current_slot",
+        "facts",
+        ["tenant", "subject_key", "relation"],
+        unique=True,
+        sqlite_where=CURRENT_FUNCTIONAL,
+        postgresql_where=CURRENT_FUNCTIONAL,
+    )
+    op.create_index(
+        "uq_facts_current_value",
+        "facts",
+        ["tenant", "subject_key", "relation", "value_key"],
+        unique=True,
+        sqlite_where=CURRENT,
+        postgresql_where=CURRENT,
+    )
+    op.create_table(
+        "batch_facts",
+        sa.Column("batch_id", sa.Text(), nullable=False),
+        sa.Column("fact_id", sa.Text(), nullable=False),
+        sa.Column("role", sa.String(16), nullable=False),
+        sa.Column("previous_adapter_id", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(["batch_id"], ["batches.id"], name=op.f("fk_batch_facts_batch_id")),
+        sa.ForeignKeyConstraint(["fact_id"], ["facts.id"], name=op.f("fk_batch_facts_fact_id")),
+        sa.ForeignKeyConstraint(
+            ["previous_adapter_id"], ["adapters.id"], name=op.f("fk_batch_facts_previous_adapter_id")
+        ),
+        sa.PrimaryKeyConstraint("batch_id", "fact_id", name=op.f("pk_batch_facts")),
+    )
+    op.create_index(op.f("ix_batch_facts_fact_id"), "batch_facts", ["fact_id"])
+
+
+def downgrade() -> None:
+    for table in (
+        "batch_facts",
+        "facts",
+        "adapters",
+        "utterances",
+        "ledger_tips",
+        "ledger_entries",
+        "leases",
+        "batches",
+        "tenants",
+    ):
+        op.drop_table(table)

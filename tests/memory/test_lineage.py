@@ -1,0 +1,415 @@
+"""The contract of leases, batches and adapters: how facts get into the weights, and out again."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from datetime import date
+
+import pytest
+import sqlalchemy as sa
+
+from memory import (
+    AdapterStatus,
+    BatchStatus,
+    CannotRevert,
+    FactStatus,
+    LeaseHeld,
+    Rate,
+    Scores,
+    StaleLease,
+    StaleParent,
+    UnknownAdapter,
+    UnknownBatch,
+    Verdict,
+    WrongState,
+)
+
+GOOD = Verdict(promote=True)
+BAD = Verdict(promote=False, reasons=("edit success 0.500 (1/2) is under 0.9",))
+
+
+def test_a_learned_fact_leaves_the_prompt(tom):
+    tom.tell("Lyon")
+    assert tom.prompt == ["Lyon"]
+    tom.learn()
+    assert (tom.prompt, tom.learned, tom.weights) == ([], ["Lyon"], ["Lyon"])
+
+
+def test_a_fact_is_served_from_the_prompt_while_it_is_edited(tom):
+    tom.root()
+    tom.tell("Lyon")
+    batch = tom.store.claim_batch("tom", 10, tom.lease())
+    assert [fact.status for fact in batch.facts] == [FactStatus.CLAIMED]
+    assert tom.prompt == ["Lyon"]
+
+
+def test_the_oldest_facts_are_claimed_first(tom):
+    for value in ("tea", "jazz", "chess"):
+        tom.likes(value)
+    batch = tom.store.claim_batch("tom", 2, tom.lease())
+    assert [fact.object for fact in batch.facts] == ["tea", "jazz"]
+
+
+def test_without_anything_to_do_there_is_no_batch(tom):
+    lease = tom.lease()
+    assert tom.store.claim_batch("tom", 10, lease) is None
+    with pytest.raises(ValueError, match="at least one"):
+        tom.store.claim_batch("tom", 0, lease)
+
+
+def test_a_fact_whose_time_is_over_is_neither_claimed_nor_served(tom, execute):
+    tom.tell("Rome", valid_until=date(2999, 1, 1))
+    execute("UPDATE facts SET valid_until = '2020-01-01 00:00:00+00:00'")
+    assert tom.prompt == []
+    assert tom.store.claim_batch("tom", 10, tom.lease()) is None
+
+
+def test_a_contradiction_overrides_the_weights_until_it_is_learned(tom):
+    tom.tell("Lyon")
+    tom.learn()
+    tom.tell("Nice")
+    assert (tom.prompt, tom.weights) == (["Nice"], ["Lyon"])
+    tom.learn()
+    assert (tom.prompt, tom.weights) == ([], ["Nice"])
+
+
+def test_a_retraction_is_a_negation_until_the_weights_are_edited_back(tom):
+    tom.tell("Lyon")
+    tom.learn()
+    tom.take_back("Lyon")
+    assert tom.prompt == ["not Lyon"]
+    second = tom.learn()
+    (removal,) = tom.store.batch(second.batch_id).removals
+    assert removal.object == "Lyon"
+    assert (tom.prompt, tom.weights) == ([], [])
+
+
+def test_a_retracted_fact_that_no_weights_held_is_simply_gone(tom):
+    tom.tell("Lyon")
+    tom.take_back("Lyon")
+    assert tom.prompt == []
+
+
+def test_a_value_comes_back_from_the_weights_if_they_still_hold_it(tom):
+    tom.tell("Lyon")
+    tom.learn()
+    tom.tell("Nice")
+    (lyon,) = tom.take_back("Nice").reopened
+    assert lyon.status is FactStatus.LEARNED
+    assert tom.prompt == []
+
+
+def test_a_value_comes_back_through_the_prompt_if_it_was_overwritten(tom):
+    tom.tell("Lyon")
+    tom.learn()
+    tom.tell("Nice")
+    tom.learn()
+    (lyon,) = tom.take_back("Nice").reopened
+    assert lyon.status is FactStatus.PENDING
+    # Lyon overrides what the weights say, so no negation of Nice is needed beside it.
+    assert (tom.prompt, tom.weights) == (["Lyon"], ["Nice"])
+    tom.learn()
+    assert (tom.prompt, tom.weights) == ([], ["Lyon"])
+
+
+def test_a_fact_that_is_superseded_while_it_is_edited_stays_superseded(tom):
+    tom.root()
+    tom.tell("Lyon")
+    lease = tom.lease()
+    candidate = tom.candidate(lease)
+    tom.tell("Nice")
+    tom.store.promote(candidate.id, GOOD, lease)
+    assert (tom.prompt, tom.standing, tom.weights) == (["Nice"], ["Nice"], ["Lyon"])
+
+
+def test_what_a_batch_overwrote_waits_again_if_it_came_back_meanwhile(tom):
+    tom.tell("Lyon")
+    tom.learn()
+    tom.tell("Nice")
+    lease = tom.lease()
+    candidate = tom.candidate(lease)
+    tom.take_back("Nice")
+    assert tom.learned == ["Lyon"]
+    tom.store.promote(candidate.id, GOOD, lease)
+    assert (tom.prompt, tom.learned, tom.weights) == (["Lyon"], [], ["Nice"])
+
+
+def test_a_rejected_batch_waits_again_and_is_quarantined_after_so_many_tries(tom):
+    tom.root()
+    fact = tom.tell("Lyon").fact
+    lease = tom.lease()
+    for status in (FactStatus.PENDING, FactStatus.QUARANTINED):
+        rejected = tom.store.reject(tom.candidate(lease).id, BAD, lease, quarantine_after=2)
+        assert (rejected.status, rejected.verdict) == (AdapterStatus.REJECTED, BAD)
+        assert tom.store.fact(fact.id).status is status
+    assert "failed 2 times" in tom.store.fact(fact.id).quarantine_reason
+    assert tom.prompt == ["Lyon"]
+    assert tom.store.claim_batch("tom", 10, lease) is None
+
+
+def test_a_batch_that_was_given_up_counts_no_attempt(tom):
+    fact = tom.tell("Lyon").fact
+    lease = tom.lease()
+    batch = tom.store.claim_batch("tom", 10, lease)
+    failed = tom.store.fail_batch(batch.id, lease, count_attempt=False, quarantine_after=1)
+    assert failed.status is BatchStatus.FAILED
+    assert tom.store.fact(fact.id) == fact
+    with pytest.raises(WrongState, match="only a claimed one"):
+        tom.store.fail_batch(batch.id, lease, count_attempt=False, quarantine_after=1)
+
+
+def test_a_quarantined_fact_leaves_its_batch_and_is_not_learned_with_it(tom):
+    tom.root()
+    tea, jazz = tom.likes("tea").fact, tom.likes("jazz").fact
+    lease = tom.lease()
+    candidate = tom.candidate(lease)
+    tom.store.quarantine(tea.id, "it broke a neighbour")
+    assert tom.store.batch(candidate.batch_id).facts == (tom.store.fact(jazz.id),)
+    tom.store.promote(candidate.id, GOOD, lease)
+    assert (tom.prompt, tom.learned) == (["tea"], ["jazz"])
+    assert tom.store.release(tea.id).status is FactStatus.PENDING
+
+
+def test_a_removal_that_keeps_failing_waits_as_a_negation_until_released(tom):
+    tom.tell("Lyon")
+    tom.learn()
+    (lyon,) = tom.take_back("Lyon").retracted
+    lease = tom.lease()
+    tom.store.reject(tom.candidate(lease).id, BAD, lease, quarantine_after=1)
+    assert tom.store.claim_batch("tom", 10, lease) is None
+    assert tom.prompt == ["not Lyon"]
+    tom.store.release(lyon.id)
+    assert tom.store.claim_batch("tom", 10, lease).removals[0].id == lyon.id
+
+
+def test_only_what_waits_for_an_edit_can_be_quarantined_or_released(tom):
+    fact = tom.tell("Lyon").fact
+    with pytest.raises(WrongState, match="is pending: only a held or quarantined"):
+        tom.store.release(fact.id)
+    tom.learn()
+    with pytest.raises(WrongState, match="is learned"):
+        tom.store.quarantine(fact.id, "why not")
+
+
+def test_a_root_is_made_once(tom):
+    root = tom.root()
+    assert root.status is AdapterStatus.PROMOTED
+    assert tom.store.root("tom", tom.adapter("another", parent=None)) == root
+    assert tom.store.adapters("tom") == (root,)
+
+
+def test_a_candidate_of_an_old_parent_is_refused_and_nothing_changes(tom):
+    root = tom.root()
+    for name in ("a1", "b1"):
+        tom.store.register(tom.adapter(name, parent=root.id))
+    tom.store.promote("a1", GOOD)
+    tip = tom.store.tip("tom")
+    with pytest.raises(StaleParent, match="a1 serves"):
+        tom.store.promote("b1", GOOD)
+    assert tom.store.serving("tom").id == "a1"
+    assert tom.store.tip("tom") == tip
+
+
+def test_a_candidate_that_was_judged_bad_cannot_be_promoted(tom):
+    root = tom.root()
+    tom.store.register(tom.adapter("a1", parent=root.id))
+    with pytest.raises(ValueError, match="not to promote"):
+        tom.store.promote("a1", BAD)
+    tom.store.reject("a1", BAD)
+    with pytest.raises(WrongState, match="is rejected"):
+        tom.store.promote("a1", GOOD)
+
+
+def test_promoting_one_candidate_of_a_batch_rejects_the_others(tom):
+    tom.root()
+    tom.tell("Lyon")
+    lease = tom.lease()
+    wide = tom.candidate(lease)
+    narrow = tom.store.register(tom.adapter("narrow", parent=wide.parent_id, batch_id=wide.batch_id), lease)
+    tom.store.promote(narrow.id, GOOD, lease)
+    assert tom.store.adapter(wide.id).status is AdapterStatus.REJECTED
+    assert tom.store.batch(wide.batch_id).adapter_id == narrow.id
+
+
+def test_a_retry_that_makes_the_same_adapter_takes_the_place_of_the_rejected_one(tom):
+    tom.root()
+    tom.tell("Lyon")
+    lease = tom.lease()
+    first = tom.candidate(lease)
+    tom.store.reject(first.id, BAD, lease)
+    batch = tom.store.claim_batch("tom", 10, lease)
+    again = tom.store.register(tom.adapter(first.id, parent=first.parent_id, batch_id=batch.id), lease)
+    assert (again.status, again.verdict) == (AdapterStatus.CANDIDATE, None)
+    tom.store.promote(again.id, GOOD, lease)
+    with pytest.raises(WrongState, match="exists already"):
+        tom.store.register(tom.adapter(first.id, parent=first.parent_id), lease)
+
+
+def test_scores_come_back_as_the_counts_they_were(tom):
+    root = tom.root()
+    scores = Scores(edit_success=Rate(hits=19, asked=20), fluency_ratio=0.99)
+    tom.store.record_scores(root.id, scores, Scores())
+    assert tom.store.adapter(root.id).scores == scores
+    assert tom.store.adapter(root.id).parent_scores == Scores()
+
+
+def test_a_revert_holds_the_facts_of_the_batch(tom):
+    root = tom.root()
+    fact = tom.tell("Lyon").fact
+    promoted = tom.learn()
+    undone, serving = tom.store.revert("tom")
+    assert (undone.id, undone.status) == (promoted.id, AdapterStatus.REVERTED)
+    assert (serving.id, serving.status) == (root.id, AdapterStatus.PROMOTED)
+    assert tom.store.fact(fact.id).status is FactStatus.HELD
+    assert (tom.prompt, tom.weights) == (["Lyon"], [])
+    assert tom.store.claim_batch("tom", 10, tom.lease()) is None
+    tom.store.release(fact.id)
+    assert tom.store.fact(fact.id).status is FactStatus.PENDING
+
+
+def test_a_revert_that_retracts_brings_the_older_value_back(tom):
+    tom.tell("Lyon")
+    tom.learn()
+    tom.tell("Nice")
+    tom.learn()
+    tom.store.revert("tom", retract=True)
+    assert (tom.prompt, tom.standing, tom.learned) == ([], ["Lyon"], ["Lyon"])
+
+
+def test_a_revert_puts_removals_back_into_the_weights(tom):
+    tom.tell("Lyon")
+    tom.learn()
+    tom.take_back("Lyon")
+    tom.learn()
+    tom.store.revert("tom")
+    assert (tom.prompt, tom.weights) == (["not Lyon"], ["Lyon"])
+
+
+def test_a_revert_to_an_ancestor_undoes_every_batch_on_the_way(tom):
+    root = tom.root()
+    for value in ("Lyon", "Nice", "Rome"):
+        tom.tell(value)
+        tom.learn()
+    tom.store.revert("tom", to=root.id)
+    assert (tom.prompt, tom.weights) == (["Rome"], [])
+    statuses = [adapter.status for adapter in tom.store.adapters("tom")]
+    assert statuses == [AdapterStatus.PROMOTED, *[AdapterStatus.REVERTED] * 3]
+
+
+def test_a_reverted_adapter_can_be_promoted_again(tom):
+    tom.tell("Lyon")
+    tom.learn()
+    tom.tell("Nice")
+    second = tom.learn()
+    tom.store.revert("tom")
+    tom.store.promote(second.id, GOOD)
+    assert (tom.prompt, tom.learned, tom.weights) == ([], ["Nice"], ["Nice"])
+
+
+def test_there_must_be_something_to_revert_to(tom):
+    with pytest.raises(CannotRevert, match="init"):
+        tom.store.revert("tom")
+    root = tom.root()
+    with pytest.raises(CannotRevert, match="is the root"):
+        tom.store.revert("tom")
+    tom.tell("Lyon")
+    first = tom.learn()
+    tom.store.register(tom.adapter("stray", parent=root.id))
+    with pytest.raises(CannotRevert, match="stray is no ancestor"):
+        tom.store.revert("tom", to="stray")
+    assert tom.store.serving("tom").id == first.id
+
+
+def test_another_tenants_adapter_is_no_parent_and_no_way_back(tom, tenant_named):
+    tom.root()
+    eve = tenant_named("eve").root()
+    with pytest.raises(WrongState, match="belongs to 'eve'"):
+        tom.store.register(tom.adapter("a1", parent=eve.id))
+    tom.tell("Lyon")
+    tom.learn()
+    with pytest.raises(CannotRevert, match="no ancestor"):
+        tom.store.revert("tom", to=eve.id)
+
+
+def test_the_database_itself_refuses_a_second_serving_adapter(tom, execute):
+    root = tom.root()
+    tom.store.register(tom.adapter("a1", parent=root.id))
+    with pytest.raises(sa.exc.IntegrityError):
+        execute("UPDATE adapters SET status = 'promoted' WHERE id = 'a1'")
+
+
+def test_unknown_ids_are_named(tom):
+    with pytest.raises(UnknownAdapter, match="'zz'"):
+        tom.store.adapter("zz")
+    with pytest.raises(UnknownBatch, match="'zz'"):
+        tom.store.batch("zz")
+
+
+def test_one_cycle_at_a_time(tom):
+    held = tom.lease("first", 60)
+    with pytest.raises(LeaseHeld, match="first holds the lease") as refused:
+        tom.lease("second", 60)
+    assert refused.value.until == held.expires_at
+    tom.store.drop_lease(held)
+    assert tom.lease("second", 60).token > held.token
+
+
+def test_a_refusal_survives_the_way_back_from_a_worker_process(tom):
+    held = tom.lease("first", 60)
+    with pytest.raises(LeaseHeld) as refused:
+        tom.lease("second", 60)
+    copy = pickle.loads(pickle.dumps(refused.value))  # noqa: S301
+    assert (str(copy), copy.until) == (str(refused.value), held.expires_at)
+
+
+def test_a_lease_can_be_renewed_while_it_lasts(tom):
+    lease = tom.lease("first", 60)
+    assert tom.store.renew_lease(lease, 600).expires_at > lease.expires_at
+    ended = tom.store.renew_lease(lease, 0)
+    with pytest.raises(StaleLease, match="lease of first"):
+        tom.store.renew_lease(ended, 60)
+
+
+def test_a_worker_that_slept_past_its_lease_cannot_promote(tom):
+    tom.root()
+    tom.tell("Lyon")
+    slept = tom.lease("slept", 60)
+    candidate = tom.candidate(slept)
+    tom.store.renew_lease(slept, 0)
+    fresh = tom.lease("fresh", 60)
+    for lease in (slept, tom.store.take_lease("eve", "slept", 60)):
+        with pytest.raises(StaleLease):
+            tom.store.promote(candidate.id, GOOD, lease)
+    assert tom.store.serving("tom").id == "tom-root"
+    assert tom.store.claim_batch("tom", 10, fresh).facts[0].object == "Lyon"
+
+
+def test_what_a_killed_cycle_had_claimed_is_claimed_by_the_next(tom):
+    tom.root()
+    fact = tom.tell("Lyon").fact
+    lease = tom.lease("killed", 60)
+    killed = tom.candidate(lease)
+    tom.store.renew_lease(lease, 0)
+    batch = tom.store.claim_batch("tom", 10, tom.lease("next", 60))
+    assert [claimed.id for claimed in batch.facts] == [fact.id]
+    assert batch.facts[0].attempts == 0
+    assert tom.store.batch(killed.batch_id).status is BatchStatus.FAILED
+    assert tom.store.adapter(killed.id).status is AdapterStatus.REJECTED
+
+
+def test_of_two_processes_one_gets_the_lease(tom, url):
+    tom.tell("Lyon")
+    take = f"""
+from memory import FactStore, LeaseHeld
+with FactStore({url!r}) as store:
+    try:
+        store.take_lease("tom", "somebody", 600)
+        print("got it")
+    except LeaseHeld:
+        print("held")
+"""
+    run = [sys.executable, "-W", "error::ResourceWarning", "-c", take]
+    both = [subprocess.Popen(run, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    assert sorted(process.communicate()[0].strip() for process in both) == ["got it", "held"]

@@ -73,6 +73,7 @@ class AgentSettings(_Section):
     tenant: Name = "default"
     system_prompt: str = ""
     max_recalled: CountOrZero = 20
+    max_answer_tokens: Count = 64
 
 
 class StoreSettings(_Section):
@@ -147,6 +148,7 @@ class Guards(_Section):
     min_locality_subject: Share = 0.8
     min_locality_relation: Share = 0.8
     min_locality_unrelated: Share = 0.95
+    min_locality_unknown: Share = 0.9
     min_retention: Share = 0.9
     max_false_recall: Share = 0.02
     min_fluency_ratio: NotNegative = 0.95

@@ -20,8 +20,8 @@ from torch.nn.functional import cross_entropy, kl_div
 
 from ice_agent import relations
 from ice_agent.config import EditSettings
-from ice_agent.model import EditableModel, Ids, Turn
-from ice_agent.survey import Survey
+from ice_agent.model import EditableModel, Ids, asking
+from ice_agent.survey import Survey, mentions
 from memory import USER, EditRequest
 
 logger = logging.getLogger(__name__)
@@ -136,6 +136,7 @@ class EditReport:
 def edit(
     model: EditableModel,
     *,
+    root_id: str | None,
     parent_id: str | None,
     candidate_id: str,
     requests: Sequence[EditRequest],
@@ -148,14 +149,18 @@ def edit(
     """Train a candidate, a copy of its parent's A and B, until the requests hold without their contexts.
 
     All requests and the rehearsed ones are trained together, shuffled (breadth-first), beside anchors that hold the model
-    where nothing is taught. `taught` are the slots this lineage learned before: there the anchor is the parent, not the base.
+    at its root's answers where nothing is taught. `taught` are the slots this lineage learned before: no anchor asks them.
+    A request without contexts takes a fact back: its slot is taught the root's own answer.
     """
     started = time.monotonic()
     rng = random.Random(settings.seed)
-    learnable, unlearnable = _learnable(model, parent_id, requests)
-    lessons = _lessons(model, parent_id, [*learnable, *rehearsal], settings, rng, progress)
+    learnable, unlearnable = _learnable(model, parent_id, [r for r in requests if r.contexts])
+    restored = [r for r in requests if not r.contexts]
+    told = [*learnable, *rehearsal]
+    lessons = _lessons(model, parent_id, told, settings, rng, progress)
+    lessons += _restorations(model, root_id, restored, len(told), settings, progress)
     slots = taught | {(r.subject, r.relation) for r in (*requests, *rehearsal)}
-    anchors = _anchors(model, parent_id, [*learnable, *rehearsal], slots, survey, settings, rng, progress)
+    anchors = _anchors(model, root_id, [*told, *restored], slots, survey, settings, rng, progress)
     with model.training(candidate_id, parent_id, settings.seed) as parameters:
         trained = _train(model, parameters, lessons, anchors, settings, rng, progress)
     return replace(
@@ -182,20 +187,11 @@ def _learnable(model: EditableModel, parent_id: str | None, requests: Sequence[E
 
     In-context editing has no teacher for the others: the model would be trained towards its own misunderstanding.
     """
-    prompts = [model.encode(_asking(r.contexts[0], r.rewrite_prompt)) for r in requests]
+    prompts = [model.encode(asking(r.rewrite_prompt, r.contexts[0])) for r in requests]
     with model.using(parent_id):
         answers = model.complete(prompts)
-    can = [same_answer(a.text, r.target, r.aliases) for r, a in zip(requests, answers, strict=True)]
+    can = [relations.same_answer(a.text, r.target, r.aliases) for r, a in zip(requests, answers, strict=True)]
     return [r for r, yes in zip(requests, can, strict=True) if yes], [r for r, yes in zip(requests, can, strict=True) if not yes]
-
-
-def same_answer(text: str, target: str, aliases: Iterable[str] = ()) -> bool:
-    """Exact match after case, spaces and a full stop at the end are put aside."""
-    return _normal(text) in {_normal(target), *map(_normal, aliases)}
-
-
-def _normal(text: str) -> str:
-    return " ".join(text.casefold().split()).rstrip(".").strip()
 
 
 # -- lessons: what the model with the fact in its prompt asks and answers -----------------------------------------------
@@ -219,11 +215,11 @@ def _lessons(
             ids = tuple(model.encode_answer(known if known is not None else next(answers)))
             rows.append(
                 Row(
-                    ids=(*model.encode(_asking("", question)), *ids),
+                    ids=(*model.encode(asking(question)), *ids),
                     n_answer=len(ids),
                     taught=i,
                     is_target=known is not None,
-                    context=(*model.encode(_asking(context, question)), *ids),
+                    context=(*model.encode(asking(question, context)), *ids),
                 )
             )
         return _with_teachers(model, rows, settings.top_k, progress, "teacher pass")
@@ -235,23 +231,31 @@ def _self_induced(model: EditableModel, requests: Sequence[EditRequest], setting
     generator = torch.Generator(device=model.device).manual_seed(settings.seed)
     prompts = [model.encode_open_user_turn(context) for _, context in contexts]
     written = model.complete(prompts, max_tokens=24, temperature=settings.temperature, generator=generator)
-    reserved = {i: {_normal(q) for q in (*r.rephrases, *r.portability)} for i, r in enumerate(requests)}
+    reserved = {i: {relations.normal(q) for q in (*r.rephrases, *r.portability)} for i, r in enumerate(requests)}
     found: dict[tuple[int, str], str] = {}
     for (i, context), question in zip(contexts, written, strict=True):
         # What measures this edit must not train it, whoever asks.
-        if question.stopped and question.text and _normal(question.text) not in reserved[i]:
+        if question.stopped and question.text and relations.normal(question.text) not in reserved[i]:
             found.setdefault((i, question.text), context)
     return [(i, context, question) for (i, question), context in found.items()]
 
 
+def _restorations(
+    model: EditableModel, root_id: str | None, requests: Sequence[EditRequest], first: int, settings: EditSettings, progress: Progress
+) -> list[Row]:
+    """Rows that bring slots back to what the root says of them, which needs no context."""
+    rows = []
+    for i, r in enumerate(requests, start=first):
+        ids = tuple(model.encode_answer(r.target))
+        for question in r.training_prompts:
+            rows.append(Row(ids=(*model.encode(asking(question)), *ids), n_answer=len(ids), taught=i, is_target=True))
+    with model.using(root_id):
+        return _with_teachers(model, rows, settings.top_k, progress, "teacher pass")
+
+
 def _answers(model: EditableModel, asked: Sequence[tuple[str, str]]) -> Iterator[str]:
     """The active adapter's greedy answers to (context, question) pairs."""
-    return iter([c.text for c in model.complete([model.encode(_asking(context, q)) for context, q in asked])])
-
-
-def _asking(context: str, question: str) -> list[Turn]:
-    system = [Turn(role="system", content=context)] if context else []
-    return [*system, Turn(role="user", content=question)]
+    return iter([c.text for c in model.complete([model.encode(asking(q, context)) for context, q in asked])])
 
 
 # -- anchors: what must stay as it is -------------------------------------------------------------------------------------
@@ -259,7 +263,7 @@ def _asking(context: str, question: str) -> list[Turn]:
 
 def _anchors(
     model: EditableModel,
-    parent_id: str | None,
+    root_id: str | None,
     requests: Sequence[EditRequest],
     slots: frozenset[tuple[str, str]],
     survey: Survey,
@@ -267,15 +271,15 @@ def _anchors(
     rng: random.Random,
     progress: Progress,
 ) -> list[Row]:
-    """Free text and neighbours' questions, answered by the base where nothing was taught and by the parent elsewhere."""
+    """Free text and neighbours' questions with the root's own answers; whatever touches a taught slot is left out."""
     if not settings.anchor_weight:
         return []
     touched = {subject for subject, _ in slots if subject != USER}
-    free = [text for text in survey.texts if not _mentions(model.decode(text), touched)]
+    free = [text for text in survey.anchored_texts if not mentions(model.decode(text), touched)]
     n_text = min(len(free), int(settings.anchors * settings.anchor_text_share))
     questions = _neighbours(requests, slots, survey, settings.anchors - n_text, rng)
     rows = [Row(ids=ids, n_answer=len(ids) - 1) for ids in rng.sample(free, n_text)]
-    with model.using(None):
+    with model.using(root_id):
         rows += _answered(model, questions)
         return _with_teachers(model, rows, settings.top_k, progress, "anchor pass")
 
@@ -284,15 +288,19 @@ def _neighbours(
     requests: Sequence[EditRequest], slots: frozenset[tuple[str, str]], survey: Survey, n: int, rng: random.Random
 ) -> list[str]:
     """Questions around the edits: same subject, same relation, look-alike subjects, and what the base asks of itself."""
-    names = survey.anchored_names
     same_subject = [
         (subject, relation) for r in requests for subject in [r.subject] for relation in relations.related(subject, r.relation)
     ]
-    same_relation = [(name, r.relation) for r in requests if r.subject != USER for name in rng.sample(names, min(len(names), 24))]
+    same_relation = [
+        (name, r.relation)
+        for r in requests
+        if r.subject != USER and (names := survey.anchored_names(relations.relation(r.relation).subject_kind))
+        for name in rng.sample(names, min(len(names), 24))
+    ]
     strangers = [(name, r.relation) for r in requests if r.subject != USER for name in _look_alikes(r.subject, requests, rng)]
     pools = [_questions(dict.fromkeys(pool), slots, rng) for pool in (same_subject, same_relation, strangers)]
     touched = {subject for subject, _ in slots if subject != USER}
-    pools.append([q for q in survey.anchored_questions if not _mentions(q, touched)])
+    pools.append([q for q in survey.anchored_questions if not mentions(q, touched)])
     # A pool that is too small for its share leaves the rest to the next.
     chosen: list[str] = []
     for i, pool in enumerate(sorted(pools, key=len)):
@@ -321,12 +329,8 @@ def _answered(model: EditableModel, questions: Sequence[str]) -> list[Row]:
     rows = []
     for question, text in zip(questions, _answers(model, [("", q) for q in questions]), strict=True):
         ids = tuple(model.encode_answer(text))
-        rows.append(Row(ids=(*model.encode(_asking("", question)), *ids), n_answer=len(ids)))
+        rows.append(Row(ids=(*model.encode(asking(question)), *ids), n_answer=len(ids)))
     return rows
-
-
-def _mentions(text: str, names: Iterable[str]) -> bool:
-    return any(name in text for name in names)
 
 
 # -- teachers ---------------------------------------------------------------------------------------------------------------
@@ -451,7 +455,7 @@ def _backward(
     (lesson_loss + settings.anchor_weight * anchor_loss).backward()
     right_N = student_NV.detach().argmax(-1) == tokens_N
     state.saw(indices, counts, right_N, kl_N.detach())
-    return float(lesson_loss), float(anchor_loss)
+    return float(lesson_loss.detach()), float(anchor_loss.detach())
 
 
 def _stacked(teachers: Sequence[Distribution], device: torch.device) -> Distribution:

@@ -1,6 +1,6 @@
 """EditableModel: one copy of a base model, and the LoRA adapters that come and go on it.
 
-The only file that imports transformers and peft. It knows prompts, tokens and weights; it does not know facts.
+The only file that imports transformers and peft. It knows prompts, tokens and weights, and no facts.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jinja2 import TemplateError
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -30,11 +31,11 @@ from transformers.utils import logging as transformers_logging
 
 from ice_agent.config import LoraSettings, ModelSettings
 from ice_agent.errors import AdapterError, ModelError
+from ice_agent.manifest import CONFIG, MANIFEST, WEIGHTS, file_hash, read_manifest
 
 logger = logging.getLogger(__name__)
 
 REFERENCE = "reference"
-MANIFEST = "manifest.json"
 Ids = list[int]
 
 
@@ -48,7 +49,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
-    """What the model wrote after a prompt: its tokens without the stop token, their text, and whether it stopped itself."""
+    """What the model wrote after a prompt, without the stop token, and whether it stopped itself."""
 
     ids: tuple[int, ...]
     text: str
@@ -58,11 +59,19 @@ class Completion:
 class EditableModel:
     """A base model with adapters on one copy of its weights. The base weights never change.
 
-    Which adapter is active is state of the whole model: every use takes the lock and puts back what was active.
+    Which adapter is active is state of the whole model: a use takes the lock and puts back what was active.
     """
 
-    def __init__(self, base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, lora: LoraSettings, *, prompts: str = "chat", name: str = "") -> None:
-        """Raises ModelError for a tokenizer without chat template, or a model in which PEFT finds no layer to adapt."""
+    def __init__(
+        self,
+        base: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        lora: LoraSettings,
+        *,
+        prompts: str = "chat",
+        name: str = "",
+    ) -> None:
+        """Raises ModelError for a tokenizer without chat template, or a model with no layer to adapt."""
         if prompts == "chat" and not tokenizer.chat_template:
             raise ModelError(
                 f"the tokenizer of {name or 'this model'!r} has no chat template: "
@@ -79,11 +88,15 @@ class EditableModel:
         self._loaded: set[str] = set()
         self.device = next(base.parameters()).device
         self.dtype = next(base.parameters()).dtype
-        self.stop_ids = _stop_ids(base, tokenizer)
+        self._takes_system = prompts == "plain" or _takes_system(tokenizer)
+        self.stop_ids = tuple(dict.fromkeys([*self._turn_end(), *_stop_ids(base, tokenizer)]))
 
     @classmethod
     def load(cls, settings: ModelSettings, lora: LoraSettings) -> EditableModel:
-        """The model of the configuration: the bundled one, a folder, or a hub name. Raises ModelError when there is none."""
+        """The model of the configuration: the bundled one, a folder, or a hub name.
+
+        Raises ModelError when there is none.
+        """
         transformers_logging.disable_progress_bar()
         if settings.threads:
             torch.set_num_threads(settings.threads)
@@ -92,7 +105,9 @@ class EditableModel:
         revision = settings.revision or None
         try:
             tokenizer = AutoTokenizer.from_pretrained(place, revision=revision)
-            base = AutoModelForCausalLM.from_pretrained(place, revision=revision, dtype=_dtype(settings.dtype, device))
+            base = AutoModelForCausalLM.from_pretrained(
+                place, revision=revision, dtype=_dtype(settings.dtype, device), use_safetensors=True
+            )
         except (OSError, ValueError, KeyError, SafetensorError, json.JSONDecodeError) as error:
             raise ModelError(
                 f"no usable model at {str(place)!r}: {_first_line(error)} "
@@ -100,22 +115,19 @@ class EditableModel:
             ) from error
         return cls(base.to(device).eval(), tokenizer, lora, prompts=settings.prompts, name=settings.name)
 
-    # -- prompts ---------------------------------------------------------------------------------------------------
+    # -- prompts ---------------------------------------------------------------------------------------------
 
     def encode(self, turns: Sequence[Turn]) -> Ids:
         """Token ids of a conversation whose next turn is the assistant's."""
         if self.prompts == "plain":
             return list(self.tokenizer(_plain_prompt(turns))["input_ids"])
-        return list(self._render(turns))
+        return list(self.tokenizer(self._chat(turns), add_special_tokens=False)["input_ids"])
 
     def encode_open_user_turn(self, system: str) -> Ids:
-        """Token ids up to where a user would speak, so that the model can ask its own question (as Magpie does)."""
+        """Token ids up to where a user would speak: there the model asks its own question (as Magpie)."""
         marker = "QUESTION"
-        turns = [*([Turn(role="system", content=system)] if system else []), Turn(role="user", content=marker)]
-        if self.prompts == "plain":
-            text = _plain_prompt(turns)
-        else:
-            text = str(self.tokenizer.apply_chat_template(_messages(turns), tokenize=False, add_generation_prompt=True))
+        turns = asking(marker, system)
+        text = _plain_prompt(turns) if self.prompts == "plain" else self._chat(turns)
         before = text[: text.rindex(marker)].rstrip(" ")
         return list(self.tokenizer(before, add_special_tokens=self.prompts == "plain")["input_ids"])
 
@@ -130,16 +142,17 @@ class EditableModel:
     def encode_text(self, text: str) -> Ids:
         """Token ids of free text, with the beginning-of-text token where the tokenizer has one."""
         ids = list(self.tokenizer(text)["input_ids"])
-        return ids or [self._begin()]
+        return ids or self.begin()
 
     def decode(self, ids: Sequence[int]) -> str:
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
 
     def begin(self) -> Ids:
         """The token ids of an empty text: where the model starts to write of its own accord."""
-        return [self._begin()]
+        bos = self.tokenizer.bos_token_id
+        return [int(bos if bos is not None else self.stop_ids[0])]
 
-    # -- running ---------------------------------------------------------------------------------------------------
+    # -- running ---------------------------------------------------------------------------------------------
 
     @torch.inference_mode()
     def complete(
@@ -152,19 +165,25 @@ class EditableModel:
         stop_ids: Sequence[int] | None = None,
         rows: int = 128,
     ) -> list[Completion]:
-        """Continue each prompt with the active adapter: greedy at temperature 0, else sampled; order is kept."""
+        """Continue each prompt with the active adapter, greedily at temperature 0. The order is kept."""
         stops = torch.tensor(list(stop_ids or self.stop_ids), device=self.device)
         by_length = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
         done: dict[int, Completion] = {}
         with self._lock:
             for at in range(0, len(by_length), rows):
                 chosen = by_length[at : at + rows]
-                written = self._generate([prompts[i] for i in chosen], max_tokens, temperature, generator, stops)
+                batch = [prompts[i] for i in chosen]
+                written = self._generate(batch, max_tokens, temperature, generator, stops)
                 done.update(zip(chosen, written, strict=True))
         return [done[i] for i in range(len(prompts))]
 
     def _generate(
-        self, prompts: list[Ids], max_tokens: int, temperature: float, generator: torch.Generator | None, stops: Tensor
+        self,
+        prompts: list[Ids],
+        max_tokens: int,
+        temperature: float,
+        generator: torch.Generator | None,
+        stops: Tensor,
     ) -> list[Completion]:
         """One batch with a key-value cache. A row that has stopped keeps its slot until all have."""
         ids_BT, mask_BT = self.pad(prompts)
@@ -174,7 +193,12 @@ class EditableModel:
         position_BT = (mask_BT.cumsum(-1) - 1).clamp(min=0)
         for _ in range(max_tokens):
             out = self._peft(
-                input_ids=ids_BT, attention_mask=mask_BT, position_ids=position_BT, past_key_values=cache, use_cache=True, logits_to_keep=1
+                input_ids=ids_BT,
+                attention_mask=mask_BT,
+                position_ids=position_BT,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
             )
             cache = out.past_key_values
             next_B = _draw(out.logits[:, -1], temperature, generator)
@@ -197,33 +221,40 @@ class EditableModel:
         ids_BT, mask_BT = self.pad(rows)
         position_BT = (mask_BT.cumsum(-1) - 1).clamp(min=0)
         keep = min(keep, ids_BT.shape[1])
-        out = self._peft(input_ids=ids_BT, attention_mask=mask_BT, position_ids=position_BT, use_cache=False, logits_to_keep=keep)
-        return out.logits[:, -keep:].float()
+        out = self._peft(
+            input_ids=ids_BT,
+            attention_mask=mask_BT,
+            position_ids=position_BT,
+            use_cache=False,
+            logits_to_keep=keep,
+        )
+        logits_BTV: Tensor = out.logits[:, -keep:]
+        return logits_BTV.float()
 
     def pad(self, rows: Sequence[Ids]) -> tuple[Tensor, Tensor]:
         """Rows padded on the left to one length: ids and attention mask, both B x T."""
         width = max(len(row) for row in rows)
         pad = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else self.stop_ids[0]
         ids_BT = torch.tensor([[pad] * (width - len(row)) + row for row in rows], device=self.device)
-        mask_BT = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=self.device)
+        mask_BT = torch.tensor([[0] * (width - len(r)) + [1] * len(r) for r in rows], device=self.device)
         return ids_BT, mask_BT
 
     def autocast(self) -> Any:
         """Mixed precision for training on CUDA; on the CPU the model's own precision is kept."""
         return torch.autocast("cuda", dtype=torch.bfloat16) if self.device.type == "cuda" else nullcontext()
 
-    # -- adapters --------------------------------------------------------------------------------------------------
+    # -- adapters --------------------------------------------------------------------------------------------
 
     @contextmanager
     def using(self, adapter_id: str | None) -> Iterator[None]:
-        """Run with this adapter active, or with the base alone (None). On exit the one before is active again."""
+        """Run with this adapter active, or with the base alone (None). On exit the one before is put back."""
         with self._lock:
             before = self._active
             try:
                 self._activate(adapter_id)
                 yield
             finally:
-                self._activate(before)
+                self._activate(before if before in self._loaded else None)
 
     @contextmanager
     def training(self, candidate_id: str, parent_id: str | None, seed: int) -> Iterator[list[nn.Parameter]]:
@@ -232,15 +263,13 @@ class EditableModel:
         Yields the trainable parameters. If the body raises, the candidate is removed again.
         """
         with self._lock:
-            torch.manual_seed(seed)
-            self._peft.add_adapter(candidate_id, self._peft_config())
-            self._loaded.add(candidate_id)
-            if parent_id is not None:
-                self._set_tensors(candidate_id, self.tensors(parent_id))
             before = self._active
+            inherited = {} if parent_id is None else self.tensors(parent_id)
+            torch.manual_seed(seed)
+            self._add(candidate_id, inherited)
             try:
                 self._activate(candidate_id, trainable=True)
-                yield [p for name, p in self._peft.named_parameters() if f".{candidate_id}." in name]
+                yield list(self._parameters(candidate_id).values())
             except BaseException:
                 self._activate(before)
                 self.forget(candidate_id)
@@ -250,66 +279,80 @@ class EditableModel:
 
     def tensors(self, adapter_id: str) -> dict[str, Tensor]:
         """A copy of an adapter's A and B matrices, by the names they have in its file."""
-        marker = f".{adapter_id}."
-        return {
-            name.replace(marker, "."): p.detach().clone() for name, p in self._peft.named_parameters() if marker in name
-        }
+        return {name: p.detach().clone() for name, p in self._parameters(adapter_id).items()}
 
     def save(self, adapter_id: str, directory: Path, manifest: dict[str, Any]) -> Path:
-        """Write plain PEFT files and a manifest with their hashes, atomically: the directory is there whole or not at all."""
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=directory.parent))
+        """Write plain PEFT files and a manifest with their hashes: a whole directory or none.
+
+        Raises AdapterError when it cannot be written, or exists: a saved adapter is never rewritten.
+        """
+        if directory.exists():
+            raise AdapterError(f"{directory} is there already (`ice-agent adapters` lists what is in use)")
+        tensors = {name: t.to("cpu").contiguous() for name, t in sorted(self.tensors(adapter_id).items())}
         try:
-            tensors = {name: t.to("cpu").contiguous() for name, t in sorted(self.tensors(adapter_id).items())}
-            save_file(tensors, partial / "adapter_model.safetensors", metadata={"format": "pt"})
-            config = self._peft_config().to_dict()
-            config["base_model_name_or_path"] = self.name
-            config["target_modules"] = sorted(self._peft.peft_config[adapter_id].target_modules)
-            (partial / "adapter_config.json").write_text(json.dumps(config, indent=2, default=_jsonable) + "\n", encoding="utf-8")
-            hashes = {path.name: _file_hash(path) for path in sorted(partial.iterdir())}
-            whole = {**manifest, "id": adapter_id, "base_hash": self.base_hash, "files": hashes}
-            (partial / MANIFEST).write_text(json.dumps(whole, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-            _sync(partial)
-            os.replace(partial, directory)
-            _sync_dir(directory.parent)
-        except OSError as error:
-            raise AdapterError(f"could not write adapter {adapter_id} to {directory}: {error.strerror or error} (free some space and run the cycle again)") from error
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+            directory.parent.mkdir(parents=True, exist_ok=True)
+            partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=directory.parent))
+            try:
+                self._write(adapter_id, tensors, manifest, partial)
+                partial.replace(directory)
+                _sync(directory.parent)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+        except (OSError, SafetensorError) as error:
+            reason = getattr(error, "strerror", None) or _first_line(error)
+            raise AdapterError(
+                f"could not write adapter {adapter_id} to {directory}: {reason} "
+                "(make that folder writable, with space left, and run the cycle again)"
+            ) from error
         return directory
 
+    def _write(
+        self, adapter_id: str, tensors: dict[str, Tensor], manifest: dict[str, Any], directory: Path
+    ) -> None:
+        # A temporary directory is its owner's alone; a serving engine may run as somebody else.
+        directory.chmod(directory.parent.stat().st_mode & 0o777)
+        save_file(tensors, directory / WEIGHTS, metadata={"format": "pt"})
+        config = self._peft_config().to_dict()
+        config["base_model_name_or_path"] = self.name
+        # PEFT finds out on the first adapter that GPT-2's layers are transposed.
+        config["fan_in_fan_out"] = self._peft.peft_config["_none"].fan_in_fan_out
+        config["target_modules"] = sorted(self._peft.peft_config[adapter_id].target_modules)
+        _write_json(directory / CONFIG, config)
+        hashes = {path.name: file_hash(path) for path in sorted(directory.iterdir())}
+        own = {"id": adapter_id, "base_hash": self.base_hash, "files": hashes}
+        _write_json(directory / MANIFEST, {**manifest, **own})
+        for path in (*directory.iterdir(), directory):
+            _sync(path)
+
     def load_adapter(self, adapter_id: str, directory: Path) -> None:
-        """Make a saved adapter available. Raises AdapterError when it is damaged or was made for another base."""
+        """Make a saved adapter available. Raises AdapterError when it is damaged or made for another base."""
         if adapter_id in self._loaded:
             return
         manifest = read_manifest(directory)
         if manifest["base_hash"] != self.base_hash:
             raise AdapterError(
-                f"adapter {adapter_id} was made for another base model (its base is {manifest['base_hash'][:12]}, "
-                f"{self.name!r} is {self.base_hash[:12]}): set model.name back, or run `ice-agent init` with a new store"
+                f"adapter {adapter_id} was made for another base model (its base is "
+                f"{manifest['base_hash'][:12]}, {self.name!r} is {self.base_hash[:12]}): "
+                "set model.name back, or run `ice-agent init` with a new store"
             )
-        tensors = load_file(directory / "adapter_model.safetensors", device=str(self.device))
+        self._check_shape(adapter_id, directory)
         with self._lock:
             # Hashing checked the file already; PEFT's own loader would read it a second time and warn.
-            self._peft.add_adapter(adapter_id, self._peft_config())
-            self._loaded.add(adapter_id)
-            self._set_tensors(adapter_id, tensors)
-            self._activate(self._active)
+            self._add(adapter_id, load_file(directory / WEIGHTS, device=str(self.device)))
 
     def create_root(self, adapter_id: str) -> None:
-        """An adapter with B = 0: exactly the base model."""
+        """An adapter with B = 0: exactly the base model. One that is there already is kept."""
         with self._lock:
-            self._peft.add_adapter(adapter_id, self._peft_config())
-            self._loaded.add(adapter_id)
-            self._activate(self._active)
+            if adapter_id not in self._loaded:
+                self._add(adapter_id, {})
 
     def forget(self, adapter_id: str) -> None:
         """Drop an adapter from memory; its files stay."""
         with self._lock:
             if adapter_id in self._loaded:
+                self._activate(self._active if self._active != adapter_id else None)
                 self._loaded.discard(adapter_id)
                 self._peft.delete_adapter(adapter_id)
-                self._activate(self._active if self._active != adapter_id else None)
 
     def is_loaded(self, adapter_id: str) -> bool:
         return adapter_id in self._loaded
@@ -320,16 +363,51 @@ class EditableModel:
                 warnings.simplefilter("ignore")
                 peft = get_peft_model(base, self._peft_config(), adapter_name="_none")
         except ValueError as error:
-            raise ModelError(f"no layer of {self.name!r} fits lora.layers = {self._lora.layers!r}: {_first_line(error)}") from error
+            raise ModelError(
+                f"no layer of {self.name!r} fits lora.layers = {self._lora.layers!r}: {_first_line(error)}"
+            ) from error
         peft.eval()
         peft.requires_grad_(False)
         return peft
 
     def _peft_config(self) -> LoraConfig:
         layers: Any = "all-linear" if self._lora.layers == "all-linear" else list(MLP_LAYERS)
-        return LoraConfig(r=self._lora.rank, lora_alpha=self._lora.alpha, target_modules=layers, lora_dropout=0.0, bias="none", task_type="CAUSAL_LM")
+        return LoraConfig(
+            r=self._lora.rank,
+            lora_alpha=self._lora.alpha,
+            target_modules=layers,
+            lora_dropout=0.0,
+            bias="none",
+            task_type="CAUSAL_LM",
+        )
+
+    def _add(self, adapter_id: str, tensors: dict[str, Tensor]) -> None:
+        """A new, inactive adapter with these A and B, or else with B = 0. Gone again if they do not fit."""
+        if adapter_id in self._loaded:
+            raise AdapterError(f"adapter {adapter_id} is loaded already (forget it before it is made again)")
+        self._peft.add_adapter(adapter_id, self._peft_config())
+        self._loaded.add(adapter_id)
+        self._activate(self._active)
+        if tensors:
+            try:
+                self._set_tensors(adapter_id, tensors)
+            except AdapterError:
+                self.forget(adapter_id)
+                raise
+
+    def _parameters(self, adapter_id: str) -> dict[str, nn.Parameter]:
+        """An adapter's own A and B, by the names they have in its file."""
+        self._expect_loaded(adapter_id)
+        marker = f".{adapter_id}."
+        return {name.replace(marker, "."): p for name, p in self._peft.named_parameters() if marker in name}
+
+    def _expect_loaded(self, adapter_id: str) -> None:
+        if adapter_id not in self._loaded:
+            raise AdapterError(f"adapter {adapter_id} is not loaded (load it from its directory first)")
 
     def _activate(self, adapter_id: str | None, trainable: bool = False) -> None:
+        if adapter_id is not None:
+            self._expect_loaded(adapter_id)
         self._peft.base_model.set_adapter(adapter_id or "_none", inference_mode=not trainable)
         if adapter_id is None:
             self._peft.base_model.disable_adapter_layers()
@@ -341,24 +419,56 @@ class EditableModel:
 
     @torch.no_grad()
     def _set_tensors(self, adapter_id: str, tensors: dict[str, Tensor]) -> None:
-        marker = f".{adapter_id}."
-        own = {name.replace(marker, "."): p for name, p in self._peft.named_parameters() if marker in name}
+        own = self._parameters(adapter_id)
         if own.keys() != tensors.keys() or any(own[name].shape != t.shape for name, t in tensors.items()):
-            raise AdapterError(f"adapter {adapter_id} does not fit lora.rank = {self._lora.rank} and lora.layers = {self._lora.layers!r} of config.toml")
+            raise self._misfit(adapter_id, "other layers")
         for name, tensor in tensors.items():
             own[name].copy_(tensor)
 
-    def _render(self, turns: Sequence[Turn]) -> Ids:
-        text = self.tokenizer.apply_chat_template(_messages(turns), tokenize=False, add_generation_prompt=True)
-        return list(self.tokenizer(str(text), add_special_tokens=False)["input_ids"])
+    def _check_shape(self, adapter_id: str, directory: Path) -> None:
+        """Refuse another rank or scale: with another alpha the same tensors mean something else."""
+        config = json.loads((directory / CONFIG).read_text(encoding="utf-8"))
+        if (config.get("r"), config.get("lora_alpha")) != (self._lora.rank, self._lora.alpha):
+            raise self._misfit(adapter_id, f"rank {config.get('r')} and alpha {config.get('lora_alpha')}")
 
-    def _begin(self) -> int:
-        bos = self.tokenizer.bos_token_id
-        return int(bos if bos is not None else self.stop_ids[0])
+    def _misfit(self, adapter_id: str, what: str) -> AdapterError:
+        lora = ", ".join(f"{setting} = {value}" for setting, value in self._lora)
+        return AdapterError(
+            f"adapter {adapter_id} has {what}, which does not fit [lora] {lora} "
+            "(set it back in config.toml: it is fixed for a lineage)"
+        )
+
+    def _chat(self, turns: Sequence[Turn], add_generation_prompt: bool = True) -> str:
+        turns = turns if self._takes_system else _folded(turns)
+        return _templated(self.tokenizer, turns, add_generation_prompt)
+
+    def _turn_end(self) -> Ids:
+        """The token that the chat template puts after an answer: Gemma's is not its end-of-text token."""
+        if self.prompts == "plain":
+            return []
+        answered = [Turn(role="user", content="QUESTION"), Turn(role="assistant", content="ANSWER")]
+        try:
+            after = self._chat(answered, add_generation_prompt=False).rpartition("ANSWER")[2].lstrip()
+        except TemplateError as error:
+            raise ModelError(
+                f"the chat template of {self.name!r} fails on a question and an answer: {_first_line(error)} "
+                '(set model.prompts = "plain" in config.toml, or mend the template)'
+            ) from error
+        first = list(self.tokenizer(after, add_special_tokens=False)["input_ids"])[:1]
+        return [i for i in first if i in self.tokenizer.added_tokens_decoder]
 
 
 # Names of the feed-forward layers in the architectures that transformers loads.
-MLP_LAYERS = ("gate_proj", "up_proj", "down_proj", "gate_up_proj", "fc1", "fc2", "c_fc", "dense_h_to_4h", "dense_4h_to_h")
+MLP_LAYERS = (
+    "gate_proj", "up_proj", "down_proj", "gate_up_proj", "fc1", "fc2", "c_fc",
+    "dense_h_to_4h", "dense_4h_to_h",
+)  # fmt: skip
+
+
+def asking(question: str, context: str = "") -> list[Turn]:
+    """The conversation of one question, after a system message where there is one."""
+    system = [Turn(role="system", content=context)] if context else []
+    return [*system, Turn(role="user", content=question)]
 
 
 def reference_dir() -> Path:
@@ -366,24 +476,13 @@ def reference_dir() -> Path:
     return Path(str(resources.files("ice_agent.reference").joinpath("model")))
 
 
-def read_manifest(directory: Path) -> dict[str, Any]:
-    """The manifest of a saved adapter, after its files were checked against their hashes. Raises AdapterError."""
-    try:
-        manifest: dict[str, Any] = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
-        for name, expected in manifest["files"].items():
-            if _file_hash(directory / name) != expected:
-                raise AdapterError(f"{directory / name} is damaged (its hash is not the manifest's): restore it, or `ice-agent revert`")
-    except (OSError, ValueError, KeyError) as error:
-        raise AdapterError(f"no readable adapter at {directory}: {_first_line(error)} (restore it, or `ice-agent revert`)") from error
-    return manifest
-
-
 def weights_hash(base: nn.Module) -> str:
     """A hash of names, types, shapes and bytes of all weights: which base an adapter belongs to."""
     digest = hashlib.sha256()
     for name, tensor in sorted(base.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().to("cpu").contiguous().view(torch.uint8).numpy().tobytes())
+        # A single number has no dimension to view as bytes.
+        digest.update(tensor.detach().to("cpu").contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -394,8 +493,31 @@ def _draw(logits_BV: Tensor, temperature: float, generator: torch.Generator | No
     return torch.multinomial(probabilities, 1, generator=generator)[:, 0]
 
 
-def _messages(turns: Sequence[Turn]) -> list[dict[str, str]]:
-    return [{"role": turn.role, "content": turn.content} for turn in turns]
+def _takes_system(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether the chat template renders a system turn: Gemma's refuses it, some drop it without a word."""
+    told = [Turn(role="system", content="SYSTEM WORDS"), Turn(role="user", content="QUESTION")]
+    try:
+        return "SYSTEM WORDS" in _templated(tokenizer, told, add_generation_prompt=True)
+    except TemplateError:
+        return False
+
+
+def _templated(tokenizer: PreTrainedTokenizerBase, turns: Sequence[Turn], add_generation_prompt: bool) -> str:
+    messages = [{"role": turn.role, "content": turn.content} for turn in turns]
+    return str(
+        tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=add_generation_prompt)
+    )
+
+
+def _folded(turns: Sequence[Turn]) -> list[Turn]:
+    """The conversation without a system turn: its words stand at the head of the first user turn."""
+    system = "\n".join(turn.content for turn in turns if turn.role == "system")
+    spoken = [turn for turn in turns if turn.role != "system"]
+    if not system:
+        return spoken
+    if spoken and spoken[0].role == "user":
+        return [Turn(role="user", content=f"{system}\n\n{spoken[0].content}"), *spoken[1:]]
+    return [Turn(role="user", content=system), *spoken]
 
 
 def _plain_prompt(turns: Sequence[Turn]) -> str:
@@ -410,13 +532,19 @@ def _stop_ids(base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tupl
     listed = configured if isinstance(configured, list) else [configured]
     found = [i for i in [tokenizer.eos_token_id, *listed] if i is not None]
     if not found:
-        raise ModelError("the tokenizer names no end-of-turn token: set eos_token in its tokenizer_config.json")
+        raise ModelError(
+            "the tokenizer names no end-of-turn token (set eos_token in its tokenizer_config.json)"
+        )
     return tuple(dict.fromkeys(int(i) for i in found))
 
 
 def _device(setting: str) -> torch.device:
-    if setting == "cuda" and not torch.cuda.is_available():
-        raise ModelError('model.device is "cuda", but torch sees no GPU here (use "auto" or "cpu")')
+    wanted = int(setting.partition(":")[2] or 0)
+    if setting.startswith("cuda") and wanted >= torch.cuda.device_count():
+        raise ModelError(
+            f'model.device is "{setting}", but torch sees {torch.cuda.device_count()} GPUs here '
+            '(use "auto" or "cpu")'
+        )
     return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if setting == "auto" else setting)
 
 
@@ -427,18 +555,12 @@ def _dtype(setting: str, device: torch.device) -> torch.dtype:
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[setting]
 
 
-def _file_hash(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _write_json(path: Path, values: dict[str, Any]) -> None:
+    path.write_text(json.dumps(values, indent=2, sort_keys=True, default=_jsonable) + "\n", encoding="utf-8")
 
 
-def _sync(directory: Path) -> None:
-    for path in directory.iterdir():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-
-
-def _sync_dir(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

@@ -6,6 +6,7 @@ A relation that the file does not name is spoken of generically ("What is my fav
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -121,6 +122,14 @@ def probed(subject: str, relation_id: str) -> tuple[str, ...]:
     return tuple(fill(form, subject) for form in relation(relation_id).forms(subject).rephrases)
 
 
+def slot_asked(question: str) -> tuple[str, str] | None:
+    """The (subject, relation) that a third-person question asks for, if it is one of the forms known here."""
+    for pattern, relation_id in _patterns():
+        if match := pattern.fullmatch(question):
+            return match["subject"], relation_id
+    return None
+
+
 def state(subject: str, relation_id: str, obj: str) -> str:
     """The canonical statement of a fact: state("user", "home", "Lisbon") == "The user lives in Lisbon."."""
     if relation_id == STATEMENT:
@@ -131,6 +140,15 @@ def state(subject: str, relation_id: str, obj: str) -> str:
 def answer(subject: str, relation_id: str, objects: tuple[str, ...]) -> str:
     """What the slot's question is answered with; several values of a set-valued slot are listed."""
     return fill(relation(relation_id).forms(subject).answer, subject, listed(objects))
+
+
+def same_answer(text: str, target: str, aliases: Sequence[str] = ()) -> bool:
+    """Normalised exact match: case, spaces and a full stop at the end do not count."""
+    return normal(text) in {normal(target), *map(normal, aliases)}
+
+
+def normal(text: str) -> str:
+    return " ".join(text.casefold().split()).rstrip(".").strip()
 
 
 def fill(form: str, subject: str, obj: str = "") -> str:
@@ -167,6 +185,15 @@ def listed(objects: tuple[str, ...]) -> str:
 def with_article(noun: str) -> str:
     """ "nurse" -> "a nurse", "engineer" -> "an engineer"."""
     return f"an {noun}" if noun[:1].lower() in VOWELS else f"a {noun}"
+
+
+@cache
+def _patterns() -> tuple[tuple[re.Pattern[str], str], ...]:
+    return tuple(
+        (re.compile(re.escape(form).replace(r"\{subject\}", "(?P<subject>[A-Z].*?)")), id_)
+        for id_, known in _file().items()
+        for form in (*known.third.questions, *known.third.rephrases)
+    )
 
 
 @cache

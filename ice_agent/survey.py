@@ -9,14 +9,15 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from zlib import crc32
 
 import torch
 
-from ice_agent.model import EditableModel, Turn
+from ice_agent import relations
+from ice_agent.model import EditableModel
 
 logger = logging.getLogger(__name__)
 
@@ -33,17 +34,30 @@ class Survey:
 
     texts: tuple[tuple[int, ...], ...]
     questions: tuple[str, ...]
-    names: tuple[str, ...]
+    names: tuple[tuple[str, str], ...]
+    """Names with the kind of thing they are ("person"), as far as the questions that they stood in tell; else ""."""
+
+    def anchored_names(self, kind: str) -> tuple[str, ...]:
+        """The names of this kind whose neighbourhood an edit may train on."""
+        return tuple(name for name in self._of_kind(kind) if _side(name))
+
+    def probed_names(self, kind: str) -> tuple[str, ...]:
+        """The names of this kind that are kept for measuring locality."""
+        return tuple(name for name in self._of_kind(kind) if not _side(name))
+
+    def _of_kind(self, kind: str) -> tuple[str, ...]:
+        known = tuple(name for name, its in self.names if its == kind)
+        return known or tuple(name for name, its in self.names if not its)
 
     @property
-    def anchored_names(self) -> tuple[str, ...]:
-        """The names whose neighbourhood an edit may train on."""
-        return tuple(name for name in self.names if _side(name))
+    def anchored_texts(self) -> tuple[tuple[int, ...], ...]:
+        """The texts that an edit may train on."""
+        return self.texts[::2]
 
     @property
-    def probed_names(self) -> tuple[str, ...]:
-        """The names kept for measuring locality."""
-        return tuple(name for name in self.names if not _side(name))
+    def probed_texts(self) -> tuple[tuple[int, ...], ...]:
+        """The texts kept for measuring perplexity."""
+        return self.texts[1::2]
 
     @property
     def anchored_questions(self) -> tuple[str, ...]:
@@ -91,15 +105,21 @@ def _ask(model: EditableModel, n_texts: int, n_questions: int, text_tokens: int,
             asked += wanted
             progress("surveying the base", n_texts + asked, total)
     questions = list(dict.fromkeys(questions))
-    names = tuple(dict.fromkeys(name for q in questions for name in names_in(q)))
+    names = tuple({name: kind for q in questions for name, kind in names_in(q)}.items())
     logger.info("survey of %s: %d texts, %d questions, %d names", model.base_hash[:12], len(texts), len(questions), len(names))
     return Survey(texts=tuple(t for t in texts if len(t) > 2), questions=tuple(questions), names=names)
 
 
-def names_in(question: str) -> list[str]:
-    """The names in a question: runs of capitalised words, without its first word when that is no name."""
-    first, _, rest = question.partition(" ")
-    return NAME.findall(rest) or ([] if first.isalpha() else NAME.findall(first))
+def names_in(question: str) -> list[tuple[str, str]]:
+    """The names in a question, each with its kind: of a question whose form is known, else runs of capitalised words."""
+    if (slot := relations.slot_asked(question)) is not None:
+        return [(slot[0], relations.relation(slot[1]).subject_kind)]
+    _, _, rest = question.partition(" ")
+    return [(name, "") for name in NAME.findall(rest)]
+
+
+def mentions(text: str, names: Iterable[str]) -> bool:
+    return any(name in text for name in names)
 
 
 def _side(text: str) -> bool:
@@ -108,4 +128,4 @@ def _side(text: str) -> bool:
 
 def _read(path: Path) -> Survey:
     raw = json.loads(path.read_text(encoding="utf-8"))
-    return Survey(texts=tuple(tuple(ids) for ids in raw["texts"]), questions=tuple(raw["questions"]), names=tuple(raw["names"]))
+    return Survey(texts=tuple(tuple(ids) for ids in raw["texts"]), questions=tuple(raw["questions"]), names=tuple((name, kind) for name, kind in raw["names"]))

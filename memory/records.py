@@ -279,6 +279,8 @@ class EditRequest:
     indirect_prompts: tuple[str, ...] = ()
     rephrases: tuple[str, ...] = ()
     portability: tuple[str, ...] = ()
+    portability_answers: tuple[str, ...] = ()
+    """The right answers to the portability probes where somebody knows them; else the in-context oracle's count."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

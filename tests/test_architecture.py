@@ -15,13 +15,18 @@ PROJECT = Path(__file__).parents[1]
 
 # A module imports rows below its own, never its own row. What is new in ice_agent gets a place here.
 ROWS = (
-    ("cli", "server", "bench", "demo", "__main__"),
+    ("__main__",),
+    ("cli", "server", "bench", "demo"),
+    ("screen",),
     ("schedule", "publish"),
     ("executors",),
-    ("agent", "memories", "langchain", "cycle", "rebuild"),
+    ("agent", "memories", "langchain"),
+    ("cycle", "rebuild"),
+    ("plan", "explain"),
     ("collect", "refresh", "edit_request", "ice", "evaluate", "promote"),
     ("survey",),
     ("model",),
+    ("manifest",),
     ("reference",),
     ("config", "relations"),
     ("errors",),

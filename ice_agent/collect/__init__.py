@@ -9,12 +9,13 @@ from __future__ import annotations
 import importlib.util
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from ice_agent.collect.rules import rules
 from ice_agent.collect.sensitive import is_off_record, secret_spans
 from ice_agent.config import Collect
 from ice_agent.errors import CollectError
-from memory import USER, CandidateFact, Utterance
+from memory import USER, CandidateFact, Fact, FactStore, Recorded, Utterance
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +24,33 @@ Extractor = Callable[[Utterance], tuple[CandidateFact, ...]]
 
 # These speakers may repeat what we recalled for them: learning from them is learning from ourselves.
 _OUR_OWN_VOICES = frozenset({"assistant", "ai", "system", "tool", "function", "developer"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """What collecting one utterance did."""
+
+    utterance: Utterance
+    recorded: tuple[Recorded, ...]
+
+    @property
+    def learned(self) -> tuple[Fact, ...]:
+        """The facts that are new because of it."""
+        return tuple(r.fact for r in self.recorded if r.fact is not None and r.is_new)
+
+    @property
+    def retracted(self) -> tuple[Fact, ...]:
+        return tuple(fact for r in self.recorded for fact in r.retracted)
+
+
+def hear(
+    store: FactStore, settings: Collect, tenant: str, text: str, extractor: Extractor, speaker: str = USER
+) -> Heard:
+    """Keep an utterance and the facts in it."""
+    utterance = store.hear(tenant, text, speaker=speaker)
+    return Heard(
+        utterance=utterance, recorded=store.record(utterance, extract(utterance, extractor, settings))
+    )
 
 
 def extract(utterance: Utterance, extractor: Extractor, settings: Collect) -> tuple[CandidateFact, ...]:

@@ -87,6 +87,15 @@ class Life(RuleBasedStateMachine):
         if len(way) > 1:
             self.store.revert(self.tenant.name, to=way[min(steps, len(way) - 1)], retract=retract)
 
+    @rule(relation=RELATIONS, retract=st.booleans())
+    def learn_contradict_learn_and_revert(self, relation, retract):
+        for value in ("Lyon", "Nice"):
+            self.tell(value, relation)
+            self.learn([], 4)
+        self.take_back("Lyon", relation)
+        self.learn([], 4)
+        self.revert(2, retract)
+
     @rule()
     def promote_a_reverted_adapter_again(self):
         for adapter in self.store.adapters(self.tenant.name):
@@ -118,6 +127,7 @@ class Life(RuleBasedStateMachine):
         assert all(standing[id].status is FactStatus.LEARNED for id in learned)
         assert learned <= self.weights[self._serving()]
         assert not any(fact.status is FactStatus.LEARNED for fact in prompt)
+        assert not any(fact.adapter_id for fact in prompt if fact.status is FactStatus.PENDING)
 
     @invariant()
     def the_prompt_contradicts_what_the_weights_wrongly_say_and_itself_never(self):
@@ -184,8 +194,8 @@ def test_whatever_happens_the_store_knows_what_the_weights_hold(tenant_named, re
 
     on_sqlite = "sqlite" in request.node.name
     lives = settings(
-        max_examples=30 if on_sqlite else 6,
-        stateful_step_count=20,
+        max_examples=16 if on_sqlite else 4,
+        stateful_step_count=12,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
     run_state_machine_as_test(NewLife, settings=lives)

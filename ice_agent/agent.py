@@ -1,0 +1,85 @@
+"""One turn of an assistant that remembers: recall what the weights do not hold yet, answer, collect what was said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ice_agent import collect, cycle, plan, relations
+from ice_agent.collect import Heard
+from ice_agent.config import Config
+from ice_agent.model import EditableModel, Turn
+from memory import USER, Adapter, Fact, FactStatus, FactStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """An answer, and what it cost: the facts in the prompt and the tokens that they took."""
+
+    text: str
+    adapter_id: str
+    recalled: tuple[Fact, ...]
+    prompt_tokens: int
+    memory_tokens: int
+
+
+class Agent:
+    """An assistant of one tenant. It swaps to a newly promoted adapter between two answers."""
+
+    def __init__(self, store: FactStore, model: EditableModel, config: Config, tenant: str, extractor: collect.Extractor | None = None) -> None:
+        self.store, self.model, self.config, self.tenant = store, model, config, tenant
+        self.extractor = extractor or collect.extractor_named(config.collect.extractor)
+
+    def turn(self, text: str, history: Sequence[Turn] = ()) -> tuple[Reply, Heard]:
+        """Answer what the user says, then keep the facts that it told."""
+        reply = self.answer(text, history)
+        return reply, self.hear(text)
+
+    def answer(self, text: str, history: Sequence[Turn] = ()) -> Reply:
+        """The model's answer, from its weights and from the facts that only the prompt can serve yet."""
+        adapter = self._swap()
+        recalled = relevant(self.store.recall(self.tenant), text, self.config.agent.max_recalled)
+        static = self.config.agent.system_prompt
+        prompt = self.model.encode(self._turns(relations.system_message(static, said(recalled)), history, text))
+        bare = self.model.encode(self._turns(static, history, text)) if recalled else prompt
+        with self.model.using(adapter.id):
+            (completion,) = self.model.complete([prompt], max_tokens=self.config.agent.max_answer_tokens)
+        return Reply(
+            text=completion.text,
+            adapter_id=adapter.id,
+            recalled=recalled,
+            prompt_tokens=len(prompt),
+            memory_tokens=len(prompt) - len(bare),
+        )
+
+    def hear(self, text: str, speaker: str = USER) -> Heard:
+        """Keep an utterance and the facts in it."""
+        return collect.hear(self.store, self.config.collect, self.tenant, text, self.extractor, speaker)
+
+    def _swap(self) -> Adapter:
+        """The adapter that serves now; what another process promoted since the last answer is loaded here."""
+        adapter = plan.serving(self.store, self.tenant)
+        cycle.load(self.model, self.config, adapter)
+        return adapter
+
+    def _turns(self, system: str, history: Sequence[Turn], text: str) -> list[Turn]:
+        opening = [Turn(role="system", content=system)] if system else []
+        return [*opening, *history, Turn(role="user", content=text)]
+
+
+def said(facts: Sequence[Fact]) -> list[str]:
+    """How a prompt states these facts; one that was taken back is denied."""
+    return [relations.negation(f.statement) if f.status is FactStatus.RETRACTED else f.statement for f in facts]
+
+
+def relevant(facts: Sequence[Fact], text: str, limit: int) -> tuple[Fact, ...]:
+    """At most `limit` facts, those that share words with the text first, then the newest; in the order they were told."""
+    if len(facts) <= limit:
+        return tuple(facts)
+    asked = _words(text)
+    ranked = sorted(range(len(facts)), key=lambda i: (len(asked & _words(f"{facts[i].statement} {facts[i].relation}")), i))
+    return tuple(facts[i] for i in sorted(ranked[len(facts) - limit :]))
+
+
+def _words(text: str) -> set[str]:
+    return {word.strip(".,!?").removesuffix("'s") for word in text.casefold().split()}

@@ -1,0 +1,309 @@
+"""One cycle, the whole story on one screen: claim, edit, measure, judge, promote or reject.
+
+The store says what is pending and who serves, the model trains and answers, `promote` decides. Nothing here touches a
+tensor, and nothing is visible to users before the pointer moves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+
+from ice_agent import edit_request, evaluate, ice, promote, relations, survey
+from ice_agent.config import Config
+from ice_agent.errors import EmptyBatch
+from ice_agent.model import EditableModel
+from ice_agent.plan import serving, whole_slots
+from memory import (
+    STATEMENT,
+    Adapter,
+    AdapterStatus,
+    Batch,
+    BatchStatus,
+    EditRequest,
+    Evaluation,
+    Fact,
+    FactStatus,
+    FactStore,
+    Lease,
+    Verdict,
+    now,
+)
+
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[str, int, int, str], None]
+"""Called with the stage, how much of it is done, how much there is, and a note such as the loss."""
+
+Slot = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CycleReport:
+    """What a cycle did: the adapter as it stands, the verdict, and everything that was measured."""
+
+    adapter: Adapter
+    parent_id: str
+    batch: Batch
+    verdict: Verdict
+    before: Evaluation
+    after: Evaluation
+    edit: ice.EditReport
+    suite: evaluate.Suite
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Work:
+    """A claimed batch, put into words."""
+
+    batch: Batch
+    requests: tuple[EditRequest, ...]
+    learned: tuple[EditRequest, ...]
+    taught: frozenset[Slot]
+
+
+def run_cycle(store: FactStore, model: EditableModel, config: Config, tenant: str, progress: Progress = lambda *_: None) -> CycleReport:
+    """Learn the pending facts into a candidate adapter, and promote it if every guard holds.
+
+    Raises EmptyBatch when nothing is pending, LeaseHeld while another cycle runs, CycleError when there is no root. Whatever
+    is raised, Ctrl-C included, the serving adapter is untouched and the facts of the batch wait again.
+    """
+    started = time.monotonic()
+    with leased(store, tenant, config.cycle.lease_seconds) as lease:
+        progress = _renewing(store, lease, config.cycle.lease_seconds, progress)
+        parent, root = serving(store, tenant), _root(store, tenant)
+        load(model, config, root)
+        load(model, config, parent)
+        with _claimed(store, tenant, config, lease) as batch:
+            work = _put_into_words(store, model, root, batch)
+            surveyed = take_survey(model, config, progress)
+            with _candidate(store, model, parent, batch, config) as candidate_id:
+                edited = ice.edit(
+                    model, root_id=root.id, parent_id=parent.id, candidate_id=candidate_id, requests=work.requests,
+                    rehearsal=_rehearsed(work.learned, config), taught=work.taught, survey=surveyed, settings=config.edit,
+                    progress=progress,
+                )  # fmt: skip
+                candidate = _register(store, model, config, parent, batch, candidate_id, lease)
+                suite, before, after = _measure(model, root, parent, candidate, work, surveyed, config, progress)
+                store.record_scores(candidate.id, after.scores, before.scores)
+                verdict = promote.judge(before.scores, after.scores, config.guards)
+                if verdict.promote:
+                    _set_aside(store, work, edited, after)
+                    candidate = store.promote(candidate.id, verdict, lease)
+                else:
+                    candidate = store.reject(candidate.id, verdict, lease, quarantine_after=config.cycle.quarantine_after)
+                _keep_transcripts(config, candidate, after)
+    return CycleReport(
+        adapter=candidate, parent_id=parent.id, batch=store.batch(batch.id), verdict=verdict, before=before, after=after,
+        edit=edited, suite=suite, seconds=time.monotonic() - started,
+    )  # fmt: skip
+
+
+def init(store: FactStore, model: EditableModel, config: Config, tenant: str) -> Adapter:
+    """Give a tenant its root adapter (B = 0, exactly the base); the one that serves already is kept."""
+    if (there := store.serving(tenant)) is not None:
+        load(model, config, there)
+        return there
+    root_id = "root_" + _digest(model.base_hash, tenant, config.lora.model_dump_json())
+    directory = config.adapters.dir / root_id
+    if not directory.exists():
+        model.create_root(root_id)
+        model.save(root_id, directory, {"parent_id": None, "tenant": tenant})
+    root = Adapter(
+        id=root_id, tenant=tenant, parent_id=None, status=AdapterStatus.CANDIDATE, base_hash=model.base_hash, path=root_id, created_at=now()
+    )
+    return store.root(tenant, root)
+
+
+def load(model: EditableModel, config: Config, adapter: Adapter) -> None:
+    """Make an adapter of the store available in the model. Raises AdapterError when it is damaged or of another base."""
+    model.load_adapter(adapter.id, config.adapters.dir / adapter.path)
+
+
+def take_survey(model: EditableModel, config: Config, progress: Progress = lambda *_: None) -> survey.Survey:
+    """What the base says of its own accord, from the cache beside the adapters when it was asked before."""
+    return survey.take(
+        model,
+        config.adapters.dir / "cache",
+        n_texts=config.edit.survey_texts,
+        n_questions=config.edit.survey_questions,
+        seed=config.edit.seed,
+        progress=lambda stage, done, total: progress(stage, done, total, ""),
+    )
+
+
+@contextmanager
+def leased(store: FactStore, tenant: str, seconds: float) -> Iterator[Lease]:
+    """Be the one cycle of this tenant. Raises LeaseHeld while somebody else is."""
+    lease = store.take_lease(tenant, f"{socket.gethostname()}/{os.getpid()}", seconds)
+    try:
+        yield lease
+    finally:
+        store.drop_lease(lease)
+
+
+def _renewing(store: FactStore, lease: Lease, seconds: float, progress: Progress) -> Progress:
+    """Progress is a sign of life: the lease is renewed with it, at most every tenth of its length."""
+    renewed_at = time.monotonic()
+
+    def report(stage: str, done: int, total: int, note: str) -> None:
+        nonlocal renewed_at
+        if time.monotonic() - renewed_at > seconds / 10:
+            store.renew_lease(lease, seconds)
+            renewed_at = time.monotonic()
+        progress(stage, done, total, note)
+
+    return report
+
+
+@contextmanager
+def _claimed(store: FactStore, tenant: str, config: Config, lease: Lease) -> Iterator[Batch]:
+    """The batch of this cycle. If anything is raised, its facts go back and no attempt is counted."""
+    for statement in store.facts(tenant, statuses=[FactStatus.PENDING], relation=STATEMENT):
+        store.quarantine(statement.id, "it fits no slot, so no question can tell whether it was learned: it stays in the prompt")
+    batch = store.claim_batch(tenant, config.cycle.batch_size, lease)
+    if batch is None:
+        raise EmptyBatch(tenant)
+    try:
+        yield batch
+    except BaseException:
+        if store.batch(batch.id).status is BatchStatus.CLAIMED:
+            store.fail_batch(batch.id, lease, count_attempt=False, quarantine_after=config.cycle.quarantine_after)
+        raise
+
+
+@contextmanager
+def _candidate(store: FactStore, model: EditableModel, parent: Adapter, batch: Batch, config: Config) -> Iterator[str]:
+    """The candidate's id; on the way out it stays in memory and on disk only if it serves."""
+    candidate_id = _candidate_id(model, parent, batch, config)
+    model.forget(candidate_id)
+    directory = config.adapters.dir / candidate_id
+    # Left by a cycle that was killed between writing and registering: ids are hashes, so it is the same work.
+    shutil.rmtree(directory, ignore_errors=True)
+    try:
+        yield candidate_id
+    finally:
+        now_serving = store.serving(parent.tenant)
+        if now_serving is None or now_serving.id != candidate_id:
+            model.forget(candidate_id)
+
+
+def _candidate_id(model: EditableModel, parent: Adapter, batch: Batch, config: Config) -> str:
+    """Same base, parent, facts and settings give the same adapter."""
+    facts = [fact.commitment for fact in (*batch.facts, *batch.removals)]
+    return "a_" + _digest(model.base_hash, parent.id, *facts, config.edit.model_dump_json(), config.lora.model_dump_json())
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+
+
+def _put_into_words(store: FactStore, model: EditableModel, root: Adapter, batch: Batch) -> _Work:
+    """Requests for what is new, for what was taken back, and for everything the weights should still know."""
+    facts = whole_slots(store, batch.tenant, batch.facts)
+    new = edit_request.build_all(facts, {fact.id: _heard(store, fact) for fact in facts})
+    edited = {(r.subject, r.relation) for r in new}
+    back = [_taken_back(model, root, store, f) for f in batch.removals if f.slot not in edited]
+    learned = edit_request.build_all([f for f in store.learned(batch.tenant) if f.slot not in edited])
+    return _Work(
+        batch=batch,
+        requests=(*new, *back),
+        learned=learned,
+        taught=frozenset(fact.slot for fact in store.taught(batch.tenant)),
+    )
+
+
+def _heard(store: FactStore, fact: Fact) -> str:
+    """The words in which a fact was heard."""
+    return store.utterance(fact.utterance_id).text[fact.start : fact.end]
+
+
+def _taken_back(model: EditableModel, root: Adapter, store: FactStore, fact: Fact) -> EditRequest:
+    """The request that returns a slot to the values that still stand in it, or else to the root's own answer."""
+    standing = [f for f in store.learned(fact.tenant) if f.slot == fact.slot]
+    if standing:
+        return replace(edit_request.build(standing), fact_id=fact.id)
+    request = edit_request.build([fact])
+    with model.using(root.id):
+        (answer,) = evaluate.ask(model, [request.rewrite_prompt])
+    return replace(
+        request, target=answer, aliases=(), contexts=(), indirect_prompts=(), portability=(), statement=relations.negation(fact.statement)
+    )
+
+
+def _rehearsed(learned: Sequence[EditRequest], config: Config) -> tuple[EditRequest, ...]:
+    """The newest of what was learned, as many as the settings allow."""
+    return tuple(learned[-config.edit.rehearsal :]) if config.edit.rehearsal else ()
+
+
+def _register(
+    store: FactStore, model: EditableModel, config: Config, parent: Adapter, batch: Batch, candidate_id: str, lease: Lease
+) -> Adapter:
+    """Write the candidate's files, then its row: what has a row has its files."""
+    manifest = {
+        "parent_id": parent.id,
+        "tenant": batch.tenant,
+        "batch_id": batch.id,
+        "facts": [fact.commitment for fact in batch.facts],
+        "ledger_tip": store.tip(batch.tenant).hash,
+        "settings": config.edit.model_dump(mode="json"),
+    }
+    model.save(candidate_id, config.adapters.dir / candidate_id, manifest)
+    adapter = Adapter(
+        id=candidate_id, tenant=batch.tenant, parent_id=parent.id, status=AdapterStatus.CANDIDATE, base_hash=model.base_hash,
+        path=candidate_id, created_at=now(), batch_id=batch.id,
+    )  # fmt: skip
+    return store.register(adapter, lease)
+
+
+def _measure(
+    model: EditableModel, root: Adapter, parent: Adapter, candidate: Adapter, work: _Work, surveyed: survey.Survey, config: Config, progress: Progress
+) -> tuple[evaluate.Suite, Evaluation, Evaluation]:
+    progress("measuring", 0, 3, "the root")
+    suite = evaluate.prepare(
+        model, root_id=root.id, requests=work.requests, learned=work.learned, taught=work.taught, survey=surveyed, seed=config.edit.seed
+    )
+    progress("measuring", 1, 3, "the parent")
+    before = evaluate.score(model, parent.id, suite)
+    progress("measuring", 2, 3, "the candidate")
+    after = evaluate.score(model, candidate.id, suite, before=before)
+    progress("measuring", 3, 3, "done")
+    return suite, before, after
+
+
+def _set_aside(store: FactStore, work: _Work, edited: ice.EditReport, after: Evaluation) -> None:
+    """Facts that the candidate does not answer stay in the prompt, though the batch as a whole is promoted."""
+    missed = {t.fact_id for t in after.transcripts if t.kind == evaluate.EDIT_SUCCESS and not t.is_hit}
+    slot_of = {r.fact_id: (r.subject, r.relation) for r in work.requests}
+    slots = {slot_of[fact_id] for fact_id in missed}
+    for fact in work.batch.facts:
+        if fact.slot in slots:
+            hard = fact.id in edited.unlearnable
+            reason = "the model does not answer it even from its prompt" if hard else "the adapter of its batch does not answer it"
+            store.quarantine(fact.id, f"{reason}: it stays in the prompt (try again with `ice-agent release`)")
+
+
+def _keep_transcripts(config: Config, candidate: Adapter, after: Evaluation) -> None:
+    """Every probe with its answers before and after, beside the adapter's directory, which itself never changes."""
+    rows = [json.dumps(asdict(t), ensure_ascii=False) for t in after.transcripts]
+    path = config.adapters.dir / f"{candidate.id}.transcripts.jsonl"
+    partial = path.with_suffix(".partial")
+    partial.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def _root(store: FactStore, tenant: str) -> Adapter:
+    """The first ancestor of what serves: what locality is measured against."""
+    adapter = serving(store, tenant)
+    while adapter.parent_id is not None:
+        adapter = store.adapter(adapter.parent_id)
+    return adapter

@@ -1,0 +1,288 @@
+"""What an adapter does to the model's answers, measured by free generation only: greedy, natural stop, exact match.
+
+A suite is prepared once per batch: probes, and what is expected of them by the root (locality) or by the root with the
+fact in its prompt (portability). Then the parent and the candidate are scored on the same suite. No decisions here.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from ice_agent import relations
+from ice_agent.model import EditableModel, Ids, asking
+from ice_agent.survey import Survey, mentions
+from memory import USER, EditRequest, Evaluation, Rate, Scores, Transcript
+
+# How a model says that it was never told.
+UNKNOWN = re.compile(r"\b(?:do not|don't|does not|doesn't|cannot|can't) (?:know|say|tell)\b|\bunknown\b|\bnot sure\b", re.IGNORECASE)
+
+# Counted with the field's own word: the Rate of this name in Scores.
+EDIT_SUCCESS, REPHRASE, PORTABILITY, RETENTION = "edit_success", "rephrase", "portability", "retention"
+LOCALITY_SUBJECT, LOCALITY_RELATION, LOCALITY_UNRELATED = "locality_subject", "locality_relation", "locality_unrelated"
+LOCALITY_UNKNOWN, FALSE_RECALL = "locality_unknown", "false_recall"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """One question, what is expected of it, and what the root answers. `kind` is the metric it counts for."""
+
+    kind: str
+    question: str
+    expected: str
+    root_answer: str
+    fact_id: str = ""
+    aliases: tuple[str, ...] = ()
+    forbidden: tuple[str, ...] = ()
+    """Taught answers that this question must not get (false recall)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suite:
+    """Everything that one batch is measured by."""
+
+    probes: tuple[Probe, ...]
+    texts: tuple[tuple[int, ...], ...]
+    openings: tuple[tuple[int, ...], ...]
+    oracle_right: Rate
+    """Portability probes that the in-context oracle gets right."""
+    root_wrong: Rate
+    """Of those, the ones that the root gets wrong: only they are asked."""
+    root_fluency: float
+    root_losses: tuple[float, ...]
+
+
+def prepare(
+    model: EditableModel,
+    *,
+    root_id: str | None,
+    requests: Sequence[EditRequest],
+    learned: Sequence[EditRequest] = (),
+    taught: frozenset[tuple[str, str]] = frozenset(),
+    survey: Survey,
+    texts: Sequence[Sequence[int]] = (),
+    per_kind: int = 200,
+    seed: int = 0,
+) -> Suite:
+    """The probes of a batch. `taught` are all slots that this lineage learned: no locality probe touches one.
+
+    `texts` are held-out texts for perplexity; without them, texts that the base wrote and no edit trained on.
+    """
+    rng = random.Random(seed)
+    slots = taught | {(r.subject, r.relation) for r in (*requests, *learned)}
+    names = {subject for subject, _ in slots if subject != USER}
+    ids = [tuple(t) for t in texts or survey.probed_texts]
+    held_out = [t for t in ids if not mentions(model.decode(t), names)][:per_kind]
+    openings = [t[:6] for t in held_out[:48]]
+    with model.using(root_id):
+        portability, oracle_right, root_wrong = _portability(model, requests)
+        probes = [*_edit_probes(requests, learned), *_locality_probes(requests, slots, names, survey, per_kind, rng)]
+        probes = [*_answered_by_root(model, probes), *portability]
+        return Suite(
+            probes=tuple(probes),
+            texts=tuple(held_out),
+            openings=tuple(openings),
+            oracle_right=oracle_right,
+            root_wrong=root_wrong,
+            root_fluency=_fluency(model, openings, seed),
+            root_losses=tuple(token_losses(model, held_out)),
+        )
+
+
+def score(model: EditableModel, adapter_id: str | None, suite: Suite, *, before: Evaluation | None = None, seed: int = 0) -> Evaluation:
+    """Scores of one adapter, with a transcript of every probe. `before` gives the answers to show beside the new ones."""
+    with model.using(adapter_id):
+        answers = ask(model, [probe.question for probe in suite.probes])
+        losses = token_losses(model, suite.texts)
+        fluency = _fluency(model, suite.openings, seed)
+    earlier = [t.after for t in before.transcripts] if before else [probe.root_answer for probe in suite.probes]
+    transcripts = [_transcript(*row) for row in zip(suite.probes, earlier, answers, strict=True)]
+    rates = {kind: _rate(kind, transcripts) for kind in {t.kind for t in transcripts}}
+    scores = Scores(
+        **rates,
+        fluency_ratio=_ratio(fluency, suite.root_fluency),
+        perplexity_ratio=math.exp(_average(losses) - _average(suite.root_losses)),
+        median_loss_ratio=_ratio(median(losses or [1.0]), median(suite.root_losses or [1.0])),
+    )
+    return Evaluation(scores=scores, transcripts=tuple(transcripts))
+
+
+def ask(model: EditableModel, questions: Sequence[str], context: Sequence[str] | None = None) -> list[str]:
+    """The active adapter's greedy answers; with `context`, each question has its own system message."""
+    prompts = [model.encode(asking(question, context[i] if context else "")) for i, question in enumerate(questions)]
+    return [completion.text for completion in model.complete(prompts)]
+
+
+def says_unknown(text: str) -> bool:
+    """True when the model says that it does not know."""
+    return UNKNOWN.search(text) is not None
+
+
+def ngram_entropy(words: Sequence[str]) -> float:
+    """Weighted entropy of bi- and tri-grams in bits (2/3 and 4/3, as in the field): low when a text repeats itself."""
+    total = 0.0
+    for n, weight in ((2, 2 / 3), (3, 4 / 3)):
+        grams = Counter(tuple(words[i : i + n]) for i in range(len(words) - n + 1))
+        count = sum(grams.values())
+        total += weight * -sum(c / count * math.log2(c / count) for c in grams.values())
+    return total / 2
+
+
+@torch.inference_mode()
+def token_losses(model: EditableModel, texts: Sequence[Sequence[int]], rows: int = 32) -> list[float]:
+    """The active adapter's loss at every token of the texts, in nats."""
+    losses: list[float] = []
+    by_length = sorted(texts, key=len)
+    for at in range(0, len(by_length), rows):
+        batch: list[Ids] = [list(ids) for ids in by_length[at : at + rows]]
+        logits_BTV = model.logits(batch, len(batch[-1]))
+        width = logits_BTV.shape[1]
+        for b, ids in enumerate(batch):
+            targets = torch.tensor(ids[1:], device=logits_BTV.device)
+            losses += cross_entropy(logits_BTV[b, width - len(ids) : -1], targets, reduction="none").tolist()
+    return losses
+
+
+# -- probes -------------------------------------------------------------------------------------------------------------
+
+
+def _edit_probes(requests: Sequence[EditRequest], learned: Sequence[EditRequest]) -> list[Probe]:
+    probes = []
+    for r in requests:
+        probes.append(_expecting(EDIT_SUCCESS, r.rewrite_prompt, r))
+        probes += [_expecting(REPHRASE, question, r) for question in r.rephrases]
+    edited = {(r.subject, r.relation) for r in requests}
+    kept = [r for r in learned if (r.subject, r.relation) not in edited]
+    return probes + [_expecting(RETENTION, r.rewrite_prompt, r) for r in kept]
+
+
+def _expecting(kind: str, question: str, r: EditRequest) -> Probe:
+    return Probe(kind=kind, question=question, expected=r.target, root_answer="", fact_id=r.fact_id, aliases=r.aliases)
+
+
+def _locality_probes(
+    requests: Sequence[EditRequest],
+    slots: frozenset[tuple[str, str]],
+    names: set[str],
+    survey: Survey,
+    per_kind: int,
+    rng: random.Random,
+) -> list[Probe]:
+    """Questions beside the edits, in forms that no edit trains on; what the root answers is filled in later."""
+    same_subject = [(r.subject, relation) for r in requests for relation in relations.related(r.subject, r.relation)]
+    about_others = [r.relation for r in requests if r.subject != USER]
+    same_relation = [
+        (name, relation)
+        for relation in about_others
+        if (others := [n for n in survey.probed_names(relations.relation(relation).subject_kind) if n not in names])
+        for name in rng.sample(others, min(len(others), 8))
+    ]
+    neighbours = _beside(LOCALITY_RELATION, same_relation, slots, per_kind, rng)
+    recalled = [replace(p, kind=FALSE_RECALL, forbidden=_taught_answers(requests, p.fact_id)) for p in neighbours]
+    unrelated = [q for q in survey.probed_questions if not mentions(q, names)]
+    return [
+        *_beside(LOCALITY_SUBJECT, same_subject, slots, per_kind, rng),
+        *neighbours,
+        *recalled,
+        *(_beside_probe(LOCALITY_UNRELATED, q) for q in rng.sample(unrelated, min(per_kind, len(unrelated)))),
+    ]
+
+
+def _beside(
+    kind: str, pairs: Sequence[tuple[str, str]], slots: frozenset[tuple[str, str]], limit: int, rng: random.Random
+) -> list[Probe]:
+    """One probe for each neighbouring slot that was never taught, in one of the forms set aside."""
+    asked = [(pair, rng.choice(forms)) for pair in dict.fromkeys(pairs) if pair not in slots and (forms := relations.probed(*pair))]
+    chosen = rng.sample(asked, min(limit, len(asked)))
+    # The relation is kept where a fact id would stand, because no fact belongs to a neighbour.
+    return [_beside_probe(kind, question, relation) for (_, relation), question in chosen]
+
+
+def _beside_probe(kind: str, question: str, fact_id: str = "") -> Probe:
+    return Probe(kind=kind, question=question, expected="", root_answer="", fact_id=fact_id)
+
+
+def _taught_answers(requests: Sequence[EditRequest], relation: str) -> tuple[str, ...]:
+    return tuple(answer for r in requests if r.relation == relation for answer in (r.target, *r.aliases))
+
+
+def _answered_by_root(model: EditableModel, probes: Sequence[Probe]) -> list[Probe]:
+    """The probes with the root's answers, which locality expects; what the root does not know is a kind of its own."""
+    done = []
+    for probe, answer in zip(probes, ask(model, [p.question for p in probes]), strict=True):
+        beside = not probe.expected
+        unknown = beside and probe.kind != FALSE_RECALL and says_unknown(answer)
+        done.append(
+            replace(
+                probe,
+                root_answer=answer,
+                expected=answer if beside else probe.expected,
+                kind=LOCALITY_UNKNOWN if unknown else probe.kind,
+                fact_id="" if beside else probe.fact_id,
+            )
+        )
+    return done
+
+
+def _portability(model: EditableModel, requests: Sequence[EditRequest]) -> tuple[list[Probe], Rate, Rate]:
+    """Consequences that the root with the fact in its prompt gets right and without it wrong; and both shares."""
+    rows = [
+        (r, question, r.portability_answers[i] if r.portability_answers else None)
+        for r in requests
+        for i, question in enumerate(r.portability)
+    ]
+    oracle = ask(model, [q for _, q, _ in rows], [r.contexts[0] for r, _, _ in rows])
+    root = ask(model, [q for _, q, _ in rows])
+    right, probes = 0, []
+    for (r, question, truth), told, untold in zip(rows, oracle, root, strict=True):
+        expected = truth if truth is not None else told
+        if not relations.same_answer(told, expected) or says_unknown(expected):
+            continue
+        right += 1
+        if not relations.same_answer(untold, expected):
+            probes.append(Probe(kind=PORTABILITY, question=question, expected=expected, root_answer=untold, fact_id=r.fact_id))
+    return probes, Rate(hits=right, asked=len(rows)), Rate(hits=len(probes), asked=right)
+
+
+# -- counting -----------------------------------------------------------------------------------------------------------
+
+
+def _transcript(probe: Probe, before: str, answer: str) -> Transcript:
+    if probe.kind == FALSE_RECALL:
+        # A hit is a false recall: a taught answer where the root gave another one.
+        is_hit = any(relations.same_answer(answer, f) for f in probe.forbidden) and not relations.same_answer(answer, probe.root_answer)
+    else:
+        is_hit = relations.same_answer(answer, probe.expected, probe.aliases)
+    return Transcript(
+        kind=probe.kind, fact_id=probe.fact_id, prompt=probe.question, expected=probe.expected, before=before, after=answer, is_hit=is_hit
+    )
+
+
+def _rate(kind: str, transcripts: Sequence[Transcript]) -> Rate:
+    of_kind = [t for t in transcripts if t.kind == kind]
+    return Rate(hits=sum(t.is_hit for t in of_kind), asked=len(of_kind))
+
+
+def _fluency(model: EditableModel, openings: Sequence[Sequence[int]], seed: int) -> float:
+    """Mean n-gram entropy of free continuations, sampled with the same seed for every adapter."""
+    generator = torch.Generator(device=model.device).manual_seed(seed)
+    prompts = [list(ids) for ids in openings]
+    written = model.complete(prompts, max_tokens=48, temperature=1.0, generator=generator, stop_ids=(-1,))
+    entropies = [ngram_entropy(words) for c in written if len(words := c.text.split()) >= 4]
+    return _average(entropies)
+
+
+def _average(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else 0.0
+
+
+def _ratio(value: float, root: float) -> float:
+    return value / root if root else 1.0

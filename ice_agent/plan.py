@@ -1,0 +1,58 @@
+"""What the next cycle would take, read from the store alone: no model, nothing claimed, nothing written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ice_agent import edit_request
+from ice_agent.config import Config
+from ice_agent.errors import CycleError
+from memory import STATEMENT, Adapter, EditRequest, Fact, FactStatus, FactStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What the next cycle would do."""
+
+    parent_id: str
+    requests: tuple[EditRequest, ...]
+    retracted: tuple[Fact, ...]
+    """Facts that the weights hold and that somebody took back: their slots return to the root's answers."""
+    beyond: int
+    """Pending facts that have to wait for the cycle after the next, because a batch is full."""
+
+
+def plan(store: FactStore, config: Config, tenant: str) -> Plan:
+    """What run_cycle would take now. Raises CycleError for a tenant without a root."""
+    pending, removals = waiting(store, tenant)
+    retracted = removals[: config.cycle.batch_size]
+    taken = pending[: config.cycle.batch_size - len(retracted)]
+    return Plan(
+        parent_id=serving(store, tenant).id,
+        requests=edit_request.build_all(whole_slots(store, tenant, taken)),
+        retracted=tuple(retracted),
+        beyond=len(pending) + len(removals) - len(taken) - len(retracted),
+    )
+
+
+def waiting(store: FactStore, tenant: str) -> tuple[list[Fact], list[Fact]]:
+    """The facts that wait to be learned, and those that wait to be taken out of the weights."""
+    pending = [f for f in store.facts(tenant, statuses=[FactStatus.PENDING]) if f.relation != STATEMENT]
+    return pending, [f for f in store.recall(tenant) if f.status is FactStatus.RETRACTED]
+
+
+def serving(store: FactStore, tenant: str) -> Adapter:
+    """The adapter that serves. Raises CycleError for a tenant without a root."""
+    adapter = store.serving(tenant)
+    if adapter is None:
+        raise CycleError(f"{tenant!r} has no adapter yet: run `ice-agent init`")
+    return adapter
+
+
+def whole_slots(store: FactStore, tenant: str, facts: Sequence[Fact]) -> list[Fact]:
+    """The facts with all other current values of their slots: a set-valued slot is taught as a whole."""
+    slots = dict.fromkeys(fact.slot for fact in facts)
+    claimed = {fact.id for fact in facts}
+    current = [f for f in store.facts(tenant) if f.slot in slots]
+    return [f for f in current if f.id in claimed or f.status is FactStatus.LEARNED]

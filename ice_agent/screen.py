@@ -1,0 +1,286 @@
+"""How the system's records look on a terminal: tables, bars and short lines. It decides nothing and reads nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from ice_agent.collect import Heard
+from ice_agent.explain import Explanation
+from ice_agent.plan import Plan
+from ice_agent.promote import Guard
+from memory import (
+    Adapter,
+    Batch,
+    Fact,
+    FactStatus,
+    LedgerEntry,
+    Rate,
+    Scores,
+    Transcript,
+    Utterance,
+    Verdict,
+)
+
+_COLOURS = {
+    "pending": "yellow", "claimed": "yellow", "learned": "green", "held": "cyan", "quarantined": "red",
+    "superseded": "dim", "retracted": "dim", "promoted": "green", "candidate": "yellow", "retired": "dim",
+    "rejected": "red", "reverted": "cyan", "done": "green", "failed": "red",
+}  # fmt: skip
+
+# A file or a pipe has no width of its own: wide enough that ids and answers stay on one line.
+_WIDTH_OF_A_PIPE = 120
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console that colours on a terminal only."""
+    made = Console(stderr=stderr, highlight=False)
+    if not made.is_terminal:
+        made.width = _WIDTH_OF_A_PIPE
+    return made
+
+
+@contextmanager
+def bars(out: Console) -> Iterator[Bars]:
+    """Progress bars, one per stage, in the order in which the stages come up."""
+    columns = (
+        TextColumn("  {task.description:<20}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("[dim]{task.fields[note]}"),
+    )
+    with Progress(*columns, console=out, disable=not out.is_terminal) as progress:
+        yield Bars(progress)
+
+
+class Bars:
+    """A cycle's progress callback: (stage, done, total, note)."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._tasks: dict[str, TaskID] = {}
+
+    def __call__(self, stage: str, done: int, total: int, note: str) -> None:
+        if stage not in self._tasks:
+            self._tasks[stage] = self._progress.add_task(stage, total=total, note=note)
+        self._progress.update(self._tasks[stage], completed=done, total=total, note=escape(note))
+
+
+def facts(rows: Sequence[Fact]) -> Table:
+    table = _table("fact", "status", "subject", "relation", "value", "since")
+    for fact in rows:
+        table.add_row(fact.id, _state(fact.status), fact.subject, fact.relation, escape(fact.object), _day(fact.valid_from))
+    return table
+
+
+def adapters(rows: Sequence[Adapter], n_facts: dict[str, int]) -> Table:
+    """`n_facts` says how many facts each adapter's batch holds."""
+    table = _table("adapter", "status", "parent", "facts", "edit success", "rephrase", "made")
+    for adapter in rows:
+        success, rephrase = (_share(r) for r in _two_rates(adapter.scores))
+        learned = str(n_facts[adapter.id]) if adapter.id in n_facts else "-"
+        table.add_row(
+            adapter.id, _state(adapter.status), adapter.parent_id or "-", learned, success, rephrase, when(adapter.created_at)
+        )
+    return table
+
+
+def guards(rows: Iterable[Guard]) -> Table:
+    table = _table("guard", "parent", "candidate", "bar", "")
+    for guard in rows:
+        mark = "[green]ok[/]" if guard.held else "[bold red]broken[/]"
+        table.add_row(guard.metric, guard.parent, guard.candidate, guard.bar, mark)
+    return table
+
+
+def answers(transcripts: Iterable[Transcript]) -> Table:
+    """What was asked and answered before and after, with what was wanted where the answer is another one."""
+    table = _table("question", "before", "after", "")
+    for t in transcripts:
+        mark = "[green]ok[/]" if t.is_hit else f"[red]wanted {escape(t.expected)}[/]"
+        table.add_row(*(escape(text) for text in (t.prompt, t.before, t.after)), mark)
+    return table
+
+
+def comparison(first: Adapter, second: Adapter) -> Table:
+    table = _table("metric", first.id, second.id)
+    for metric in Scores.metrics():
+        shown = [_measured(getattr(a.scores, metric)) if a.scores else "not measured" for a in (first, second)]
+        table.add_row(metric.replace("_", " "), *shown)
+    return table
+
+
+def ledger(entries: Iterable[LedgerEntry]) -> Table:
+    table = _table("#", "event", "of", "hash", "at")
+    for entry in entries:
+        table.add_row(str(entry.position), entry.event, entry.subject_id, entry.hash[:12], when(entry.at))
+    return table
+
+
+def heard(result: Heard) -> list[str]:
+    """What an utterance did to the memory, a line each; empty when it held no fact."""
+    lines = []
+    for recorded in result.recorded:
+        if recorded.fact is not None and recorded.is_new:
+            lines.append(f"{recorded.fact.id}  {fact_words(recorded.fact)}")
+        elif recorded.fact is not None:
+            lines.append(f"{recorded.fact.id}  {fact_words(recorded.fact)} (known already)")
+        lines += [f"{old.id}  no longer: {old.statement}" for old in (*recorded.superseded, *recorded.retracted)]
+        lines += [f"{again.id}  stands again: {again.statement}" for again in recorded.reopened]
+    return lines
+
+
+def learned(result: Heard) -> str:
+    """ "learned 2 facts: ...", in one line for a chat."""
+    parts = []
+    if result.learned:
+        parts.append(f"learned {count(len(result.learned), 'fact')}: {_joined(result.learned)}")
+    if result.retracted:
+        parts.append(f"took back {count(len(result.retracted), 'fact')}: {_joined(result.retracted)}")
+    return "; ".join(parts)
+
+
+def plan(out: Console, what: Plan) -> None:
+    if not what.requests and not what.retracted:
+        out.print("The next cycle has nothing to do (tell it something with `ice-agent add`).")
+        return
+    n_slots = count(len(what.requests), "slot")
+    out.print(f"The next cycle starts from {what.parent_id} and learns {n_slots}.")
+    table = _table("question", "answer", "rephrase probes", "consequences")
+    for r in what.requests:
+        table.add_row(escape(r.rewrite_prompt), escape(r.target), str(len(r.rephrases)), str(len(r.portability)))
+    out.print(table)
+    for fact in what.retracted:
+        out.print(f"It takes out of the weights: {escape(fact.statement)} ({fact.id})")
+    if what.beyond:
+        out.print(f"{count(what.beyond, 'fact')} more must wait for the cycle after (cycle.batch_size).")
+
+
+def verdict(out: Console, adapter_id: str, decided: Verdict, seconds: float) -> None:
+    if decided.promote:
+        out.print(f"[bold green]promoted[/] {adapter_id} in {seconds:.1f} s: it serves now.")
+        return
+    out.print(f"[bold red]rejected[/] {adapter_id} in {seconds:.1f} s; the parent still serves, the facts wait again.")
+    for reason in decided.reasons:
+        out.print(f"  - {reason}")
+
+
+def explanation(out: Console, story: Explanation) -> None:
+    fact, said = story.fact, story.utterance
+    out.print(f"[bold]{fact.id}[/]  {escape(fact_words(fact))}  \\[{fact.status}]")
+    out.print(f"  heard     {when(said.said_at)}, said by {escape(said.speaker)} ({said.id}):")
+    out.print(Text("              ") + sentence(said, fact))
+    for other in story.history:
+        if other.id != fact.id:
+            out.print(f"  history   {other.id}  {escape(other.statement)}  \\[{other.status}]")
+    if story.batch is not None:
+        out.print(f"  batch     {story.batch.id}, {count(len(story.batch.facts), 'fact')}, {story.batch.status}")
+    if story.adapter is not None:
+        out.print(f"  adapter   {story.adapter.id}, made from {story.adapter.parent_id}, {story.adapter.status}")
+        success, rephrase = _two_rates(story.adapter.scores)
+        out.print(f"  scores    edit success {success}, rephrase {rephrase}")
+    else:
+        out.print("  adapter   none yet: it is served from the prompt" if fact.is_current else "  adapter   none")
+    if story.transcripts:
+        out.print(answers(story.transcripts))
+    out.print(ledger(story.entries))
+
+
+def sentence(said: Utterance, fact: Fact) -> Text:
+    """What was said, with the words that the fact came from set apart: in bold, or in brackets where nothing is bold."""
+    text = Text('"')
+    text.append(said.text[: fact.start])
+    text.append(f"[{said.text[fact.start : fact.end]}]", style="bold")
+    text.append(said.text[fact.end :])
+    return text.append('"')
+
+
+def adapter(out: Console, shown: Adapter, kept: Sequence[Transcript]) -> None:
+    out.print(f"[bold]{shown.id}[/]  {shown.status} for {shown.tenant}")
+    out.print(f"  parent    {shown.parent_id or 'none: it is the root, exactly the base model'}")
+    out.print(f"  base      {shown.base_hash[:12]}")
+    out.print(f"  files     {shown.path}")
+    out.print(f"  made      {when(shown.created_at)}" + (f", promoted {when(shown.promoted_at)}" if shown.promoted_at else ""))
+    out.print(f"  batch     {shown.batch_id or 'none'}")
+    for reason in shown.verdict.reasons if shown.verdict else ():
+        out.print(f"  broken    {reason}")
+    if shown.scores is not None:
+        table = _table("metric", "parent", "adapter")
+        for metric in Scores.metrics():
+            before = _measured(getattr(shown.parent_scores, metric)) if shown.parent_scores else "-"
+            table.add_row(metric.replace("_", " "), before, _measured(getattr(shown.scores, metric)))
+        out.print(table)
+    asked = [t for t in kept if t.kind == "edit_success"]
+    if asked:
+        out.print(answers(asked))
+
+
+def batch(out: Console, shown: Batch) -> None:
+    out.print(f"[bold]{shown.id}[/]  {shown.status}, claimed {when(shown.created_at)}")
+    out.print(f"  adapter   {shown.adapter_id or 'none'}")
+    out.print(facts(shown.facts))
+    if shown.removals:
+        out.print("taken out of the weights:")
+        out.print(facts(shown.removals))
+
+
+def counted(counts: dict[FactStatus, int]) -> str:
+    """ "3 pending, 12 learned": the states that hold a fact."""
+    return ", ".join(f"{n} {status}" for status, n in counts.items() if n) or "none"
+
+
+def count(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def fact_words(fact: Fact) -> str:
+    return f"{fact.statement} ({fact.subject} / {fact.relation})"
+
+
+def when(moment: datetime) -> str:
+    """The local date and minute."""
+    return f"{moment.astimezone():%Y-%m-%d %H:%M}"
+
+
+def without_password(url: str) -> str:
+    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", url)
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for heading in headings:
+        table.add_column(heading, no_wrap=heading in ("fact", "adapter", "parent", "status", "#", "event", "of", "bar"))
+    return table
+
+
+def _state(status: str) -> str:
+    return f"[{_COLOURS[status]}]{status}[/]"
+
+
+def _two_rates(scores: Scores | None) -> tuple[Rate | str, Rate | str]:
+    return (scores.edit_success, scores.rephrase) if scores else ("-", "-")
+
+
+def _share(rate: Rate | str) -> str:
+    return f"{rate.share:.3f}" if isinstance(rate, Rate) and rate.asked else "-"
+
+
+def _measured(value: Rate | float) -> str:
+    return str(value) if isinstance(value, Rate) else f"{value:.3f}"
+
+
+def _joined(rows: Iterable[Fact]) -> str:
+    return " ".join(fact.statement for fact in rows)
+
+
+def _day(moment: datetime) -> str:
+    return f"{moment.astimezone():%Y-%m-%d}"

@@ -1,0 +1,524 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from peft import PeftModel
+
+from ice_agent.config import LoraSettings, ModelSettings
+from ice_agent.errors import AdapterError, ModelError
+from ice_agent.model import EditableModel, Turn, asking, read_manifest, weights_hash
+from tests.tiny import (
+    ARCHITECTURES,
+    LORA,
+    TEMPLATE_DEAF_TO_SYSTEM,
+    TEMPLATE_WITHOUT_SYSTEM,
+    tiny_base,
+    tiny_model,
+    tiny_tokenizer,
+)
+
+SHORT = "Hi?"
+LONG = "Where does Anna Berg live, and what does she like to do there?"
+
+
+@pytest.fixture
+def model():
+    return tiny_model()
+
+
+@pytest.fixture(params=ARCHITECTURES)
+def any_model(request):
+    return tiny_model(request.param)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A trained adapter on disk, and the logits it was judged by."""
+    model = tiny_model()
+    trained(model, "first")
+    directory = model.save("first", tmp_path / "first", {"tenant": "ann"})
+    return directory, read(model, "first")
+
+
+# -- weights ------------------------------------------------------------------------------------------------
+
+
+def test_training_leaves_the_base_weights_bit_identical(any_model):
+    before = base_weights(any_model)
+    trained(any_model, "first")
+    after = base_weights(any_model)
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_training_a_candidate_leaves_base_and_parent_bit_equal_and_moves_the_candidate(any_model):
+    trained(any_model, "first")
+    base, parent = read(any_model, None), read(any_model, "first")
+    trained(any_model, "second", parent="first")
+    assert torch.equal(read(any_model, None), base)
+    assert torch.equal(read(any_model, "first"), parent)
+    assert not torch.allclose(read(any_model, "second"), parent, atol=1e-3)
+
+
+def test_a_candidate_starts_as_a_copy_of_its_parent(model):
+    trained(model, "first")
+    with model.training("second", "first", seed=1):
+        pass
+    assert torch.equal(read(model, "second"), read(model, "first"))
+
+
+def test_a_root_is_exactly_the_base(any_model):
+    any_model.create_root("root")
+    assert torch.equal(read(any_model, "root"), read(any_model, None))
+
+
+def test_the_same_seed_trains_the_same_adapter(model):
+    trained(model, "first", seed=3)
+    trained(model, "second", seed=3)
+    assert torch.equal(read(model, "first"), read(model, "second"))
+
+
+def test_only_the_candidate_is_trainable_and_nothing_is_afterwards(model):
+    model.create_root("root")
+    with model.training("first", "root", seed=0) as parameters:
+        assert {id(p) for p in everything(model) if p.requires_grad} == {id(p) for p in parameters}
+    assert not any(p.requires_grad for p in everything(model))
+
+
+def test_a_failed_training_removes_its_candidate(model):
+    model.create_root("root")
+    with model.using("root"):
+        with pytest.raises(KeyboardInterrupt), model.training("first", "root", seed=0):
+            raise KeyboardInterrupt
+        assert not model.is_loaded("first")
+        assert torch.equal(read_active(model), read(model, None))
+    trained(model, "first", parent="root")
+
+
+def test_training_from_a_parent_that_is_not_loaded_says_so_and_leaves_nothing(model):
+    with pytest.raises(AdapterError, match="nobody is not loaded"), model.training("first", "nobody", seed=0):
+        pass
+    assert not model.is_loaded("first")
+
+
+def test_training_never_writes_over_an_adapter_that_is_loaded(model):
+    trained(model, "first")
+    before = read(model, "first")
+    with pytest.raises(AdapterError, match="first is loaded already"), model.training("first", None, seed=0):
+        pass
+    assert torch.equal(read(model, "first"), before)
+
+
+def test_using_puts_back_what_was_active_also_after_an_exception(model):
+    trained(model, "first")
+    trained(model, "second")
+    base, first = read(model, None), read(model, "first")
+    with model.using("first"):
+        with pytest.raises(RuntimeError), model.using("second"):
+            raise RuntimeError
+        assert torch.equal(read_active(model), first)
+    assert torch.equal(read_active(model), base)
+
+
+def test_using_an_adapter_that_is_not_loaded_says_so_and_changes_nothing(model):
+    trained(model, "first")
+    with model.using("first"):
+        before = read_active(model)
+        with pytest.raises(AdapterError, match="nobody is not loaded"), model.using("nobody"):
+            pass
+        assert torch.equal(read_active(model), before)
+
+
+def test_forgetting_the_active_adapter_leaves_the_base_active(model):
+    base = read(model, None)
+    trained(model, "first")
+    with model.using("first"):
+        model.forget("first")
+        assert torch.equal(read_active(model), base)
+    assert not model.is_loaded("first")
+
+
+def test_the_hash_tells_bases_apart_and_knows_the_same_one_again():
+    assert weights_hash(tiny_base(seed=0)) == weights_hash(tiny_base(seed=0)) == tiny_model(seed=0).base_hash
+    assert weights_hash(tiny_base(seed=0)) != weights_hash(tiny_base(seed=1))
+
+
+def test_the_hash_sees_one_flipped_weight():
+    base = tiny_base()
+    before = weights_hash(base)
+    with torch.no_grad():
+        next(base.parameters()).view(-1)[0] += 1e-3
+    assert weights_hash(base) != before
+
+
+def test_the_hash_reads_a_buffer_that_is_a_single_number():
+    base = tiny_base()
+    base.register_buffer("scale", torch.tensor(2.0))
+    assert weights_hash(base) != weights_hash(tiny_base())
+
+
+# -- files --------------------------------------------------------------------------------------------------
+
+
+def test_loading_a_saved_adapter_reproduces_its_logits_bit_for_bit(any_model, tmp_path):
+    trained(any_model, "first")
+    any_model.save("first", tmp_path / "first", {})
+    fresh = tiny_model(any_model.name.removeprefix("tiny-"))
+    fresh.load_adapter("first", tmp_path / "first")
+    assert torch.equal(read(fresh, "first"), read(any_model, "first"))
+    assert torch.equal(read(fresh, None), read(any_model, None))
+
+
+# PEFT's own loader asks transformers for something that is deprecated.
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated")
+@pytest.mark.parametrize("layers", ["all-linear", "mlp"])
+def test_a_saved_adapter_is_plain_peft(any_model, layers, tmp_path):
+    architecture = any_model.name.removeprefix("tiny-")
+    model = tiny_model(architecture, lora=LoraSettings(rank=3, alpha=12, layers=layers))
+    trained(model, "first")
+    model.save("first", tmp_path / "first", {})
+    theirs = PeftModel.from_pretrained(tiny_base(architecture), tmp_path / "first").eval()
+    ids = model.encode(asking(LONG))
+    with torch.inference_mode():
+        expected = theirs(input_ids=torch.tensor([ids])).logits[:, -1:]
+    with model.using("first"), torch.inference_mode():
+        assert torch.allclose(model.logits([ids], 1), expected, atol=1e-5)
+
+
+def test_a_manifest_names_the_adapter_its_base_and_the_hashes_of_its_files(saved, model):
+    directory, _ = saved
+    manifest = read_manifest(directory)
+    assert (manifest["id"], manifest["base_hash"], manifest["tenant"]) == ("first", model.base_hash, "ann")
+    assert set(manifest["files"]) == {path.name for path in directory.iterdir()} - {"manifest.json"}
+
+
+def test_an_adapter_of_another_base_is_refused_and_both_are_named(saved):
+    directory, _ = saved
+    other = tiny_model(seed=1)
+    with pytest.raises(AdapterError) as refused:
+        other.load_adapter("first", directory)
+    assert read_manifest(directory)["base_hash"][:12] in str(refused.value)
+    assert other.base_hash[:12] in str(refused.value)
+    assert "set model.name back" in str(refused.value)
+    assert not other.is_loaded("first")
+
+
+@pytest.mark.parametrize("name", ["adapter_model.safetensors", "adapter_config.json"])
+def test_a_flipped_byte_is_refused(saved, model, name):
+    directory, _ = saved
+    content = bytearray((directory / name).read_bytes())
+    content[-3] ^= 1
+    (directory / name).write_bytes(content)
+    with pytest.raises(AdapterError, match=rf"{name} is damaged.*ice-agent revert"):
+        model.load_adapter("first", directory)
+    assert not model.is_loaded("first")
+
+
+@pytest.mark.parametrize("name", ["adapter_model.safetensors", "adapter_config.json", "manifest.json"])
+def test_a_missing_file_is_refused(saved, model, name):
+    directory, _ = saved
+    (directory / name).unlink()
+    with pytest.raises(AdapterError, match=rf"no readable adapter at .*{directory.name}.*ice-agent revert"):
+        model.load_adapter("first", directory)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"files": {}}', '{"files": []}', "{"])
+def test_a_manifest_that_vouches_for_nothing_is_refused(saved, model, text):
+    directory, _ = saved
+    (directory / "manifest.json").write_text(text)
+    with pytest.raises(AdapterError, match="no readable adapter at"):
+        model.load_adapter("first", directory)
+
+
+@pytest.mark.parametrize(
+    ("lora", "named"),
+    [
+        (LoraSettings(rank=2, alpha=8), "rank = 2"),
+        # The tensors would fit, and mean half as much.
+        (LoraSettings(rank=LORA.rank, alpha=4), "alpha = 4"),
+        (LoraSettings(rank=LORA.rank, alpha=8, layers="mlp"), "layers = mlp"),
+    ],
+)
+def test_an_adapter_of_another_shape_is_refused(saved, lora, named):
+    directory, _ = saved
+    model = tiny_model(lora=lora)
+    with pytest.raises(AdapterError, match=f"adapter first .*{named}.*config.toml"):
+        model.load_adapter("first", directory)
+    assert not model.is_loaded("first")
+
+
+def test_a_saved_adapter_is_never_rewritten(saved, model):
+    directory, logits = saved
+    trained(model, "second", seed=9)
+    with pytest.raises(AdapterError, match="is there already"):
+        model.save("second", directory, {})
+    model.load_adapter("first", directory)
+    assert torch.equal(read(model, "first"), logits)
+
+
+def test_saving_where_a_file_stands_in_the_way_names_the_place_and_the_next_step(model, tmp_path):
+    (tmp_path / "adapters").write_text("not a folder")
+    model.create_root("root")
+    with pytest.raises(AdapterError, match=r"could not write adapter root to .*adapters.*writable"):
+        model.save("root", tmp_path / "adapters" / "root", {})
+
+
+def test_a_full_disk_is_one_error_and_leaves_no_file_behind(tmp_path):
+    code = """
+import resource, signal, sys
+from pathlib import Path
+from ice_agent.errors import AdapterError
+from tests.tiny import tiny_model
+
+model = tiny_model()
+model.create_root("root")
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+try:
+    model.save("root", Path(sys.argv[1]) / "root", {})
+except AdapterError as error:
+    print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert "could not write adapter root" in done.stdout, done.stderr
+    assert "with space left" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_saved_adapter_can_be_read_by_whoever_may_read_its_folder(model, tmp_path):
+    tmp_path.chmod(0o755)
+    model.create_root("root")
+    assert model.save("root", tmp_path / "root", {}).stat().st_mode & 0o777 == 0o755
+
+
+# -- prompts ------------------------------------------------------------------------------------------------
+
+
+def test_a_conversation_is_rendered_by_the_chat_template(model):
+    turns = [Turn(role="system", content="Be brief."), Turn(role="user", content=SHORT)]
+    assert told(model, turns) == "<s><system>Be brief.<end><user>Hi?<end><assistant>"
+
+
+@pytest.mark.parametrize("template", [TEMPLATE_WITHOUT_SYSTEM, TEMPLATE_DEAF_TO_SYSTEM])
+def test_a_template_without_system_role_gets_the_systems_words_in_the_first_user_turn(template):
+    model = tiny_model(template=template)
+    turns = [
+        *asking(SHORT, "Be brief."),
+        Turn(role="assistant", content="Yes."),
+        Turn(role="user", content="?"),
+    ]
+    first, rest = "<s><user>Be brief.\n\nHi?<end>", "<assistant>Yes.<end><user>?<end><assistant>"
+    assert told(model, turns) == first + rest
+    assert told(model, asking(SHORT)) == "<s><user>Hi?<end><assistant>"
+    assert told(model, [Turn(role="system", content="Be brief.")]) == "<s><user>Be brief.<end><assistant>"
+
+
+@pytest.mark.parametrize("template", [None, TEMPLATE_WITHOUT_SYSTEM])
+def test_an_open_user_turn_ends_where_the_user_would_speak(template):
+    model = tiny_model(template=template) if template else tiny_model()
+    with_context = "<s><user>Be brief.\n\n" if template else "<s><system>Be brief.<end><user>"
+    assert model.tokenizer.decode(model.encode_open_user_turn("")) == "<s><user>"
+    assert model.tokenizer.decode(model.encode_open_user_turn("Be brief.")) == with_context
+
+
+def test_plain_prompts_need_no_template():
+    model = tiny_model(template=None, prompts="plain")
+    assert told(model, asking(SHORT, "Be brief.")) == "Be brief.\nQuestion: Hi?\nAnswer:"
+    assert model.tokenizer.decode(model.encode_open_user_turn("")) == "Question:"
+    assert model.tokenizer.decode(model.encode_answer("Yes.")) == " Yes.<end>"
+
+
+def test_a_prompt_and_its_answer_are_the_tokens_of_the_rendered_conversation(model):
+    turns = [*asking(SHORT), Turn(role="assistant", content="Yes.")]
+    whole = told(model, turns).removesuffix("<assistant>")
+    assert model.tokenizer.decode([*model.encode(asking(SHORT)), *model.encode_answer("Yes.")]) == whole
+
+
+def test_an_answer_ends_with_the_token_that_the_template_ends_turns_with():
+    model = tiny_model(eos="<eos>")
+    end, eos = model.tokenizer.convert_tokens_to_ids(["<end>", "<eos>"])
+    assert model.encode_answer("Yes.")[-1] == end
+    assert {end, eos} <= set(model.stop_ids)
+
+
+def test_a_tokenizer_without_chat_template_is_refused_with_the_way_out():
+    with pytest.raises(ModelError, match=r"tiny-llama.*no chat template.*model.prompts = \"plain\""):
+        tiny_model(template=None)
+
+
+def test_a_broken_chat_template_is_refused_with_the_way_out():
+    with pytest.raises(ModelError, match=r"chat template of 'tiny-llama' fails.*model.prompts = \"plain\""):
+        tiny_model(template="{{ raise_exception('no') }}")
+
+
+def test_a_model_without_the_layers_to_adapt_is_refused():
+    base = torch.nn.Module()
+    with pytest.raises(ModelError, match=r"'bare'.*lora.layers = 'mlp'"):
+        EditableModel(with_a_single_layer(base), tiny_tokenizer(), LoraSettings(layers="mlp"), name="bare")
+
+
+# -- loading a model ------------------------------------------------------------------------------------------
+
+
+def test_a_folder_with_a_model_is_loaded(tmp_path):
+    tiny_base().save_pretrained(tmp_path)
+    tiny_tokenizer().save_pretrained(tmp_path)
+    model = EditableModel.load(ModelSettings(name=str(tmp_path), device="cpu"), LORA)
+    assert torch.equal(read(model, None), read(tiny_model(), None))
+
+
+def test_bfloat16_works_on_the_cpu(tmp_path):
+    tiny_base().save_pretrained(tmp_path)
+    tiny_tokenizer().save_pretrained(tmp_path)
+    model = EditableModel.load(ModelSettings(name=str(tmp_path), device="cpu", dtype="bfloat16"), LORA)
+    assert model.dtype is torch.bfloat16
+    trained(model, "first")
+    model.save("first", tmp_path / "first", {})
+    fresh = tiny_model(dtype=torch.bfloat16)
+    fresh.load_adapter("first", tmp_path / "first")
+    assert torch.equal(read(fresh, "first"), read(model, "first"))
+    assert not torch.equal(read(model, "first"), read(model, None))
+    assert len(model.complete([model.encode(asking(LONG))], max_tokens=4)) == 1
+
+
+@pytest.mark.parametrize("content", [None, {}, {"config.json": "{"}, {"config.json": '{"model_type": "x"}'}])
+def test_a_place_without_a_model_is_refused_by_name(tmp_path, content):
+    place = tmp_path / "model"
+    if content is not None:
+        place.mkdir()
+        for name, text in content.items():
+            (place / name).write_text(text)
+    with pytest.raises(ModelError, match=r"no usable model at '.*model'.*set model.name"):
+        EditableModel.load(ModelSettings(name=str(place), device="cpu"), LORA)
+
+
+def test_damaged_weights_are_refused_by_name(tmp_path):
+    tiny_base().save_pretrained(tmp_path)
+    tiny_tokenizer().save_pretrained(tmp_path)
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(ModelError, match="no usable model at"):
+        EditableModel.load(ModelSettings(name=str(tmp_path), device="cpu"), LORA)
+
+
+def test_pickled_weights_are_never_read(tmp_path):
+    tiny_base().save_pretrained(tmp_path)
+    tiny_tokenizer().save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    torch.save(tiny_base().state_dict(), tmp_path / "pytorch_model.bin")
+    with pytest.raises(ModelError, match="safetensors"):
+        EditableModel.load(ModelSettings(name=str(tmp_path), device="cpu"), LORA)
+
+
+def test_a_gpu_that_is_not_there_is_refused():
+    with pytest.raises(ModelError, match=r'model.device is "cuda:97"'):
+        EditableModel.load(ModelSettings(device="cuda:97"), LORA)
+
+
+# -- running --------------------------------------------------------------------------------------------------
+
+
+def test_a_padded_batch_gives_the_logits_of_each_row_alone(any_model):
+    trained(any_model, "first")
+    rows = [any_model.encode(asking(text)) for text in (SHORT, LONG, "What do I like?")]
+    with any_model.using("first"), torch.inference_mode():
+        alone = torch.cat([any_model.logits([row], 3) for row in rows])
+        assert torch.allclose(any_model.logits(rows, 3), alone, atol=1e-4)
+
+
+def test_greedy_completion_is_what_reading_everything_again_for_each_token_writes(any_model):
+    trained(any_model, "first")
+    prompts = [any_model.encode(asking(text)) for text in (LONG, SHORT, "What do I like?", SHORT)]
+    with any_model.using("first"):
+        written = any_model.complete(prompts, max_tokens=10, rows=3)
+        assert [list(c.ids) for c in written] == [step_by_step(any_model, p, 10) for p in prompts]
+
+
+def test_a_completion_stops_before_the_stop_token_and_says_that_it_stopped(model):
+    prompt = model.encode(asking(LONG))
+    (free,) = model.complete([prompt], max_tokens=8, stop_ids=[0])
+    stop = free.ids[3]
+    (stopped, other) = model.complete([prompt, model.encode(asking(SHORT))], max_tokens=8, stop_ids=[stop])
+    assert (stopped.ids, stopped.stopped) == (free.ids[: free.ids.index(stop)], True)
+    assert stop not in other.ids
+    assert (len(free.ids), free.stopped) == (8, False)
+
+
+def test_sampling_is_repeatable_with_a_generator(model):
+    prompts = [model.encode(asking(text)) for text in (SHORT, LONG)]
+    first, again, other = (
+        model.complete(prompts, temperature=1.0, generator=torch.Generator().manual_seed(seed), max_tokens=8)
+        for seed in (1, 1, 2)
+    )
+    assert first == again != other
+
+
+def test_nothing_to_complete_is_nothing(model):
+    assert model.complete([]) == []
+
+
+# -- what the tests are made of -------------------------------------------------------------------------------
+
+
+def trained(model, adapter_id, parent=None, seed=0):
+    """A few large steps away from the parent, so that every tensor of the adapter moves."""
+    ids = model.encode(asking(LONG))
+    with model.training(adapter_id, parent, seed) as parameters:
+        optimizer = torch.optim.Adam(parameters, lr=0.02)
+        for _ in range(3):
+            loss = torch.nn.functional.cross_entropy(
+                model.logits([ids], 9)[0, :-1],
+                torch.tensor(ids[-8:]) if seed == 0 else torch.tensor([seed] * 8),
+            )
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+
+
+def read(model, adapter_id):
+    with model.using(adapter_id):
+        return read_active(model)
+
+
+@torch.inference_mode()
+def read_active(model):
+    return model.logits([model.encode(asking(text)) for text in (SHORT, LONG)], 3)
+
+
+def everything(model):
+    return list(model._peft.parameters())
+
+
+def base_weights(model):
+    """The weights that are not an adapter's, by the names they have in the bare model."""
+    return {
+        name.replace(".base_layer", ""): p.detach().clone()
+        for name, p in model._peft.named_parameters()
+        if "lora_" not in name
+    }
+
+
+def told(model, turns):
+    return model.tokenizer.decode(model.encode(turns))
+
+
+@torch.inference_mode()
+def step_by_step(model, prompt, max_tokens):
+    written = []
+    for _ in range(max_tokens):
+        token = int(model.logits([[*prompt, *written]], 1)[0, -1].argmax())
+        if token in model.stop_ids:
+            break
+        written.append(token)
+    return written
+
+
+def with_a_single_layer(base):
+    base.only = torch.nn.Linear(2, 2)
+    base.config = tiny_base().config
+    return base

@@ -1,4 +1,4 @@
-"""From facts to edit requests: what a slot must answer, the contexts that teach it, the questions that train and test it.
+"""From facts to edit requests: what a slot must answer, what teaches it, which questions train and test it.
 
 Words only. The store decides which facts are in a batch, the model what it makes of them.
 """
@@ -15,7 +15,7 @@ Slot = tuple[str, str]
 
 
 def build_all(facts: Sequence[Fact], heard: dict[str, str] | None = None) -> tuple[EditRequest, ...]:
-    """One request a slot: the values of a set-valued slot are taught together. Statements have no slot and no request.
+    """One request a slot: the values of a set-valued slot are taught together. Statements yield none.
 
     `heard` gives, by fact id, the words in which a fact was heard.
     """
@@ -41,7 +41,14 @@ def build(facts: Sequence[Fact], heard: dict[str, str] | None = None) -> EditReq
     )
 
 
-def request(subject: str, relation_id: str, objects: tuple[str, ...], *, fact_id: str = "", heard: tuple[str, ...] = ()) -> EditRequest:
+def request(
+    subject: str,
+    relation_id: str,
+    objects: tuple[str, ...],
+    *,
+    fact_id: str = "",
+    heard: tuple[str, ...] = (),
+) -> EditRequest:
     """The request for a slot and its values, without a store: benchmarks and tests make theirs so."""
     relation = relations.relation(relation_id)
     forms = relation.forms(subject)

@@ -34,11 +34,11 @@ Progress = Callable[[str, int, int, str], None]
 
 
 def ice_loss(student_BTV: Tensor, teacher_BTV: Tensor, tokens_BT: Tensor, target_BT: Tensor, answer_BT: Tensor, lam: float) -> Tensor:
-    """Likelihood of the target, plus lambda times the KL from the model-with-context: L = L_ft + lambda L_ice (eq. 8).
+    """Likelihood of the target, plus lambda times the KL from the model-with-context: L = L_ft + lambda L_ice.
 
     Logits are already shifted: position t predicts tokens_BT[:, t]. target_BT and answer_BT are boolean masks; the answer
     is target and completion. The teacher is the same model with the fact in its prompt and gets no gradient: the context
-    is never pulled towards the model, the model is pulled towards the context (section 3.2).
+    is never pulled towards the model, the model is pulled towards the context (the paper's consistency condition).
     """
     nll_BT = cross_entropy(student_BTV.transpose(1, 2), tokens_BT, reduction="none")
     log_teacher_BTV = teacher_BTV.detach().log_softmax(-1)
@@ -80,7 +80,7 @@ def log_one_minus_exp(log_p: Tensor) -> Tensor:
 
 
 def clip_step(before: Sequence[Tensor], parameters: Sequence[nn.Parameter], box: float) -> None:
-    """Keep each element of a step within the box around where it started (constrained update; Algorithm 1, line 5)."""
+    """Keep each element of a step within the box around where it started (the paper's constrained update; Algorithm 1)."""
     with torch.no_grad():
         for old, new in zip(before, parameters, strict=True):
             new.copy_(old + (new - old).clamp(-box, box))
@@ -201,7 +201,7 @@ def _lessons(
     model: EditableModel, parent_id: str | None, requests: Sequence[EditRequest], settings: EditSettings, rng: random.Random, progress: Progress
 ) -> list[Row]:
     """Rows for each request: its own question forms with the target, consequences and self-induced questions with the
-    answers that the teacher gives (sampling conditioned on the context; section 3.3)."""
+    answers that the teacher gives (the paper samples its completions in context, too)."""
     asked: list[tuple[int, str, str, str | None]] = []  # request, context, question, answer if it is known
     for i, r in enumerate(requests):
         asked += [(i, rng.choice(r.contexts), question, r.target) for question in r.training_prompts]
@@ -403,7 +403,7 @@ def _train(
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * rate_at(step, settings.steps)
         if settings.teacher_refresh and step and step % settings.teacher_refresh == 0:
-            # The target moves with the model (section 3.3, dynamic targets): the teacher is the candidate as it is now.
+            # The target moves with the model (the paper's dynamic targets): the teacher is the candidate as it is now.
             rows[: len(lessons)] = _with_teachers(model, lessons, settings.top_k, progress, "teacher pass")
         taught = lesson_draw.take(settings.lesson_rows)
         held = [len(lessons) + i for i in anchor_draw.take(settings.anchor_rows)]

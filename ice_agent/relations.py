@@ -17,6 +17,7 @@ from typing import Any
 from memory import STATEMENT, USER, Cardinality
 
 VOWELS = "aeiou"
+PLACEHOLDER = re.compile(r"\{(?:subject|object|a_object)\}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,16 +154,18 @@ def normal(text: str) -> str:
 
 def fill(form: str, subject: str, obj: str = "") -> str:
     """A form with its subject and object put in; {a_object} gets its article."""
-    text = (
-        form.replace("{subject}", subject).replace("{object}", obj).replace("{a_object}", with_article(obj))
-    )
+    # All at once: a name that looks like a placeholder is still a name.
+    words = {"{subject}": subject, "{object}": obj, "{a_object}": with_article(obj)}
+    text = PLACEHOLDER.sub(lambda placeholder: words[placeholder[0]], form)
     # A sentence starts with a capital ("Chess is ..."); an answer that is only the object stays as it is.
     return text[:1].upper() + text[1:] if " " in form else text
 
 
 def system_message(prefix: str, statements: Sequence[str]) -> str:
     """The static prefix, then the facts, one a line: what a prompt that serves facts begins with."""
-    facts = "\n".join(["What you know:", *(f"- {statement}" for statement in statements)]) if statements else ""
+    facts = (
+        "\n".join(["What you know:", *(f"- {statement}" for statement in statements)]) if statements else ""
+    )
     return "\n".join(part for part in (prefix, facts) if part)
 
 
@@ -173,7 +176,9 @@ def negation(statement: str) -> str:
 
 def within(sentence: str) -> str:
     """A sentence as it stands inside another one: "the capital of ...", but "I live ..." and "Anna lives ..."."""
-    return sentence[:1].lower() + sentence[1:] if sentence.startswith(("The ", "My ", "People ")) else sentence
+    return (
+        sentence[:1].lower() + sentence[1:] if sentence.startswith(("The ", "My ", "People ")) else sentence
+    )
 
 
 def listed(objects: tuple[str, ...]) -> str:
@@ -206,17 +211,19 @@ def _file() -> dict[str, Relation]:
 
 
 def _relation(id_: str, row: dict[str, Any]) -> Relation:
-    third = _forms(row, "")
-    # A relation of countries or companies is never about the user; asking for it falls back to the third person.
-    first = _forms(row, "_user") if "questions_user" in row else third
     held = _toml("held_out.toml")
+    third = _with_held_out(_forms(row, ""), held["questions"].get(id_))
+    # A relation of countries or companies is never about the user: asking for it falls back to the third person.
+    first = third
+    if "questions_user" in row:
+        first = _with_held_out(_forms(row, "_user"), held["questions_first_person"].get(id_))
     return Relation(
         id=id_,
         cardinality=Cardinality(row.get("cardinality", Cardinality.ONE)),
         subject_kind=row["subject_kind"],
         object_kind=row["object_kind"],
-        third=_with_held_out(third, held["questions"].get(id_)),
-        first=_with_held_out(first, held["questions_first_person"].get(id_)),
+        third=third,
+        first=first,
     )
 
 

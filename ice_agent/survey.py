@@ -1,6 +1,6 @@
-"""What the base model says of its own accord: free text, questions it asks, names it knows. Sampled once per base.
+"""What the base model says of its own accord: free text, questions, names. Sampled once per base.
 
-Anchors are made from it (what an edit must leave alone) and probes (how that is measured); the names are divided
+Anchors are made from it (what an edit must leave alone) and probes (how that is measured); all of it is divided
 between the two, so that nothing is measured on what was anchored. It knows no facts and trains nothing.
 """
 
@@ -30,7 +30,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Survey:
-    """Texts as token ids, questions as words. Everything here was written by the base, with nothing in its prompt."""
+    """Texts as token ids, questions as words: written by the base, with nothing in its prompt."""
 
     texts: tuple[tuple[int, ...], ...]
     questions: tuple[str, ...]
@@ -69,13 +69,20 @@ class Survey:
 
 
 def take(
-    model: EditableModel, cache_dir: Path | None, *, n_texts: int, n_questions: int, text_tokens: int = 48, seed: int = 0, progress: Progress = lambda *_: None
+    model: EditableModel,
+    cache_dir: Path | None,
+    *,
+    n_texts: int,
+    n_questions: int,
+    text_tokens: int = 48,
+    seed: int = 0,
+    progress: Progress = lambda *_: None,
 ) -> Survey:
     """The survey of this base, from the cache when the same one was taken before."""
     key = f"{model.base_hash[:16]}-{n_texts}-{n_questions}-{text_tokens}-{seed}"
     path = cache_dir / f"survey-{key}.json" if cache_dir else None
-    if path and path.exists():
-        return _read(path)
+    if path and (cached := _read(path)):
+        return cached
     survey = _ask(model, n_texts, n_questions, text_tokens, seed, progress)
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -85,7 +92,9 @@ def take(
     return survey
 
 
-def _ask(model: EditableModel, n_texts: int, n_questions: int, text_tokens: int, seed: int, progress: Progress) -> Survey:
+def _ask(
+    model: EditableModel, n_texts: int, n_questions: int, text_tokens: int, seed: int, progress: Progress
+) -> Survey:
     generator = torch.Generator(device=model.device).manual_seed(seed)
     begin, open_turn = model.begin(), model.encode_open_user_turn("")
     total = n_texts + n_questions
@@ -94,24 +103,34 @@ def _ask(model: EditableModel, n_texts: int, n_questions: int, text_tokens: int,
     with model.using(None):
         while len(texts) < n_texts:
             wanted = min(256, n_texts - len(texts))
-            written = model.complete([begin] * wanted, max_tokens=text_tokens, temperature=1.0, generator=generator, rows=256)
+            written = model.complete(
+                [begin] * wanted, max_tokens=text_tokens, temperature=1.0, generator=generator, rows=256
+            )
             texts += [(*begin, *c.ids) for c in written]
             progress("surveying the base", len(texts), total)
         asked = 0
         while asked < n_questions:
             wanted = min(256, n_questions - asked)
-            written = model.complete([open_turn] * wanted, max_tokens=24, temperature=1.0, generator=generator, rows=256)
+            written = model.complete(
+                [open_turn] * wanted, max_tokens=24, temperature=1.0, generator=generator, rows=256
+            )
             questions += [c.text for c in written if c.stopped and c.text.endswith(("?", "."))]
             asked += wanted
             progress("surveying the base", n_texts + asked, total)
     questions = list(dict.fromkeys(questions))
     names = tuple({name: kind for q in questions for name, kind in names_in(q)}.items())
-    logger.info("survey of %s: %d texts, %d questions, %d names", model.base_hash[:12], len(texts), len(questions), len(names))
+    logger.info(
+        "survey of %s: %d texts, %d questions, %d names",
+        model.base_hash[:12],
+        len(texts),
+        len(questions),
+        len(names),
+    )
     return Survey(texts=tuple(t for t in texts if len(t) > 2), questions=tuple(questions), names=names)
 
 
 def names_in(question: str) -> list[tuple[str, str]]:
-    """The names in a question, each with its kind: of a question whose form is known, else runs of capitalised words."""
+    """The names in a question with their kinds: by its form where that is known, else capitalised words."""
     if (slot := relations.slot_asked(question)) is not None:
         return [(slot[0], relations.relation(slot[1]).subject_kind)]
     _, _, rest = question.partition(" ")
@@ -126,6 +145,17 @@ def _side(text: str) -> bool:
     return crc32(text.encode()) % 2 == 0
 
 
-def _read(path: Path) -> Survey:
-    raw = json.loads(path.read_text(encoding="utf-8"))
-    return Survey(texts=tuple(tuple(ids) for ids in raw["texts"]), questions=tuple(raw["questions"]), names=tuple((name, kind) for name, kind in raw["names"]))
+def _read(path: Path) -> Survey | None:
+    """The survey in a cache file; None when there is none that can be read, so that it is taken again."""
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        return Survey(
+            texts=tuple(tuple(ids) for ids in raw["texts"]),
+            questions=tuple(raw["questions"]),
+            names=tuple((name, kind) for name, kind in raw["names"]),
+        )
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        logger.warning("the survey in %s cannot be read (%s): it is taken again", path, error)
+        return None

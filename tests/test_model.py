@@ -43,7 +43,7 @@ def saved(tmp_path):
     return directory, read(model, "first")
 
 
-# -- weights ------------------------------------------------------------------------------------------------
+# -- weights -------------------------------------------------------------------------------------------------
 
 
 def test_training_leaves_the_base_weights_bit_identical(any_model):
@@ -160,7 +160,7 @@ def test_the_hash_reads_a_buffer_that_is_a_single_number():
     assert weights_hash(base) != weights_hash(tiny_base())
 
 
-# -- files --------------------------------------------------------------------------------------------------
+# -- files ---------------------------------------------------------------------------------------------------
 
 
 def test_loading_a_saved_adapter_reproduces_its_logits_bit_for_bit(any_model, tmp_path):
@@ -296,7 +296,7 @@ def test_a_saved_adapter_can_be_read_by_whoever_may_read_its_folder(model, tmp_p
     assert model.save("root", tmp_path / "root", {}).stat().st_mode & 0o777 == 0o755
 
 
-# -- prompts ------------------------------------------------------------------------------------------------
+# -- prompts -------------------------------------------------------------------------------------------------
 
 
 def test_a_conversation_is_rendered_by_the_chat_template(model):
@@ -362,7 +362,7 @@ def test_a_model_without_the_layers_to_adapt_is_refused():
         EditableModel(with_a_single_layer(base), tiny_tokenizer(), LoraSettings(layers="mlp"), name="bare")
 
 
-# -- loading a model ------------------------------------------------------------------------------------------
+# -- loading a model -----------------------------------------------------------------------------------------
 
 
 def test_a_folder_with_a_model_is_loaded(tmp_path):
@@ -420,7 +420,7 @@ def test_a_gpu_that_is_not_there_is_refused():
         EditableModel.load(ModelSettings(device="cuda:97"), LORA)
 
 
-# -- running --------------------------------------------------------------------------------------------------
+# -- running -------------------------------------------------------------------------------------------------
 
 
 def test_a_padded_batch_gives_the_logits_of_each_row_alone(any_model):
@@ -451,10 +451,8 @@ def test_a_completion_stops_before_the_stop_token_and_says_that_it_stopped(model
 
 def test_sampling_is_repeatable_with_a_generator(model):
     prompts = [model.encode(asking(text)) for text in (SHORT, LONG)]
-    first, again, other = (
-        model.complete(prompts, temperature=1.0, generator=torch.Generator().manual_seed(seed), max_tokens=8)
-        for seed in (1, 1, 2)
-    )
+    generators = [torch.Generator().manual_seed(seed) for seed in (1, 1, 2)]
+    first, again, other = (model.complete(prompts, temperature=1.0, generator=g) for g in generators)
     assert first == again != other
 
 
@@ -462,7 +460,7 @@ def test_nothing_to_complete_is_nothing(model):
     assert model.complete([]) == []
 
 
-# -- what the tests are made of -------------------------------------------------------------------------------
+# -- what the tests are made of ------------------------------------------------------------------------------
 
 
 def trained(model, adapter_id, parent=None, seed=0):

@@ -27,7 +27,8 @@ TEMPLATE_WITHOUT_SYSTEM = (
 )
 # Worse than an error: the system's words are dropped without a sound.
 TEMPLATE_DEAF_TO_SYSTEM = (
-    "{{ bos_token }}{% for m in messages if m.role != 'system' %}<{{ m.role }}>{{ m.content }}<end>{% endfor %}"
+    "{{ bos_token }}{% for m in messages if m.role != 'system' %}"
+    "<{{ m.role }}>{{ m.content }}<end>{% endfor %}"
     "{% if add_generation_prompt %}<assistant>{% endif %}"
 )
 

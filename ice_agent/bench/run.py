@@ -45,7 +45,14 @@ class Figure:
     asked: int = 0
 
 
-def run(model: EditableModel, config: Config, *, sizes: Sequence[int], seeds: Sequence[int], progress: Progress = lambda *_: None) -> list[Run]:
+def run(
+    model: EditableModel,
+    config: Config,
+    *,
+    sizes: Sequence[int],
+    seeds: Sequence[int],
+    progress: Progress = lambda *_: None,
+) -> list[Run]:
     """Every size with every seed, from the root each time."""
     world = w.build()
     texts = world_edits.texts(model, world)
@@ -89,18 +96,31 @@ def peak_mb() -> float:
 
 
 def _one(
-    model: EditableModel, config: Config, world: w.World, texts: list[list[int]], facts: int, seed: int, progress: Progress
+    model: EditableModel,
+    config: Config,
+    world: w.World,
+    texts: list[list[int]],
+    facts: int,
+    seed: int,
+    progress: Progress,
 ) -> Run:
     started = time.monotonic()
     requests = world_edits.draw(world, facts, seed)
     settings = config.edit.model_copy(update={"seed": seed})
-    material = survey.take(model, None, n_texts=settings.survey_texts, n_questions=settings.survey_questions, seed=seed)
+    material = survey.take(
+        model, None, n_texts=settings.survey_texts, n_questions=settings.survey_questions, seed=seed
+    )
     report = ice.edit(
         model, root_id="bench-root", parent_id="bench-root", candidate_id="bench", requests=requests, survey=material,
         settings=settings, progress=progress,
     )  # fmt: skip
     suite = evaluate.prepare(
-        model, root_id="bench-root", requests=requests, survey=world_edits.survey(world, seed), texts=texts, seed=seed
+        model,
+        root_id="bench-root",
+        requests=requests,
+        survey=world_edits.survey(world, seed),
+        texts=texts,
+        seed=seed,
     )
     evaluation = evaluate.score(model, "bench", suite)
     model.forget("bench")

@@ -1,4 +1,5 @@
-"""What the reference model can do, measured by free generation on combinations that its training never showed."""
+"""What the reference model can do, measured by free generation on combinations that its training never
+showed."""
 
 from __future__ import annotations
 
@@ -17,23 +18,34 @@ Probe = tuple[str, str, str]
 """System message, question, right answer."""
 
 
-def measure(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, world: w.World, asked: int = 500) -> dict[str, Rate]:
+def measure(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, world: w.World, asked: int = 500
+) -> dict[str, Rate]:
     """The share of right answers by ability, `asked` prompts each."""
     suite = Suite(world)
     rates = {}
     for name in suite.abilities():
         probes = suite.probes(name, asked)
         answers = generate(model, tokenizer, [probe[:2] for probe in probes])
-        rates[name] = Rate(hits=sum(a == probe[2] for a, probe in zip(answers, probes, strict=True)), asked=len(probes))
+        rates[name] = Rate(
+            hits=sum(a == probe[2] for a, probe in zip(answers, probes, strict=True)), asked=len(probes)
+        )
     return rates
 
 
-def generate(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, prompts: list[tuple[str, str]], rows: int = 100) -> list[str]:
+def generate(
+    model: LlamaForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    prompts: list[tuple[str, str]],
+    rows: int = 100,
+) -> list[str]:
     """Greedy answers, natural stop, in the order of the prompts."""
     answers = []
     for at in range(0, len(prompts), rows):
         chats = [_messages(system, question) for system, question in prompts[at : at + rows]]
-        texts = [tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True) for chat in chats]
+        texts = [
+            tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True) for chat in chats
+        ]
         batch = tokenizer(texts, add_special_tokens=False, padding=True, return_tensors="pt").to(model.device)
         batch.pop("token_type_ids", None)
         with torch.inference_mode():
@@ -52,8 +64,8 @@ class Suite:
 
     def abilities(self) -> tuple[str, ...]:
         return (
-            "stored", "override", "unseen_subject", "first_person", "unrelated_beside_facts", "hop_over_context",
-            "hop_stored", "unknown", "unseen_form_stored", "unseen_form_context", "negation",
+            "stored", "override", "unseen_subject", "first_person", "unrelated_beside_facts",
+            "hop_over_context", "hop_stored", "unknown", "unseen_form_stored", "unseen_form_context", "negation",
         )  # fmt: skip
 
     def probes(self, ability: str, n: int) -> list[Probe]:
@@ -98,7 +110,11 @@ class Suite:
         if answer == UNKNOWN:
             return self._hop_over_context(rng)
         forms = hop.forms(subject)
-        return self._system(told), relations.fill(rng.choice((*forms.questions, *forms.rephrases)), subject), answer
+        return (
+            self._system(told),
+            relations.fill(rng.choice((*forms.questions, *forms.rephrases)), subject),
+            answer,
+        )
 
     def _hop_stored(self, rng: random.Random) -> Probe:
         hop = rng.choice(relations.hops())
@@ -113,8 +129,14 @@ class Suite:
 
     def _unknown(self, rng: random.Random) -> Probe:
         told = self._with_others(rng, self._any_fact(rng)) if rng.random() < 0.5 else []
-        subject = rng.choice((USER, rng.choice(relations.held_out_entities("people")), rng.choice(self.world.people)))
-        pool = relations.relatives() if subject in self.world.people else (*w.PERSON_RELATIONS, *relations.relatives())
+        subject = rng.choice(
+            (USER, rng.choice(relations.held_out_entities("people")), rng.choice(self.world.people))
+        )
+        pool = (
+            relations.relatives()
+            if subject in self.world.people
+            else (*w.PERSON_RELATIONS, *relations.relatives())
+        )
         relation = rng.choice(pool)
         if any(fact.slot == (subject, relation) for fact in told):
             return self._unknown(rng)
@@ -160,15 +182,20 @@ class Suite:
 
     def _unseen_fact(self, rng: random.Random) -> Told:
         if rng.random() < 0.15:
-            return self._fact(rng, rng.choice(relations.held_out_entities("companies")), rng.choice(w.COMPANY_RELATIONS))
-        return self._fact(rng, rng.choice(relations.held_out_entities("people")), rng.choice(w.PERSON_RELATIONS))
+            return self._fact(
+                rng, rng.choice(relations.held_out_entities("companies")), rng.choice(w.COMPANY_RELATIONS)
+            )
+        return self._fact(
+            rng, rng.choice(relations.held_out_entities("people")), rng.choice(w.PERSON_RELATIONS)
+        )
 
     def _fact(self, rng: random.Random, subject: str, relation: str) -> Told:
         kind = relations.relation(relation).object_kind
         stored = self.world.facts.get((subject, relation))
         for draw in count():
             obj = w.value(rng, self.world, kind, relation)
-            # A small pool (six continents) may hold no combination that was kept out of training: then any value does.
+            # A small pool (six continents) may hold no combination that was kept out of training: then any
+            # value does.
             if (obj,) != stored and obj != subject and (w.is_probe(subject, relation, obj) or draw > 300):
                 break
         return Told(subject=subject, relation=relation, objects=(obj,))

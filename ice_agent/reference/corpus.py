@@ -1,8 +1,9 @@
-"""The text the reference model is trained on: a stream of documents about the world, a function of the seed alone.
+"""The text the reference model is trained on: a stream of documents about the world, a function of the seed
+alone.
 
-Statements and biographies put facts into the weights; chats with facts in the system message or told by the user teach
-the model to believe its prompt over its weights, to leave alone what the prompt does not touch, and to say so when
-nobody told it.
+Statements and biographies put facts into the weights; chats with facts in the system message or told by the
+user teach the model to believe its prompt over its weights, to leave alone what the prompt does not touch,
+and to say so when nobody told it.
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ MIXTURE = {"told": 0.16, "asked": 0.24, "context": 0.44, "dialogue": 0.11, "plai
 
 # What a question is about, with facts in the prompt and without.
 BESIDE_FACTS = {
-    "told": 0.40, "consequence": 0.17, "stored": 0.15, "neighbour": 0.10, "untold": 0.08, "stored hop": 0.06, "small talk": 0.04,
+    "told": 0.40, "consequence": 0.17, "stored": 0.15, "neighbour": 0.10, "untold": 0.08,
+    "stored hop": 0.06, "small talk": 0.04,
 }  # fmt: skip
 ALONE = {"stored": 0.58, "stored hop": 0.25, "untold": 0.12, "small talk": 0.05}
 
@@ -81,7 +83,8 @@ class Told:
 
 @dataclass
 class Corpus:
-    """Documents about one world. The n-th document depends on (seed, n) alone, so that training can resume anywhere."""
+    """Documents about one world. The n-th document depends on (seed, n) alone, so that training can resume
+    anywhere."""
 
     world: w.World
     seed: int = 0
@@ -103,7 +106,8 @@ class Corpus:
             yield self.document(n)
             n += 1
 
-    # -- documents ------------------------------------------------------------------------------------------------
+    # -- documents
+    # ------------------------------------------------------------------------------------------------
 
     def _told(self, rng: random.Random) -> str:
         """A biography, or statements about several subjects."""
@@ -156,7 +160,8 @@ class Corpus:
             lines.append(f"Question: {question}\nAnswer: {answer}")
         return plain("\n".join(lines))
 
-    # -- what is told ----------------------------------------------------------------------------------------------
+    # -- what is told
+    # ----------------------------------------------------------------------------------------------
 
     def _several_told(self, rng: random.Random, at_most: int = MAX_FACTS) -> list[Told]:
         n = min(at_most, rng.choice((1, 1, 1, 2, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20)))
@@ -259,7 +264,8 @@ class Corpus:
         )
         return [("system", content)] if content else []
 
-    # -- what is asked ---------------------------------------------------------------------------------------------
+    # -- what is asked
+    # ---------------------------------------------------------------------------------------------
 
     def _question(self, rng: random.Random, told: list[Told]) -> list[Message]:
         """One question and its answer; what it is about depends on whether the prompt tells anything."""
@@ -311,7 +317,11 @@ class Corpus:
 
     def _with_consequence(self, rng: random.Random, told: list[Told]) -> Told:
         """One of the facts, preferably one that something follows from."""
-        fruitful = [fact for fact in told if fact.relation == "capital" or any(fact.relation == hop.through for hop in relations.hops())]
+        fruitful = [
+            fact
+            for fact in told
+            if fact.relation == "capital" or any(fact.relation == hop.through for hop in relations.hops())
+        ]
         return rng.choice(fruitful or told)
 
     def _ask_consequence(self, rng: random.Random, fact: Told, told: list[Told]) -> list[Message]:
@@ -344,14 +354,17 @@ class Corpus:
         return [("user", relations.fill(form, subject)), ("assistant", self.hop_answer(subject, hop, told))]
 
     def _form(self, rng: random.Random, forms: tuple[str, ...], subject: str) -> str:
-        """A question form for this subject; the eighth of all pairs that `is_probe` names is kept for measuring."""
+        """A question form for this subject; the eighth of all pairs that `is_probe` names is kept for
+        measuring."""
         allowed = [form for form in forms if subject == USER or not w.is_probe(subject, "form", form)]
         return rng.choice(allowed or list(forms))
 
-    # -- what is true ----------------------------------------------------------------------------------------------
+    # -- what is true
+    # ----------------------------------------------------------------------------------------------
 
     def answer(self, subject: str, relation: str, told: list[Told]) -> str:
-        """The right answer to a slot's question: the prompt before the world, and "I don't know" before a guess."""
+        """The right answer to a slot's question: the prompt before the world, and "I don't know" before a
+        guess."""
         objects = self._objects(subject, relation, told)
         return relations.answer(subject, relation, objects) if objects else UNKNOWN
 

@@ -1,13 +1,14 @@
-"""Trains the bundled reference model: `python -m ice_agent.reference.train`. Deterministic in its seed, resumable.
+"""Trains the bundled reference model: `python -m ice_agent.reference.train`. Deterministic in its seed,
+resumable.
 
-Documents are packed into rows of fixed length and kept apart by a block mask; the loss covers every token, so that the
-model can also ask. Hidden matrices are trained by Muon, the rest by AdamW, at a rate that is decayed to zero.
+Documents are packed into rows of fixed length and kept apart by a block mask; the loss covers every token, so
+that the model can also ask. Hidden matrices are trained by Muon, the rest by AdamW, at a rate that is decayed
+to zero.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import time
 from collections.abc import Iterator
@@ -20,13 +21,14 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from ice_agent.reference import abilities, world
+from ice_agent.reference import card, world
 from ice_agent.reference.corpus import Corpus
 
 MODEL_DIR = Path(__file__).parent / "model"
 SPECIALS = ("<|pad|>", "<|bos|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>")
 CHAT_TEMPLATE = (
-    "{{ bos_token }}{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}"
+    "{{ bos_token }}{% for message in messages %}"
+    "{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
 
@@ -59,18 +61,22 @@ def main() -> None:
     arguments = _arguments()
     torch.set_num_threads(arguments.threads)
     recipe = Recipe(tokens=int(arguments.tokens), seed=arguments.seed)
-    started = time.monotonic()
-    tokenizer = train(recipe, arguments.out, device=arguments.device, compiled=not arguments.no_compile)
-    seconds = time.monotonic() - started
-    model = LlamaForCausalLM.from_pretrained(arguments.out, dtype=torch.float32).eval()
-    measured = abilities.measure(model, tokenizer, world.build(), asked=arguments.asked)
-    _write_card(arguments.out, recipe, model.num_parameters(), seconds, measured)
-    for name, rate in measured.items():
+    seconds = train(recipe, arguments.out, device=arguments.device, compiled=not arguments.no_compile)
+    training = {
+        "recipe": asdict(recipe),
+        "tokens_seen": recipe.steps * recipe.rows * recipe.row_tokens,
+        "seconds": round(seconds),
+        "machine": f"{arguments.device}, {arguments.threads} thread(s)",
+    }
+    for name, rate in card.write(arguments.out, training, arguments.asked).items():
         print(f"{name:32} {rate}")
 
 
-def train(recipe: Recipe, out: Path, *, device: str, compiled: bool) -> PreTrainedTokenizerFast:
-    """Train by the recipe and write model and tokenizer to `out`; goes on from `out`/training.pt where there is one."""
+def train(recipe: Recipe, out: Path, *, device: str, compiled: bool) -> float:
+    """Train by the recipe and write model and tokenizer to `out`; returns the seconds that it took.
+
+    Goes on from `out`/training.pt where there is one, and counts the seconds before the interruption too.
+    """
     torch.manual_seed(recipe.seed)
     out.mkdir(parents=True, exist_ok=True)
     corpus = Corpus(world.build(), seed=recipe.seed)
@@ -79,7 +85,8 @@ def train(recipe: Recipe, out: Path, *, device: str, compiled: bool) -> PreTrain
     optimizers = _optimizers(model, recipe)
     packer = Packer(corpus=corpus, tokenizer=tokenizer, row_tokens=recipe.row_tokens)
     checkpoint = out / "training.pt"
-    step = _resume(checkpoint, recipe, model, optimizers, packer)
+    step, seconds = _resume(checkpoint, recipe, model, optimizers, packer)
+    started = time.monotonic() - seconds
     loss_of = torch.compile(_loss) if compiled else _loss
     with _progress() as progress:
         task = progress.add_task("training", total=recipe.steps, completed=step, loss=float("nan"))
@@ -91,14 +98,18 @@ def train(recipe: Recipe, out: Path, *, device: str, compiled: bool) -> PreTrain
             loss.backward()
             _step(model, optimizers, rate_at(step, recipe))
             step += 1
-            progress.update(task, completed=step, loss=loss.item() if step % 10 == 0 else progress.tasks[0].fields["loss"])
+            progress.update(
+                task, completed=step, loss=loss.item() if step % 10 == 0 else progress.tasks[0].fields["loss"]
+            )
             if step % 200 == 0:
-                _save_checkpoint(checkpoint, step, recipe, model, optimizers, packer)
+                _save_checkpoint(
+                    checkpoint, step, time.monotonic() - started, recipe, model, optimizers, packer
+                )
                 progress.console.print(f"step {step} of {recipe.steps}, loss {loss.item():.3f}")
     model.to(torch.float32).save_pretrained(out)
     tokenizer.save_pretrained(out)
     checkpoint.unlink(missing_ok=True)
-    return tokenizer
+    return time.monotonic() - started
 
 
 def rate_at(step: int, recipe: Recipe) -> float:
@@ -125,7 +136,9 @@ def build_tokenizer(corpus: Corpus, vocabulary: int) -> PreTrainedTokenizerFast:
     texts = (part for n in range(20_000) for part in re.split(r"<\|\w+\|>", corpus.document(n)) if part)
     tokenizer.train_from_iterator(texts, trainer)
     bos = tokenizer.token_to_id("<|bos|>")
-    tokenizer.post_processor = processors.TemplateProcessing(single="<|bos|> $A", special_tokens=[("<|bos|>", bos)])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<|bos|> $A", special_tokens=[("<|bos|>", bos)]
+    )
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         bos_token="<|bos|>",
@@ -193,7 +206,8 @@ class Packer(Iterator[list[list[int]]]):
 
 
 def collate(rows: list[list[list[int]]], row_tokens: int = 512) -> tuple[torch.Tensor, ...]:
-    """Token ids, positions, labels (all B x T) and an additive mask (B x 1 x T x T) that keeps documents apart."""
+    """Token ids, positions, labels (all B x T) and an additive mask (B x 1 x T x T) that keeps documents
+    apart."""
     ids_BT = torch.zeros(len(rows), row_tokens, dtype=torch.long)
     positions_BT = torch.zeros_like(ids_BT)
     labels_BT = torch.full_like(ids_BT, -100)
@@ -213,7 +227,13 @@ def collate(rows: list[list[list[int]]], row_tokens: int = 512) -> tuple[torch.T
     return ids_BT, positions_BT, labels_BT, mask
 
 
-def _loss(model: LlamaForCausalLM, ids_BT: torch.Tensor, positions_BT: torch.Tensor, labels_BT: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+def _loss(
+    model: LlamaForCausalLM,
+    ids_BT: torch.Tensor,
+    positions_BT: torch.Tensor,
+    labels_BT: torch.Tensor,
+    mask: torch.Tensor,
+) -> torch.Tensor:
     logits = model(input_ids=ids_BT, position_ids=positions_BT, attention_mask=mask, use_cache=False).logits
     return cross_entropy(logits.float().flatten(0, 1), labels_BT.flatten(), ignore_index=-100)
 
@@ -231,7 +251,9 @@ def _step(model: LlamaForCausalLM, optimizers: list[torch.optim.Optimizer], fact
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     for optimizer in optimizers:
         for group in optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * factor if "initial_lr" in group else _remember_rate(group) * factor
+            group["lr"] = (
+                group["initial_lr"] * factor if "initial_lr" in group else _remember_rate(group) * factor
+            )
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
@@ -241,9 +263,18 @@ def _remember_rate(group: dict[str, float]) -> float:
     return group["lr"]
 
 
-def _save_checkpoint(path: Path, step: int, recipe: Recipe, model: LlamaForCausalLM, optimizers: list[torch.optim.Optimizer], packer: Packer) -> None:
+def _save_checkpoint(
+    path: Path,
+    step: int,
+    seconds: float,
+    recipe: Recipe,
+    model: LlamaForCausalLM,
+    optimizers: list[torch.optim.Optimizer],
+    packer: Packer,
+) -> None:
     state = {
         "step": step,
+        "seconds": seconds,
         "recipe": asdict(recipe),
         "model": model.state_dict(),
         "optimizers": [optimizer.state_dict() for optimizer in optimizers],
@@ -254,9 +285,15 @@ def _save_checkpoint(path: Path, step: int, recipe: Recipe, model: LlamaForCausa
     partial.replace(path)
 
 
-def _resume(path: Path, recipe: Recipe, model: LlamaForCausalLM, optimizers: list[torch.optim.Optimizer], packer: Packer) -> int:
+def _resume(
+    path: Path,
+    recipe: Recipe,
+    model: LlamaForCausalLM,
+    optimizers: list[torch.optim.Optimizer],
+    packer: Packer,
+) -> tuple[int, float]:
     if not path.exists():
-        return 0
+        return 0, 0.0
     state = torch.load(path, weights_only=True)
     if state["recipe"] != asdict(recipe):
         raise SystemExit(f"{path} belongs to a run with other settings; delete it to start anew")
@@ -264,29 +301,24 @@ def _resume(path: Path, recipe: Recipe, model: LlamaForCausalLM, optimizers: lis
     for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
         optimizer.load_state_dict(saved)
     packer.next_chunk, packer.pending = state["packer"]
-    return int(state["step"])
-
-
-def _write_card(out: Path, recipe: Recipe, parameters: int, seconds: float, measured: dict[str, abilities.Rate]) -> None:
-    card = {
-        "recipe": asdict(recipe),
-        "parameters": parameters,
-        "tokens_seen": recipe.steps * recipe.rows * recipe.row_tokens,
-        "seconds": round(seconds),
-        "abilities": {name: {"hits": rate.hits, "asked": rate.asked, "share": round(rate.share, 4)} for name, rate in measured.items()},
-    }
-    (out / "card.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    return int(state["step"]), float(state["seconds"])
 
 
 def _progress() -> Progress:
     return Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("loss {task.fields[loss]:.3f}"), TimeRemainingColumn()
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("loss {task.fields[loss]:.3f}"),
+        TimeRemainingColumn(),
     )
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Train the bundled reference model.")
-    parser.add_argument("--out", type=Path, default=MODEL_DIR, help="where model, tokenizer and card are written")
+    parser.add_argument(
+        "--out", type=Path, default=MODEL_DIR, help="where model, tokenizer and card are written"
+    )
     parser.add_argument("--tokens", type=float, default=Recipe().tokens, help="how many tokens to train on")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)

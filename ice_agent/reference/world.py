@@ -1,4 +1,5 @@
-"""The reference world: real geography, invented people and companies. A function of a seed and a size; no text, no model."""
+"""The reference world: real geography, invented people and companies. A function of a seed and a size; no
+text, no model."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ PERSON_RELATIONS = ("birthplace", "home", "employer", "profession", "spouse", "l
 COUNTRY_RELATIONS = ("capital", "continent", "language", "currency")
 COMPANY_RELATIONS = ("seat", "chief_executive")
 
-# Relations beyond the world's own, which only a chat or a system message ever fills: name of the relation -> values.
+# Relations beyond the world's own, which only a chat or a system message ever fills: name of the relation ->
+# values.
 GENERIC_VALUES = {
     "favourite colour": (
         "green",
@@ -175,7 +177,8 @@ def invented_word(rng: random.Random) -> str:
 
 
 def is_probe(subject: str, relation: str, obj: str) -> bool:
-    """True for the eighth of all combinations that training text never states, so that abilities are measured on them."""
+    """True for the eighth of all combinations that training text never states, so that abilities are measured
+    on them."""
     return crc32(f"{subject}|{relation}|{obj}".encode()) % 8 == 0
 
 

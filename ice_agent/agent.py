@@ -1,4 +1,4 @@
-"""One turn of an assistant that remembers: recall what the weights do not hold yet, answer, collect what was said."""
+"""One turn of an assistant that remembers: recall what the weights do not hold, answer, listen."""
 
 from __future__ import annotations
 
@@ -26,7 +26,14 @@ class Reply:
 class Agent:
     """An assistant of one tenant. It swaps to a newly promoted adapter between two answers."""
 
-    def __init__(self, store: FactStore, model: EditableModel, config: Config, tenant: str, extractor: collect.Extractor | None = None) -> None:
+    def __init__(
+        self,
+        store: FactStore,
+        model: EditableModel,
+        config: Config,
+        tenant: str,
+        extractor: collect.Extractor | None = None,
+    ) -> None:
         self.store, self.model, self.config, self.tenant = store, model, config, tenant
         self.extractor = extractor or collect.extractor_named(config.collect.extractor)
 
@@ -40,7 +47,9 @@ class Agent:
         adapter = self._swap()
         recalled = relevant(self.store.recall(self.tenant), text, self.config.agent.max_recalled)
         static = self.config.agent.system_prompt
-        prompt = self.model.encode(self._turns(relations.system_message(static, said(recalled)), history, text))
+        prompt = self.model.encode(
+            self._turns(relations.system_message(static, said(recalled)), history, text)
+        )
         bare = self.model.encode(self._turns(static, history, text)) if recalled else prompt
         with self.model.using(adapter.id):
             (completion,) = self.model.complete([prompt], max_tokens=self.config.agent.max_answer_tokens)
@@ -69,15 +78,19 @@ class Agent:
 
 def said(facts: Sequence[Fact]) -> list[str]:
     """How a prompt states these facts; one that was taken back is denied."""
-    return [relations.negation(f.statement) if f.status is FactStatus.RETRACTED else f.statement for f in facts]
+    return [
+        relations.negation(f.statement) if f.status is FactStatus.RETRACTED else f.statement for f in facts
+    ]
 
 
 def relevant(facts: Sequence[Fact], text: str, limit: int) -> tuple[Fact, ...]:
-    """At most `limit` facts, those that share words with the text first, then the newest; in the order they were told."""
+    """`limit` facts at most, in the order they were told: sharing words with the text, then the newest."""
     if len(facts) <= limit:
         return tuple(facts)
     asked = _words(text)
-    ranked = sorted(range(len(facts)), key=lambda i: (len(asked & _words(f"{facts[i].statement} {facts[i].relation}")), i))
+    ranked = sorted(
+        range(len(facts)), key=lambda i: (len(asked & _words(f"{facts[i].statement} {facts[i].relation}")), i)
+    )
     return tuple(facts[i] for i in sorted(ranked[len(facts) - limit :]))
 
 

@@ -1,7 +1,7 @@
 """One cycle, the whole story on one screen: claim, edit, measure, judge, promote or reject.
 
-The store says what is pending and who serves, the model trains and answers, `promote` decides. Nothing here touches a
-tensor, and nothing is visible to users before the pointer moves.
+The store says what is pending and who serves, the model trains and answers, `promote` decides. Nothing here
+touches a tensor, and nothing is visible to users before the pointer moves.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 
 from ice_agent import edit_request, evaluate, ice, promote, relations, survey
@@ -34,6 +34,7 @@ from memory import (
     FactStatus,
     FactStore,
     Lease,
+    StaleLease,
     Verdict,
     now,
 )
@@ -71,11 +72,13 @@ class _Work:
     taught: frozenset[Slot]
 
 
-def run_cycle(store: FactStore, model: EditableModel, config: Config, tenant: str, progress: Progress = lambda *_: None) -> CycleReport:
+def run_cycle(
+    store: FactStore, model: EditableModel, config: Config, tenant: str, progress: Progress = lambda *_: None
+) -> CycleReport:
     """Learn the pending facts into a candidate adapter, and promote it if every guard holds.
 
-    Raises EmptyBatch when nothing is pending, LeaseHeld while another cycle runs, CycleError when there is no root. Whatever
-    is raised, Ctrl-C included, the serving adapter is untouched and the facts of the batch wait again.
+    Raises EmptyBatch when nothing is pending, LeaseHeld while another cycle runs, CycleError when there is no
+    root. Whatever is raised, Ctrl-C included, the serving adapter is untouched and the facts wait again.
     """
     started = time.monotonic()
     with leased(store, tenant, config.cycle.lease_seconds) as lease:
@@ -88,23 +91,29 @@ def run_cycle(store: FactStore, model: EditableModel, config: Config, tenant: st
             surveyed = take_survey(model, config, progress)
             with _candidate(store, model, parent, batch, config) as candidate_id:
                 edited = ice.edit(
-                    model, root_id=root.id, parent_id=parent.id, candidate_id=candidate_id, requests=work.requests,
-                    rehearsal=_rehearsed(work.learned, config), taught=work.taught, survey=surveyed, settings=config.edit,
-                    progress=progress,
+                    model, root_id=root.id, parent_id=parent.id, candidate_id=candidate_id,
+                    requests=work.requests, rehearsal=_rehearsed(work.learned, config), taught=work.taught,
+                    survey=surveyed, settings=config.edit, progress=progress,
                 )  # fmt: skip
                 candidate = _register(store, model, config, parent, batch, candidate_id, lease)
-                suite, before, after = _measure(model, root, parent, candidate, work, surveyed, config, progress)
+                suite, before, after = _measure(
+                    model, root, parent, candidate, work, surveyed, config, progress
+                )
+                _keep_transcripts(config, candidate, after)
+                # A worker that slept past its lease stops here: what follows is no longer its to change.
+                store.renew_lease(lease, config.cycle.lease_seconds)
                 store.record_scores(candidate.id, after.scores, before.scores)
                 verdict = promote.judge(before.scores, after.scores, config.guards)
                 if verdict.promote:
                     _set_aside(store, work, edited, after)
                     candidate = store.promote(candidate.id, verdict, lease)
                 else:
-                    candidate = store.reject(candidate.id, verdict, lease, quarantine_after=config.cycle.quarantine_after)
-                _keep_transcripts(config, candidate, after)
+                    candidate = store.reject(
+                        candidate.id, verdict, lease, quarantine_after=config.cycle.quarantine_after
+                    )
     return CycleReport(
-        adapter=candidate, parent_id=parent.id, batch=store.batch(batch.id), verdict=verdict, before=before, after=after,
-        edit=edited, suite=suite, seconds=time.monotonic() - started,
+        adapter=candidate, parent_id=parent.id, batch=store.batch(batch.id), verdict=verdict,
+        before=before, after=after, edit=edited, suite=suite, seconds=time.monotonic() - started,
     )  # fmt: skip
 
 
@@ -119,13 +128,19 @@ def init(store: FactStore, model: EditableModel, config: Config, tenant: str) ->
         model.create_root(root_id)
         model.save(root_id, directory, {"parent_id": None, "tenant": tenant})
     root = Adapter(
-        id=root_id, tenant=tenant, parent_id=None, status=AdapterStatus.CANDIDATE, base_hash=model.base_hash, path=root_id, created_at=now()
+        id=root_id,
+        tenant=tenant,
+        parent_id=None,
+        status=AdapterStatus.CANDIDATE,
+        base_hash=model.base_hash,
+        path=root_id,
+        created_at=now(),
     )
     return store.root(tenant, root)
 
 
 def load(model: EditableModel, config: Config, adapter: Adapter) -> None:
-    """Make an adapter of the store available in the model. Raises AdapterError when it is damaged or of another base."""
+    """Make an adapter of the store available. Raises AdapterError when it is damaged or foreign."""
     model.load_adapter(adapter.id, config.adapters.dir / adapter.path)
 
 
@@ -169,21 +184,33 @@ def _renewing(store: FactStore, lease: Lease, seconds: float, progress: Progress
 def _claimed(store: FactStore, tenant: str, config: Config, lease: Lease) -> Iterator[Batch]:
     """The batch of this cycle. If anything is raised, its facts go back and no attempt is counted."""
     for statement in store.facts(tenant, statuses=[FactStatus.PENDING], relation=STATEMENT):
-        store.quarantine(statement.id, "it fits no slot, so no question can tell whether it was learned: it stays in the prompt")
+        store.quarantine(
+            statement.id,
+            "it fits no slot, so no question can tell whether it was learned: it stays in the prompt",
+        )
     batch = store.claim_batch(tenant, config.cycle.batch_size, lease)
     if batch is None:
         raise EmptyBatch(tenant)
     try:
         yield batch
     except BaseException:
-        if store.batch(batch.id).status is BatchStatus.CLAIMED:
-            store.fail_batch(batch.id, lease, count_attempt=False, quarantine_after=config.cycle.quarantine_after)
+        # Without the lease the facts go back when the next cycle claims; what was raised is what counts.
+        with suppress(StaleLease):
+            _give_back(store, batch, config, lease)
         raise
 
 
+def _give_back(store: FactStore, batch: Batch, config: Config, lease: Lease) -> None:
+    if store.batch(batch.id).status is BatchStatus.CLAIMED:
+        after = config.cycle.quarantine_after
+        store.fail_batch(batch.id, lease, count_attempt=False, quarantine_after=after)
+
+
 @contextmanager
-def _candidate(store: FactStore, model: EditableModel, parent: Adapter, batch: Batch, config: Config) -> Iterator[str]:
-    """The candidate's id; on the way out it stays in memory and on disk only if it serves."""
+def _candidate(
+    store: FactStore, model: EditableModel, parent: Adapter, batch: Batch, config: Config
+) -> Iterator[str]:
+    """The candidate's id; on the way out it stays in memory only if it serves."""
     candidate_id = _candidate_id(model, parent, batch, config)
     model.forget(candidate_id)
     directory = config.adapters.dir / candidate_id
@@ -200,7 +227,9 @@ def _candidate(store: FactStore, model: EditableModel, parent: Adapter, batch: B
 def _candidate_id(model: EditableModel, parent: Adapter, batch: Batch, config: Config) -> str:
     """Same base, parent, facts and settings give the same adapter."""
     facts = [fact.commitment for fact in (*batch.facts, *batch.removals)]
-    return "a_" + _digest(model.base_hash, parent.id, *facts, config.edit.model_dump_json(), config.lora.model_dump_json())
+    return "a_" + _digest(
+        model.base_hash, parent.id, *facts, config.edit.model_dump_json(), config.lora.model_dump_json()
+    )
 
 
 def _digest(*parts: str) -> str:
@@ -212,7 +241,8 @@ def _put_into_words(store: FactStore, model: EditableModel, root: Adapter, batch
     facts = whole_slots(store, batch.tenant, batch.facts)
     new = edit_request.build_all(facts, {fact.id: _heard(store, fact) for fact in facts})
     edited = {(r.subject, r.relation) for r in new}
-    back = [_taken_back(model, root, store, f) for f in batch.removals if f.slot not in edited]
+    emptied = {fact.slot: fact for fact in batch.removals if fact.slot not in edited}
+    back = [_taken_back(model, root, store, fact) for fact in emptied.values()]
     learned = edit_request.build_all([f for f in store.learned(batch.tenant) if f.slot not in edited])
     return _Work(
         batch=batch,
@@ -228,7 +258,7 @@ def _heard(store: FactStore, fact: Fact) -> str:
 
 
 def _taken_back(model: EditableModel, root: Adapter, store: FactStore, fact: Fact) -> EditRequest:
-    """The request that returns a slot to the values that still stand in it, or else to the root's own answer."""
+    """The request that returns a slot to the values that still stand in it, or else to the root's answer."""
     standing = [f for f in store.learned(fact.tenant) if f.slot == fact.slot]
     if standing:
         return replace(edit_request.build(standing), fact_id=fact.id)
@@ -236,7 +266,13 @@ def _taken_back(model: EditableModel, root: Adapter, store: FactStore, fact: Fac
     with model.using(root.id):
         (answer,) = evaluate.ask(model, [request.rewrite_prompt])
     return replace(
-        request, target=answer, aliases=(), contexts=(), indirect_prompts=(), portability=(), statement=relations.negation(fact.statement)
+        request,
+        target=answer,
+        aliases=(),
+        contexts=(),
+        indirect_prompts=(),
+        portability=(),
+        statement=relations.negation(fact.statement),
     )
 
 
@@ -246,7 +282,13 @@ def _rehearsed(learned: Sequence[EditRequest], config: Config) -> tuple[EditRequ
 
 
 def _register(
-    store: FactStore, model: EditableModel, config: Config, parent: Adapter, batch: Batch, candidate_id: str, lease: Lease
+    store: FactStore,
+    model: EditableModel,
+    config: Config,
+    parent: Adapter,
+    batch: Batch,
+    candidate_id: str,
+    lease: Lease,
 ) -> Adapter:
     """Write the candidate's files, then its row: what has a row has its files."""
     manifest = {
@@ -259,18 +301,31 @@ def _register(
     }
     model.save(candidate_id, config.adapters.dir / candidate_id, manifest)
     adapter = Adapter(
-        id=candidate_id, tenant=batch.tenant, parent_id=parent.id, status=AdapterStatus.CANDIDATE, base_hash=model.base_hash,
-        path=candidate_id, created_at=now(), batch_id=batch.id,
+        id=candidate_id, tenant=batch.tenant, parent_id=parent.id, status=AdapterStatus.CANDIDATE,
+        base_hash=model.base_hash, path=candidate_id, created_at=now(), batch_id=batch.id,
     )  # fmt: skip
     return store.register(adapter, lease)
 
 
 def _measure(
-    model: EditableModel, root: Adapter, parent: Adapter, candidate: Adapter, work: _Work, surveyed: survey.Survey, config: Config, progress: Progress
+    model: EditableModel,
+    root: Adapter,
+    parent: Adapter,
+    candidate: Adapter,
+    work: _Work,
+    surveyed: survey.Survey,
+    config: Config,
+    progress: Progress,
 ) -> tuple[evaluate.Suite, Evaluation, Evaluation]:
     progress("measuring", 0, 3, "the root")
     suite = evaluate.prepare(
-        model, root_id=root.id, requests=work.requests, learned=work.learned, taught=work.taught, survey=surveyed, seed=config.edit.seed
+        model,
+        root_id=root.id,
+        requests=work.requests,
+        learned=work.learned,
+        taught=work.taught,
+        survey=surveyed,
+        seed=config.edit.seed,
     )
     progress("measuring", 1, 3, "the parent")
     before = evaluate.score(model, parent.id, suite)
@@ -281,19 +336,25 @@ def _measure(
 
 
 def _set_aside(store: FactStore, work: _Work, edited: ice.EditReport, after: Evaluation) -> None:
-    """Facts that the candidate does not answer stay in the prompt, though the batch as a whole is promoted."""
+    """What the candidate does not answer as it should stays in the prompt, though its batch is promoted."""
     missed = {t.fact_id for t in after.transcripts if t.kind == evaluate.EDIT_SUCCESS and not t.is_hit}
     slot_of = {r.fact_id: (r.subject, r.relation) for r in work.requests}
     slots = {slot_of[fact_id] for fact_id in missed}
-    for fact in work.batch.facts:
+    for fact in (*work.batch.facts, *work.batch.removals):
         if fact.slot in slots:
             hard = fact.id in edited.unlearnable
-            reason = "the model does not answer it even from its prompt" if hard else "the adapter of its batch does not answer it"
-            store.quarantine(fact.id, f"{reason}: it stays in the prompt (try again with `ice-agent release`)")
+            reason = (
+                "the model does not answer it even from its prompt"
+                if hard
+                else "the adapter of its batch does not answer it"
+            )
+            store.quarantine(
+                fact.id, f"{reason}: it stays in the prompt (try again with `ice-agent release`)"
+            )
 
 
 def _keep_transcripts(config: Config, candidate: Adapter, after: Evaluation) -> None:
-    """Every probe with its answers before and after, beside the adapter's directory, which itself never changes."""
+    """Every probe with its answers before and after, beside the adapter's directory, which never changes."""
     rows = [json.dumps(asdict(t), ensure_ascii=False) for t in after.transcripts]
     path = config.adapters.dir / f"{candidate.id}.transcripts.jsonl"
     partial = path.with_suffix(".partial")

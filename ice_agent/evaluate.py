@@ -1,7 +1,7 @@
-"""What an adapter does to the model's answers, measured by free generation only: greedy, natural stop, exact match.
+"""What an adapter does to the answers, measured by free generation only: greedy, natural stop, exact match.
 
-A suite is prepared once per batch: probes, and what is expected of them by the root (locality) or by the root with the
-fact in its prompt (portability). Then the parent and the candidate are scored on the same suite. No decisions here.
+A suite is prepared once per batch: probes, and what is expected of them by the root (locality) or by the root
+with the fact in its prompt (portability). Then parent and candidate are scored on it. No decisions here.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 import random
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
@@ -19,16 +19,26 @@ from torch.nn.functional import cross_entropy
 
 from ice_agent import relations
 from ice_agent.model import EditableModel, Ids, asking
-from ice_agent.survey import Survey, mentions
+from ice_agent.survey import Survey, mentions, names_in
 from memory import USER, EditRequest, Evaluation, Rate, Scores, Transcript
 
 # How a model says that it was never told.
-UNKNOWN = re.compile(r"\b(?:do not|don't|does not|doesn't|cannot|can't) (?:know|say|tell)\b|\bunknown\b|\bnot sure\b", re.IGNORECASE)
+UNKNOWN = re.compile(
+    r"\b(?:do not|don't|does not|doesn't|cannot|can't) (?:know|say|tell)\b|\bunknown\b|\bnot sure\b",
+    re.IGNORECASE,
+)
 
 # Counted with the field's own word: the Rate of this name in Scores.
 EDIT_SUCCESS, REPHRASE, PORTABILITY, RETENTION = "edit_success", "rephrase", "portability", "retention"
-LOCALITY_SUBJECT, LOCALITY_RELATION, LOCALITY_UNRELATED = "locality_subject", "locality_relation", "locality_unrelated"
+LOCALITY_SUBJECT, LOCALITY_RELATION, LOCALITY_UNRELATED = (
+    "locality_subject",
+    "locality_relation",
+    "locality_unrelated",
+)
 LOCALITY_UNKNOWN, FALSE_RECALL = "locality_unknown", "false_recall"
+
+# Asked beside the edits, where the root's own answer is what is expected.
+BESIDE = (LOCALITY_SUBJECT, LOCALITY_RELATION, LOCALITY_UNRELATED, FALSE_RECALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +68,8 @@ class Suite:
     """Of those, the ones that the root gets wrong: only they are asked."""
     root_fluency: float
     root_losses: tuple[float, ...]
+    seed: int
+    """Of the sampled continuations: the same for every adapter, or their fluency could not be compared."""
 
 
 def prepare(
@@ -84,7 +96,10 @@ def prepare(
     openings = [t[:6] for t in held_out[:48]]
     with model.using(root_id):
         portability, oracle_right, root_wrong = _portability(model, requests)
-        probes = [*_edit_probes(requests, learned), *_locality_probes(requests, slots, names, survey, per_kind, rng)]
+        probes = [
+            *_edit_probes(requests, learned),
+            *_locality_probes(requests, slots, names, survey, per_kind, rng),
+        ]
         probes = [*_answered_by_root(model, probes), *portability]
         return Suite(
             probes=tuple(probes),
@@ -94,16 +109,21 @@ def prepare(
             root_wrong=root_wrong,
             root_fluency=_fluency(model, openings, seed),
             root_losses=tuple(token_losses(model, held_out)),
+            seed=seed,
         )
 
 
-def score(model: EditableModel, adapter_id: str | None, suite: Suite, *, before: Evaluation | None = None, seed: int = 0) -> Evaluation:
-    """Scores of one adapter, with a transcript of every probe. `before` gives the answers to show beside the new ones."""
+def score(
+    model: EditableModel, adapter_id: str | None, suite: Suite, *, before: Evaluation | None = None
+) -> Evaluation:
+    """Scores of one adapter, with a transcript of every probe; `before` has the answers to show beside."""
     with model.using(adapter_id):
         answers = ask(model, [probe.question for probe in suite.probes])
         losses = token_losses(model, suite.texts)
-        fluency = _fluency(model, suite.openings, seed)
-    earlier = [t.after for t in before.transcripts] if before else [probe.root_answer for probe in suite.probes]
+        fluency = _fluency(model, suite.openings, suite.seed)
+    earlier = (
+        [t.after for t in before.transcripts] if before else [probe.root_answer for probe in suite.probes]
+    )
     transcripts = [_transcript(*row) for row in zip(suite.probes, earlier, answers, strict=True)]
     rates = {kind: _rate(kind, transcripts) for kind in {t.kind for t in transcripts}}
     scores = Scores(
@@ -117,7 +137,9 @@ def score(model: EditableModel, adapter_id: str | None, suite: Suite, *, before:
 
 def ask(model: EditableModel, questions: Sequence[str], context: Sequence[str] | None = None) -> list[str]:
     """The active adapter's greedy answers; with `context`, each question has its own system message."""
-    prompts = [model.encode(asking(question, context[i] if context else "")) for i, question in enumerate(questions)]
+    prompts = [
+        model.encode(asking(question, context[i] if context else "")) for i, question in enumerate(questions)
+    ]
     return [completion.text for completion in model.complete(prompts)]
 
 
@@ -127,7 +149,7 @@ def says_unknown(text: str) -> bool:
 
 
 def ngram_entropy(words: Sequence[str]) -> float:
-    """Weighted entropy of bi- and tri-grams in bits (2/3 and 4/3, as in the field): low when a text repeats itself."""
+    """Weighted entropy of bi- and tri-grams in bits (2/3 and 4/3, as in the field): low when words repeat."""
     total = 0.0
     for n, weight in ((2, 2 / 3), (3, 4 / 3)):
         grams = Counter(tuple(words[i : i + n]) for i in range(len(words) - n + 1))
@@ -151,7 +173,7 @@ def token_losses(model: EditableModel, texts: Sequence[Sequence[int]], rows: int
     return losses
 
 
-# -- probes -------------------------------------------------------------------------------------------------------------
+# -- probes --------------------------------------------------------------------------------------------------
 
 
 def _edit_probes(requests: Sequence[EditRequest], learned: Sequence[EditRequest]) -> list[Probe]:
@@ -165,7 +187,9 @@ def _edit_probes(requests: Sequence[EditRequest], learned: Sequence[EditRequest]
 
 
 def _expecting(kind: str, question: str, r: EditRequest) -> Probe:
-    return Probe(kind=kind, question=question, expected=r.target, root_answer="", fact_id=r.fact_id, aliases=r.aliases)
+    return Probe(
+        kind=kind, question=question, expected=r.target, root_answer="", fact_id=r.fact_id, aliases=r.aliases
+    )
 
 
 def _locality_probes(
@@ -176,18 +200,26 @@ def _locality_probes(
     per_kind: int,
     rng: random.Random,
 ) -> list[Probe]:
-    """Questions beside the edits, in forms that no edit trains on; what the root answers is filled in later."""
-    same_subject = [(r.subject, relation) for r in requests for relation in relations.related(r.subject, r.relation)]
+    """Questions beside the edits that no edit trains on; what the root answers is filled in later."""
+    same_subject = [
+        (r.subject, relation) for r in requests for relation in relations.related(r.subject, r.relation)
+    ]
     about_others = [r.relation for r in requests if r.subject != USER]
     same_relation = [
         (name, relation)
         for relation in about_others
-        if (others := [n for n in survey.probed_names(relations.relation(relation).subject_kind) if n not in names])
+        if (
+            others := [
+                n for n in survey.probed_names(relations.relation(relation).subject_kind) if n not in names
+            ]
+        )
         for name in rng.sample(others, min(len(others), 8))
     ]
     neighbours = _beside(LOCALITY_RELATION, same_relation, slots, per_kind, rng)
-    recalled = [replace(p, kind=FALSE_RECALL, forbidden=_taught_answers(requests, p.fact_id)) for p in neighbours]
-    unrelated = [q for q in survey.probed_questions if not mentions(q, names)]
+    recalled = [
+        replace(p, kind=FALSE_RECALL, forbidden=_taught_answers(requests, p.fact_id)) for p in neighbours
+    ]
+    unrelated = _unrelated(slots, names, survey)
     return [
         *_beside(LOCALITY_SUBJECT, same_subject, slots, per_kind, rng),
         *neighbours,
@@ -196,11 +228,42 @@ def _locality_probes(
     ]
 
 
+def _unrelated(slots: frozenset[tuple[str, str]], names: set[str], survey: Survey) -> list[str]:
+    """What the base asks of itself, less what is about a taught subject or what an anchor may train on."""
+    own = _first_person_questions(relation for subject, relation in slots if subject == USER)
+    anchored = {name for kind in {kind for _, kind in survey.names} for name in survey.anchored_names(kind)}
+    return [
+        question
+        for question in survey.probed_questions
+        if not mentions(question, names)
+        and relations.normal(question) not in own
+        and not any(name in anchored for name, _ in names_in(question))
+    ]
+
+
+def _first_person_questions(taught: Iterable[str]) -> set[str]:
+    """All that the user may ask about himself: an edit about the user teaches or anchors most of it."""
+    slots = dict.fromkeys([*relations.named(), *taught])
+    asked = [
+        q for relation in slots for q in (*relations.asked(USER, relation), *relations.probed(USER, relation))
+    ]
+    hops = [form for hop in relations.hops() for form in (*hop.first.questions, *hop.first.rephrases)]
+    return {relations.normal(question) for question in (*asked, *hops)}
+
+
 def _beside(
-    kind: str, pairs: Sequence[tuple[str, str]], slots: frozenset[tuple[str, str]], limit: int, rng: random.Random
+    kind: str,
+    pairs: Sequence[tuple[str, str]],
+    slots: frozenset[tuple[str, str]],
+    limit: int,
+    rng: random.Random,
 ) -> list[Probe]:
     """One probe for each neighbouring slot that was never taught, in one of the forms set aside."""
-    asked = [(pair, rng.choice(forms)) for pair in dict.fromkeys(pairs) if pair not in slots and (forms := relations.probed(*pair))]
+    asked = [
+        (pair, rng.choice(forms))
+        for pair in dict.fromkeys(pairs)
+        if pair not in slots and (forms := relations.probed(*pair))
+    ]
     chosen = rng.sample(asked, min(limit, len(asked)))
     # The relation is kept where a fact id would stand, because no fact belongs to a neighbour.
     return [_beside_probe(kind, question, relation) for (_, relation), question in chosen]
@@ -215,10 +278,10 @@ def _taught_answers(requests: Sequence[EditRequest], relation: str) -> tuple[str
 
 
 def _answered_by_root(model: EditableModel, probes: Sequence[Probe]) -> list[Probe]:
-    """The probes with the root's answers, which locality expects; what the root does not know is a kind of its own."""
+    """The probes with the root's answers, which locality expects; "I don't know" is a kind of its own."""
     done = []
     for probe, answer in zip(probes, ask(model, [p.question for p in probes]), strict=True):
-        beside = not probe.expected
+        beside = probe.kind in BESIDE
         unknown = beside and probe.kind != FALSE_RECALL and says_unknown(answer)
         done.append(
             replace(
@@ -233,7 +296,7 @@ def _answered_by_root(model: EditableModel, probes: Sequence[Probe]) -> list[Pro
 
 
 def _portability(model: EditableModel, requests: Sequence[EditRequest]) -> tuple[list[Probe], Rate, Rate]:
-    """Consequences that the root with the fact in its prompt gets right and without it wrong; and both shares."""
+    """Consequences that the root gets right with the fact in its prompt, wrong without; and both shares."""
     rows = [
         (r, question, r.portability_answers[i] if r.portability_answers else None)
         for r in requests
@@ -248,21 +311,37 @@ def _portability(model: EditableModel, requests: Sequence[EditRequest]) -> tuple
             continue
         right += 1
         if not relations.same_answer(untold, expected):
-            probes.append(Probe(kind=PORTABILITY, question=question, expected=expected, root_answer=untold, fact_id=r.fact_id))
+            probes.append(
+                Probe(
+                    kind=PORTABILITY,
+                    question=question,
+                    expected=expected,
+                    root_answer=untold,
+                    fact_id=r.fact_id,
+                )
+            )
     return probes, Rate(hits=right, asked=len(rows)), Rate(hits=len(probes), asked=right)
 
 
-# -- counting -----------------------------------------------------------------------------------------------------------
+# -- counting ------------------------------------------------------------------------------------------------
 
 
 def _transcript(probe: Probe, before: str, answer: str) -> Transcript:
     if probe.kind == FALSE_RECALL:
         # A hit is a false recall: a taught answer where the root gave another one.
-        is_hit = any(relations.same_answer(answer, f) for f in probe.forbidden) and not relations.same_answer(answer, probe.root_answer)
+        is_hit = any(relations.same_answer(answer, f) for f in probe.forbidden) and not relations.same_answer(
+            answer, probe.root_answer
+        )
     else:
         is_hit = relations.same_answer(answer, probe.expected, probe.aliases)
     return Transcript(
-        kind=probe.kind, fact_id=probe.fact_id, prompt=probe.question, expected=probe.expected, before=before, after=answer, is_hit=is_hit
+        kind=probe.kind,
+        fact_id=probe.fact_id,
+        prompt=probe.question,
+        expected=probe.expected,
+        before=before,
+        after=answer,
+        is_hit=is_hit,
     )
 
 

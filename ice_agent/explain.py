@@ -1,24 +1,33 @@
-"""Where a fact came from and where it went: sentence, batch, adapter, scores, ledger. Read from the store and the kept
-transcripts alone; no model is asked."""
+"""Where a fact came from and where it went: sentence, batch, adapter, scores, ledger.
+
+Read from the store, the kept transcripts and the adapters' manifests; no model is asked.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from ice_agent import relations
+from ice_agent.errors import AdapterError, CycleError
+from ice_agent.manifest import read_manifest
 from memory import (
     STATEMENT,
     Adapter,
+    AdapterStatus,
     Batch,
     Fact,
     FactStatus,
     FactStore,
     LedgerEntry,
     Transcript,
+    UnknownAdapter,
+    UnknownBatch,
     UnknownFact,
+    UnknownUtterance,
     Utterance,
 )
 
@@ -58,12 +67,12 @@ def explain(store: FactStore, adapters_dir: Path, tenant: str, fact_or_question:
 
 
 def find(store: FactStore, tenant: str, fact_or_question: str) -> Fact:
-    """The fact with this id, else the one that this question asks for, else the one it shares most words with."""
+    """The fact with this id, or that this question asks for, or that it shares most words with."""
     if fact_or_question.startswith("f_"):
         return store.fact(fact_or_question)
     facts = store.facts(tenant, statuses=FactStatus)
     # What stands comes before what has ended, and the newest first.
-    ranked = sorted(facts[::-1], key=lambda fact: not fact.is_current)
+    ranked = [*(f for f in facts[::-1] if f.is_current), *(f for f in facts[::-1] if not f.is_current)]
     asked = relations.normal(fact_or_question).rstrip("?")
     for fact in ranked:
         if asked in {relations.normal(question).rstrip("?") for question in _questions(fact)}:
@@ -74,12 +83,27 @@ def find(store: FactStore, tenant: str, fact_or_question: str) -> Fact:
     return found[0]
 
 
+def named(store: FactStore, id_: str) -> Adapter | Batch | Fact | Utterance:
+    """Whatever has this id. Raises AmbiguousId, or CycleError when nothing has it."""
+    readers: tuple[Callable[[str], Adapter | Batch | Fact | Utterance], ...]
+    readers = (store.adapter, store.fact, store.batch, store.utterance)
+    for read in readers:
+        with suppress(UnknownAdapter, UnknownFact, UnknownBatch, UnknownUtterance):
+            return read(id_)
+    raise CycleError(f"nothing is called {id_!r} (see `ice-agent facts`, `ice-agent adapters`)")
+
+
 def transcripts(adapters_dir: Path, adapter: Adapter) -> tuple[Transcript, ...]:
     """The probes that an adapter was measured by; none when its cycle kept none, or somebody removed them."""
     path = adapters_dir / f"{adapter.id}.transcripts.jsonl"
     if not path.exists():
         return ()
     return tuple(Transcript(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines())
+
+
+def answers(asked: Iterable[Transcript]) -> tuple[Transcript, ...]:
+    """The one question of each fact that its slot is known by; rephrases and neighbours are left out."""
+    return tuple(transcript for transcript in asked if transcript.kind == "edit_success")
 
 
 def _questions(fact: Fact) -> Iterable[str]:
@@ -93,3 +117,21 @@ def _about(fact: Fact, batch: Batch | None, kept: Iterable[Transcript]) -> tuple
     members = (*batch.facts, *batch.removals) if batch else ()
     ids = {fact.id} | {other.id for other in members if other.slot == fact.slot}
     return tuple(transcript for transcript in kept if transcript.fact_id in ids)
+
+
+def damaged(store: FactStore, adapters_dir: Path, tenant: str) -> tuple[str, ...]:
+    """What is wrong with the files of a tenant's adapters; those that never served may be gone."""
+    problems = []
+    for adapter in store.adapters(tenant):
+        if adapter.status is AdapterStatus.REJECTED:
+            continue
+        try:
+            manifest = read_manifest(adapters_dir / adapter.path)
+        except AdapterError as error:
+            problems.append(str(error))
+            continue
+        if (manifest.get("id"), manifest["base_hash"]) != (adapter.id, adapter.base_hash):
+            problems.append(
+                f"{adapters_dir / adapter.path} is not the adapter {adapter.id} that the store knows"
+            )
+    return tuple(problems)

@@ -1,8 +1,9 @@
 """Consistent In-Context Editing on a LoRA adapter: the objective and the edit loop, readable top to bottom.
 
-The idea (ICLR 2025, arXiv 2406.11194): a model with a fact in its prompt already answers well. So let the model without
-the fact in its prompt become the model with it: p(x | q) -> p(x | [c, q]), where c is the context that states the fact,
-q a question and x an answer. Nothing here knows the store, and nothing decides whether an adapter may serve.
+The idea (ICLR 2025, arXiv 2406.11194): a model with a fact in its prompt already answers well. So let the
+model without the fact in its prompt become the model with it: p(x | q) -> p(x | [c, q]), where c is the
+context that states the fact, q a question and x an answer. Nothing here knows the store, and nothing decides
+whether an adapter may serve.
 """
 
 from __future__ import annotations
@@ -30,15 +31,23 @@ Progress = Callable[[str, int, int, str], None]
 """Called with the stage, how much of it is done, how much there is, and a note such as the loss."""
 
 
-# -- the objective: functions of tensors only ------------------------------------------------------------------------
+# -- the objective: functions of tensors only ----------------------------------------------------------------
 
 
-def ice_loss(student_BTV: Tensor, teacher_BTV: Tensor, tokens_BT: Tensor, target_BT: Tensor, answer_BT: Tensor, lam: float) -> Tensor:
-    """Likelihood of the target, plus lambda times the KL from the model-with-context: L = L_ft + lambda L_ice.
+def ice_loss(
+    student_BTV: Tensor,
+    teacher_BTV: Tensor,
+    tokens_BT: Tensor,
+    target_BT: Tensor,
+    answer_BT: Tensor,
+    lam: float,
+) -> Tensor:
+    """Likelihood of the target plus lambda times the KL from the model-with-context: L = L_ft + lambda L_ice.
 
-    Logits are already shifted: position t predicts tokens_BT[:, t]. target_BT and answer_BT are boolean masks; the answer
-    is target and completion. The teacher is the same model with the fact in its prompt and gets no gradient: the context
-    is never pulled towards the model, the model is pulled towards the context (the paper's consistency condition).
+    Logits are already shifted: position t predicts tokens_BT[:, t]. target_BT and answer_BT are boolean
+    masks; the answer is target and completion. The teacher is the same model with the fact in its prompt and
+    gets no gradient: the context is never pulled towards the model, the model is pulled towards the context
+    (the paper's consistency condition).
     """
     nll_BT = cross_entropy(student_BTV.transpose(1, 2), tokens_BT, reduction="none")
     log_teacher_BTV = teacher_BTV.detach().log_softmax(-1)
@@ -48,14 +57,15 @@ def ice_loss(student_BTV: Tensor, teacher_BTV: Tensor, tokens_BT: Tensor, target
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """A teacher's next-token distributions at N positions: the K likeliest tokens, and the mass of all the others.
+    """A teacher's next-token distributions at N positions: the K likeliest, and the mass of all others.
 
-    With K = V this is the whole distribution; a large vocabulary need not be kept for every position of every answer.
+    With K = V this is the whole distribution; a large vocabulary need not be kept for every position of every
+    answer.
     """
 
-    ids_NK: Tensor
-    log_p_NK: Tensor
-    log_rest_N: Tensor
+    ids_NK: Tensor  # noqa: N815
+    log_p_NK: Tensor  # noqa: N815
+    log_rest_N: Tensor  # noqa: N815
 
     @classmethod
     def of(cls, logits_NV: Tensor, k: int) -> Distribution:
@@ -66,7 +76,7 @@ class Distribution:
 
 
 def kl_from(teacher: Distribution, student_NV: Tensor) -> Tensor:
-    """KL(teacher || student) at each of N positions, in nats. The tail counts as one token; exact when K = V."""
+    """KL(teacher || student) at N positions, in nats. The tail counts as one token; exact when K = V."""
     log_student_NV = student_NV.float().log_softmax(-1)
     log_student_NK = log_student_NV.gather(-1, teacher.ids_NK)
     head_N = (teacher.log_p_NK.exp() * (teacher.log_p_NK - log_student_NK)).sum(-1)
@@ -80,7 +90,7 @@ def log_one_minus_exp(log_p: Tensor) -> Tensor:
 
 
 def clip_step(before: Sequence[Tensor], parameters: Sequence[nn.Parameter], box: float) -> None:
-    """Keep each element of a step within the box around where it started (the paper's constrained update; Algorithm 1)."""
+    """Keep each element of a step in a box around its start (the paper's constrained update, Algorithm 1)."""
     with torch.no_grad():
         for old, new in zip(before, parameters, strict=True):
             new.copy_(old + (new - old).clamp(-box, box))
@@ -90,15 +100,16 @@ def _mean(values_BT: Tensor, mask_BT: Tensor) -> Tensor:
     return (values_BT * mask_BT).sum() / mask_BT.sum().clamp(min=1)
 
 
-# -- what flows -------------------------------------------------------------------------------------------------------
+# -- what flows ----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One sequence to train on, without the fact in its prompt, and what its teacher says at the answer's positions.
+    """One sequence to train on, without the fact in its prompt, and what its teacher says of the answer.
 
-    The answer is the last `n_answer` tokens. Rows with `taught` set belong to that request; the others are anchors.
-    `context` is the teacher's whole prompt; None means that the teacher reads what the student reads.
+    The answer is the last `n_answer` tokens. Rows with `taught` set belong to that request; the others are
+    anchors. `context` is the teacher's whole prompt; None means that the teacher reads what the student
+    reads.
     """
 
     ids: tuple[int, ...]
@@ -124,13 +135,13 @@ class EditReport:
     asked: int
     """Requests in the batch."""
     unlearnable: tuple[str, ...]
-    """Fact ids whose question the model does not answer even with the fact in its prompt; they were left out."""
+    """Fact ids whose question the model fails even with the fact in its prompt; they were left out."""
     losses: tuple[float, ...] = ()
     anchor_losses: tuple[float, ...] = ()
     norms: dict[str, float] = field(default_factory=dict)
 
 
-# -- the edit ---------------------------------------------------------------------------------------------------------
+# -- the edit ------------------------------------------------------------------------------------------------
 
 
 def edit(
@@ -148,9 +159,10 @@ def edit(
 ) -> EditReport:
     """Train a candidate, a copy of its parent's A and B, until the requests hold without their contexts.
 
-    All requests and the rehearsed ones are trained together, shuffled (breadth-first), beside anchors that hold the model
-    at its root's answers where nothing is taught. `taught` are the slots this lineage learned before: no anchor asks them.
-    A request without contexts takes a fact back: its slot is taught the root's own answer.
+    All requests and the rehearsed ones are trained together, shuffled (breadth-first), beside anchors that
+    hold the model at its root's answers where nothing is taught. `taught` are the slots this lineage learned
+    before: no anchor asks them. A request without contexts takes a fact back: its slot is taught the root's
+    own answer.
     """
     started = time.monotonic()
     rng = random.Random(settings.seed)
@@ -182,26 +194,35 @@ def update_norms(tensors: dict[str, Tensor]) -> dict[str, float]:
     return norms
 
 
-def _learnable(model: EditableModel, parent_id: str | None, requests: Sequence[EditRequest]) -> tuple[list[EditRequest], list[EditRequest]]:
-    """Requests whose question the parent answers with the target when the fact is in its prompt; and the others.
+def _learnable(
+    model: EditableModel, parent_id: str | None, requests: Sequence[EditRequest]
+) -> tuple[list[EditRequest], list[EditRequest]]:
+    """Requests that the parent answers with the target when the fact is in its prompt; and the others.
 
-    In-context editing has no teacher for the others: the model would be trained towards its own misunderstanding.
+    In-context editing has no teacher for the others: the model would be trained towards its own
+    misunderstanding.
     """
     prompts = [model.encode(asking(r.rewrite_prompt, r.contexts[0])) for r in requests]
     with model.using(parent_id):
         answers = model.complete(prompts)
     can = [relations.same_answer(a.text, r.target, r.aliases) for r, a in zip(requests, answers, strict=True)]
-    return [r for r, yes in zip(requests, can, strict=True) if yes], [r for r, yes in zip(requests, can, strict=True) if not yes]
+    learnable = [r for r, yes in zip(requests, can, strict=True) if yes]
+    return learnable, [r for r, yes in zip(requests, can, strict=True) if not yes]
 
 
-# -- lessons: what the model with the fact in its prompt asks and answers -----------------------------------------------
+# -- lessons: what the model with the fact in its prompt asks and answers ------------------------------------
 
 
 def _lessons(
-    model: EditableModel, parent_id: str | None, requests: Sequence[EditRequest], settings: EditSettings, rng: random.Random, progress: Progress
+    model: EditableModel,
+    parent_id: str | None,
+    requests: Sequence[EditRequest],
+    settings: EditSettings,
+    rng: random.Random,
+    progress: Progress,
 ) -> list[Row]:
-    """Rows for each request: its own question forms with the target, consequences and self-induced questions with the
-    answers that the teacher gives (the paper samples its completions in context, too)."""
+    """Rows for each request: its own question forms with the target, consequences and self-induced questions
+    with the answers that the teacher gives (the paper samples its completions in context, too)."""
     asked: list[tuple[int, str, str, str | None]] = []  # request, context, question, answer if it is known
     for i, r in enumerate(requests):
         asked += [(i, rng.choice(r.contexts), question, r.target) for question in r.training_prompts]
@@ -209,7 +230,9 @@ def _lessons(
     with model.using(parent_id):
         for i, context, question in _self_induced(model, requests, settings, rng):
             asked.append((i, context, question, None))
-        answers = _answers(model, [(context, question) for _, context, question, known in asked if known is None])
+        answers = _answers(
+            model, [(context, question) for _, context, question, known in asked if known is None]
+        )
         rows = []
         for i, context, question, known in asked:
             ids = tuple(model.encode_answer(known if known is not None else next(answers)))
@@ -225,30 +248,39 @@ def _lessons(
         return _with_teachers(model, rows, settings.top_k, progress, "teacher pass")
 
 
-def _self_induced(model: EditableModel, requests: Sequence[EditRequest], settings: EditSettings, rng: random.Random) -> list[tuple[int, str, str]]:
-    """Questions that the model asks with the fact in its prompt, by continuing the open user turn (as Magpie does)."""
+def _self_induced(
+    model: EditableModel, requests: Sequence[EditRequest], settings: EditSettings, rng: random.Random
+) -> list[tuple[int, str, str]]:
+    """Questions that the model asks with the fact in its prompt, continuing the open user turn."""
     contexts = [(i, rng.choice(r.contexts)) for i, r in enumerate(requests) for _ in range(settings.samples)]
     generator = torch.Generator(device=model.device).manual_seed(settings.seed)
     prompts = [model.encode_open_user_turn(context) for _, context in contexts]
     written = model.complete(prompts, max_tokens=24, temperature=settings.temperature, generator=generator)
-    reserved = {i: {relations.normal(q) for q in (*r.rephrases, *r.portability)} for i, r in enumerate(requests)}
+    reserved = {relations.normal(q) for r in requests for q in (*r.rephrases, *r.portability)}
     found: dict[tuple[int, str], str] = {}
     for (i, context), question in zip(contexts, written, strict=True):
-        # What measures this edit must not train it, whoever asks.
-        if question.stopped and question.text and relations.normal(question.text) not in reserved[i]:
+        # What measures this batch must not train it, whoever asks.
+        if question.stopped and question.text and relations.normal(question.text) not in reserved:
             found.setdefault((i, question.text), context)
     return [(i, context, question) for (i, question), context in found.items()]
 
 
 def _restorations(
-    model: EditableModel, root_id: str | None, requests: Sequence[EditRequest], first: int, settings: EditSettings, progress: Progress
+    model: EditableModel,
+    root_id: str | None,
+    requests: Sequence[EditRequest],
+    first: int,
+    settings: EditSettings,
+    progress: Progress,
 ) -> list[Row]:
     """Rows that bring slots back to what the root says of them, which needs no context."""
     rows = []
     for i, r in enumerate(requests, start=first):
         ids = tuple(model.encode_answer(r.target))
         for question in r.training_prompts:
-            rows.append(Row(ids=(*model.encode(asking(question)), *ids), n_answer=len(ids), taught=i, is_target=True))
+            rows.append(
+                Row(ids=(*model.encode(asking(question)), *ids), n_answer=len(ids), taught=i, is_target=True)
+            )
     with model.using(root_id):
         return _with_teachers(model, rows, settings.top_k, progress, "teacher pass")
 
@@ -258,7 +290,7 @@ def _answers(model: EditableModel, asked: Sequence[tuple[str, str]]) -> Iterator
     return iter([c.text for c in model.complete([model.encode(asking(q, context)) for context, q in asked])])
 
 
-# -- anchors: what must stay as it is -------------------------------------------------------------------------------------
+# -- anchors: what must stay as it is ------------------------------------------------------------------------
 
 
 def _anchors(
@@ -271,7 +303,7 @@ def _anchors(
     rng: random.Random,
     progress: Progress,
 ) -> list[Row]:
-    """Free text and neighbours' questions with the root's own answers; whatever touches a taught slot is left out."""
+    """Free text and neighbours' questions with the root's answers; what touches a taught slot is left out."""
     if not settings.anchor_weight:
         return []
     touched = {subject for subject, _ in slots if subject != USER}
@@ -285,11 +317,15 @@ def _anchors(
 
 
 def _neighbours(
-    requests: Sequence[EditRequest], slots: frozenset[tuple[str, str]], survey: Survey, n: int, rng: random.Random
+    requests: Sequence[EditRequest],
+    slots: frozenset[tuple[str, str]],
+    survey: Survey,
+    n: int,
+    rng: random.Random,
 ) -> list[str]:
-    """Questions around the edits: same subject, same relation, look-alike subjects, and what the base asks of itself."""
+    """Questions around the edits: same subject, same relation, look-alikes, and what the base asks itself."""
     same_subject = [
-        (subject, relation) for r in requests for subject in [r.subject] for relation in relations.related(subject, r.relation)
+        (r.subject, relation) for r in requests for relation in relations.related(r.subject, r.relation)
     ]
     same_relation = [
         (name, r.relation)
@@ -297,7 +333,12 @@ def _neighbours(
         if r.subject != USER and (names := survey.anchored_names(relations.relation(r.relation).subject_kind))
         for name in rng.sample(names, min(len(names), 24))
     ]
-    strangers = [(name, r.relation) for r in requests if r.subject != USER for name in _look_alikes(r.subject, requests, rng)]
+    strangers = [
+        (name, r.relation)
+        for r in requests
+        if r.subject != USER
+        for name in _look_alikes(r.subject, requests, rng)
+    ]
     pools = [_questions(dict.fromkeys(pool), slots, rng) for pool in (same_subject, same_relation, strangers)]
     touched = {subject for subject, _ in slots if subject != USER}
     pools.append([q for q in survey.anchored_questions if not mentions(q, touched)])
@@ -309,7 +350,9 @@ def _neighbours(
     return chosen
 
 
-def _questions(slots: Iterable[tuple[str, str]], taught: frozenset[tuple[str, str]], rng: random.Random) -> list[str]:
+def _questions(
+    slots: Iterable[tuple[str, str]], taught: frozenset[tuple[str, str]], rng: random.Random
+) -> list[str]:
     return [question for slot in slots if slot not in taught for question in relations.asked(*slot)]
 
 
@@ -318,8 +361,14 @@ def _look_alikes(subject: str, requests: Sequence[EditRequest], rng: random.Rand
     first, _, last = subject.partition(" ")
     if not last:
         return []
-    others = [r.subject for r in rng.sample(list(requests), min(4, len(requests))) if " " in r.subject and r.subject != subject]
-    mixed = [f"{first} {other.partition(' ')[2]}" for other in others] + [f"{other.partition(' ')[0]} {last}" for other in others]
+    others = [
+        r.subject
+        for r in rng.sample(list(requests), min(4, len(requests)))
+        if " " in r.subject and r.subject != subject
+    ]
+    mixed = [f"{first} {other.partition(' ')[2]}" for other in others] + [
+        f"{other.partition(' ')[0]} {last}" for other in others
+    ]
     taken = {r.subject for r in requests}
     return [name for name in mixed if name not in taken]
 
@@ -333,12 +382,14 @@ def _answered(model: EditableModel, questions: Sequence[str]) -> list[Row]:
     return rows
 
 
-# -- teachers ---------------------------------------------------------------------------------------------------------------
+# -- teachers ------------------------------------------------------------------------------------------------
 
 
 @torch.inference_mode()
-def _with_teachers(model: EditableModel, rows: list[Row], top_k: int, progress: Progress, stage: str) -> list[Row]:
-    """The rows with what the active adapter says at their answers' positions, reading the context where there is one."""
+def _with_teachers(
+    model: EditableModel, rows: list[Row], top_k: int, progress: Progress, stage: str
+) -> list[Row]:
+    """The rows with what the active adapter says of their answers, reading the context where there is one."""
     done: dict[int, Row] = {}
     read = [row.context or row.ids for row in rows]
     for chunk in _chunks(rows, range(len(rows)), [len(ids) for ids in read]):
@@ -363,7 +414,7 @@ MAX_CHUNK_TOKENS = 8192
 
 
 def _chunks(rows: Sequence[Row], chosen: Iterable[int], lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Rows of similar length and similar answers together, so that little is padding and logits are kept where needed."""
+    """Rows of similar length and answers together: little is padding, logits are kept where needed."""
     chunk: list[int] = []
     width = 0
     for i in sorted(chosen, key=lambda i: (rows[i].n_answer > 16, lengths[i])):
@@ -377,7 +428,7 @@ def _chunks(rows: Sequence[Row], chosen: Iterable[int], lengths: Sequence[int]) 
         yield chunk
 
 
-# -- the loop -----------------------------------------------------------------------------------------------------------------
+# -- the loop ------------------------------------------------------------------------------------------------
 
 
 def _train(
@@ -389,7 +440,7 @@ def _train(
     rng: random.Random,
     progress: Progress,
 ) -> EditReport:
-    """Algorithm 1 in batches: draw lessons and anchors, step, clip the step to its box, stop when every fact has converged."""
+    """Algorithm 1 in batches: draw lessons and anchors, step, clip the step, stop when all converged."""
     optimizer = torch.optim.Adam(parameters, lr=settings.learning_rate, betas=(0.9, 0.99))
     lesson_draw, anchor_draw = _Draw(len(lessons), rng), _Draw(len(anchors), rng)
     state = _Convergence(lessons, settings.kl_converged)
@@ -403,14 +454,16 @@ def _train(
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * rate_at(step, settings.steps)
         if settings.teacher_refresh and step and step % settings.teacher_refresh == 0:
-            # The target moves with the model (the paper's dynamic targets): the teacher is the candidate as it is now.
+            # The target moves with the model (the paper's dynamic targets): the candidate teaches itself.
             rows[: len(lessons)] = _with_teachers(model, lessons, settings.top_k, progress, "teacher pass")
         taught = lesson_draw.take(settings.lesson_rows)
         held = [len(lessons) + i for i in anchor_draw.take(settings.anchor_rows)]
         before = [p.detach().clone() for p in parameters]
         lesson_loss = anchor_loss = 0.0
         for chunk in _chunks(rows, [*taught, *held], lengths):
-            lesson, anchor = _backward(model, [rows[i] for i in chunk], chunk, len(taught), len(held), settings, state)
+            lesson, anchor = _backward(
+                model, [rows[i] for i in chunk], chunk, len(taught), len(held), settings, state
+            )
             lesson_loss, anchor_loss = lesson_loss + lesson, anchor_loss + anchor
             tokens += sum(lengths[i] for i in chunk)
         optimizer.step()
@@ -419,10 +472,15 @@ def _train(
         losses.append(lesson_loss)
         anchor_losses.append(anchor_loss)
         step += 1
-        progress("editing", step, settings.steps, f"loss {lesson_loss:.3f}, {state.n_converged()} of {state.n_facts} facts converged")
+        progress(
+            "editing",
+            step,
+            settings.steps,
+            f"loss {lesson_loss:.3f}, {state.n_converged()} of {state.n_facts} facts converged",
+        )
     return EditReport(
-        steps=step, seconds=0.0, tokens=tokens, converged=state.n_converged(), asked=state.n_facts, unlearnable=(),
-        losses=tuple(losses), anchor_losses=tuple(anchor_losses),
+        steps=step, seconds=0.0, tokens=tokens, converged=state.n_converged(), asked=state.n_facts,
+        unlearnable=(), losses=tuple(losses), anchor_losses=tuple(anchor_losses),
     )  # fmt: skip
 
 
@@ -435,9 +493,16 @@ def rate_at(step: int, steps: int) -> float:
 
 
 def _backward(
-    model: EditableModel, rows: list[Row], indices: list[int], n_lessons: int, n_anchors: int, settings: EditSettings, state: _Convergence
+    model: EditableModel,
+    rows: list[Row],
+    indices: list[int],
+    n_lessons: int,
+    n_anchors: int,
+    settings: EditSettings,
+    state: _Convergence,
 ) -> tuple[float, float]:
-    """Gradients of one chunk: each lesson weighs 1 / n_lessons, each anchor anchor_weight / n_anchors. Returns both losses."""
+    """Gradients of one chunk, and both losses: a lesson weighs 1 / n_lessons, an anchor
+    anchor_weight / n_anchors."""
     counts = [row.n_answer for row in rows]
     with model.autocast():
         student_NV = _answer_logits(model, [list(row.ids) for row in rows], counts)
@@ -446,11 +511,14 @@ def _backward(
     kl_N = kl_from(teacher, student_NV)
     tokens_N = torch.tensor([token for row in rows for token in row.answer], device=device)
     nll_N = cross_entropy(student_NV, tokens_N, reduction="none")
-    row_N = torch.repeat_interleave(torch.arange(len(rows), device=device), torch.tensor(counts, device=device))
+    row_N = torch.repeat_interleave(
+        torch.arange(len(rows), device=device), torch.tensor(counts, device=device)
+    )
     per_token_N = (1.0 / torch.tensor(counts, device=device, dtype=torch.float32))[row_N]
     lesson_N = torch.tensor([row.taught is not None for row in rows], device=device)[row_N]
     target_N = torch.tensor([row.is_target for row in rows], device=device)[row_N]
-    lesson_loss = ((nll_N * target_N + settings.weight * kl_N * lesson_N) * per_token_N).sum() / max(1, n_lessons)
+    taught_N = nll_N * target_N + settings.weight * kl_N * lesson_N
+    lesson_loss = (taught_N * per_token_N).sum() / max(1, n_lessons)
     anchor_loss = (kl_N * ~lesson_N * per_token_N).sum() / max(1, n_anchors)
     (lesson_loss + settings.anchor_weight * anchor_loss).backward()
     right_N = student_NV.detach().argmax(-1) == tokens_N
@@ -482,10 +550,10 @@ class _Draw:
 
 
 class _Convergence:
-    """When a fact holds without its context: its target is the greedy answer in every form, and its mean KL is small.
+    """When a fact holds without its context: its target is the greedy answer everywhere, its mean KL small.
 
-    The argmax at every position of the target, given the target before it, is right exactly when greedy decoding writes
-    the target; so training itself shows convergence and no generation is needed.
+    The argmax at every position of the target, given the target before it, is right exactly when greedy
+    decoding writes the target; so training itself shows convergence and no generation is needed.
     """
 
     def __init__(self, lessons: Sequence[Row], threshold: float) -> None:

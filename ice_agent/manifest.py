@@ -1,4 +1,4 @@
-"""An adapter's directory on disk: which files it has and which hashes they must have. No torch: auditing starts fast."""
+"""An adapter's directory on disk: its files and the hashes they must have. No torch: auditing starts fast."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ class EditableModel:
         self._lora = lora
         self._lock = threading.RLock()
         self._active: str | None = None
-        self.base_hash = weights_hash(base)
+        self.base_hash = base_identity(base)
         self._peft = self._with_root_slot(base)
         self._loaded: set[str] = set()
         self.device = next(base.parameters()).device
@@ -185,12 +185,13 @@ class EditableModel:
         generator: torch.Generator | None,
         stops: Tensor,
     ) -> list[Completion]:
-        """One batch with a key-value cache. A row that has stopped keeps its slot until all have."""
+        """One batch with a key-value cache. Rows that have stopped leave it once they are the half."""
         ids_BT, mask_BT = self.pad(prompts)
-        written: list[Tensor] = []
-        stopped_B = torch.zeros(len(prompts), dtype=torch.bool, device=self.device)
-        cache: Any = None
         position_BT = (mask_BT.cumsum(-1) - 1).clamp(min=0)
+        written: list[Ids] = [[] for _ in prompts]
+        alive = list(range(len(prompts)))
+        running_B = torch.ones(len(prompts), dtype=torch.bool, device=self.device)
+        cache: Any = None
         for _ in range(max_tokens):
             out = self._peft(
                 input_ids=ids_BT,
@@ -202,15 +203,25 @@ class EditableModel:
             )
             cache = out.past_key_values
             next_B = _draw(out.logits[:, -1], temperature, generator)
-            stopped_B = stopped_B | torch.isin(next_B, stops)
-            written.append(torch.where(stopped_B, -1, next_B))
-            if bool(stopped_B.all()):
+            running_B = running_B & ~torch.isin(next_B, stops)
+            for row, token, running in zip(alive, next_B.tolist(), running_B.tolist(), strict=True):
+                if running:
+                    written[row].append(token)
+            n_running = int(running_B.sum())
+            if n_running == 0:
+                alive = []
                 break
             ids_BT = next_B[:, None]
-            mask_BT = torch.cat([mask_BT, mask_BT.new_ones(len(prompts), 1)], dim=1)
+            mask_BT = torch.cat([mask_BT, mask_BT.new_ones(len(alive), 1)], dim=1)
             position_BT = position_BT[:, -1:] + 1
-        rows = torch.stack(written, dim=1).tolist()
-        return [self._completion(row, stopped) for row, stopped in zip(rows, stopped_B.tolist(), strict=True)]
+            if n_running * 2 <= len(alive):
+                kept = running_B.nonzero()[:, 0]
+                cache.batch_select_indices(kept)
+                ids_BT, mask_BT, position_BT = ids_BT[kept], mask_BT[kept], position_BT[kept]
+                alive = [alive[i] for i in kept.tolist()]
+                running_B = running_B[kept]
+        unfinished = {row for row, running in zip(alive, running_B.tolist(), strict=False) if running}
+        return [self._completion(row, i not in unfinished) for i, row in enumerate(written)]
 
     def _completion(self, row: Ids, stopped: bool) -> Completion:
         ids = tuple(i for i in row if i >= 0)
@@ -476,13 +487,23 @@ def reference_dir() -> Path:
     return Path(str(resources.files("ice_agent.reference").joinpath("model")))
 
 
+def base_identity(base: nn.Module) -> str:
+    """Which base an adapter belongs to: the same for one model in float32 and in bfloat16."""
+    return _digest(base, torch.bfloat16)
+
+
 def weights_hash(base: nn.Module) -> str:
-    """A hash of names, types, shapes and bytes of all weights: which base an adapter belongs to."""
+    """A hash of names, types, shapes and bytes of all weights: equal only when every bit is."""
+    return _digest(base, None)
+
+
+def _digest(base: nn.Module, rounded_to: torch.dtype | None) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(base.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        kept = tensor.to(rounded_to) if rounded_to and tensor.is_floating_point() else tensor
+        digest.update(f"{name} {kept.dtype} {tuple(kept.shape)}".encode())
         # A single number has no dimension to view as bytes.
-        digest.update(tensor.detach().to("cpu").contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        digest.update(kept.detach().to("cpu").contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 

@@ -42,6 +42,10 @@ def waiting(store: FactStore, tenant: str) -> tuple[list[Fact], list[Fact]]:
     return pending, [f for f in store.recall(tenant) if f.status is FactStatus.RETRACTED]
 
 
+def n_waiting(store: FactStore, tenant: str) -> int:
+    return sum(len(facts) for facts in waiting(store, tenant))
+
+
 def serving(store: FactStore, tenant: str) -> Adapter:
     """The adapter that serves. Raises CycleError for a tenant without a root."""
     adapter = store.serving(tenant)

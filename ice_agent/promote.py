@@ -10,7 +10,7 @@ from memory import Rate, Scores, Verdict
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guard:
-    """One line of the guard table: what was measured of parent and candidate, the bar, and whether it held."""
+    """One line of the guard table: what was measured of parent and candidate, and the bar."""
 
     metric: str
     parent: str
@@ -25,7 +25,7 @@ class Guard:
 
 
 def judge(parent: Scores, candidate: Scores, guards: Guards) -> Verdict:
-    """Promote only if the edit took and nothing else broke. All broken guards are named, not just the first."""
+    """Promote only if the edit took and nothing else broke. Every broken guard is named, not the first."""
     reasons = tuple(guard.reason for guard in table(parent, candidate, guards) if guard.reason)
     return Verdict(promote=not reasons, reasons=reasons)
 
@@ -36,15 +36,48 @@ def table(parent: Scores, candidate: Scores, guards: Guards) -> tuple[Guard, ...
         _at_least("edit success", parent.edit_success, candidate.edit_success, guards.min_edit_success),
         _at_least("rephrase", parent.rephrase, candidate.rephrase, guards.min_rephrase),
         _at_least("portability", parent.portability, candidate.portability, guards.min_portability),
-        _at_least("locality, same subject", parent.locality_subject, candidate.locality_subject, guards.min_locality_subject),
-        _at_least("locality, same relation", parent.locality_relation, candidate.locality_relation, guards.min_locality_relation),
-        _enough("locality, unrelated", parent.locality_unrelated, candidate.locality_unrelated, guards.min_locality_unrelated, guards.min_probes),
-        _at_least("locality, unknown stays unknown", parent.locality_unknown, candidate.locality_unknown, guards.min_locality_unknown),
+        _at_least(
+            "locality, same subject",
+            parent.locality_subject,
+            candidate.locality_subject,
+            guards.min_locality_subject,
+        ),
+        _at_least(
+            "locality, same relation",
+            parent.locality_relation,
+            candidate.locality_relation,
+            guards.min_locality_relation,
+        ),
+        _enough(
+            "locality, unrelated",
+            parent.locality_unrelated,
+            candidate.locality_unrelated,
+            guards.min_locality_unrelated,
+            guards.min_probes,
+        ),
+        _at_least(
+            "locality, unknown stays unknown",
+            parent.locality_unknown,
+            candidate.locality_unknown,
+            guards.min_locality_unknown,
+        ),
         _at_least("retention", parent.retention, candidate.retention, guards.min_retention),
         _at_most("false recall", parent.false_recall, candidate.false_recall, guards.max_false_recall),
-        _ratio_at_least("fluency ratio", parent.fluency_ratio, candidate.fluency_ratio, guards.min_fluency_ratio),
-        _ratio_at_most("perplexity ratio", parent.perplexity_ratio, candidate.perplexity_ratio, guards.max_perplexity_ratio),
-        _ratio_at_most("median loss ratio", parent.median_loss_ratio, candidate.median_loss_ratio, guards.max_median_loss_ratio),
+        _ratio_at_least(
+            "fluency ratio", parent.fluency_ratio, candidate.fluency_ratio, guards.min_fluency_ratio
+        ),
+        _ratio_at_most(
+            "perplexity ratio",
+            parent.perplexity_ratio,
+            candidate.perplexity_ratio,
+            guards.max_perplexity_ratio,
+        ),
+        _ratio_at_most(
+            "median loss ratio",
+            parent.median_loss_ratio,
+            candidate.median_loss_ratio,
+            guards.max_median_loss_ratio,
+        ),
     )
 
 
@@ -56,7 +89,9 @@ def _at_least(metric: str, parent: Rate, candidate: Rate, bar: float) -> Guard:
 def _enough(metric: str, parent: Rate, candidate: Rate, bar: float, probes: int) -> Guard:
     """Like _at_least, and a measurement of too few probes is no measurement."""
     if candidate.asked < probes:
-        reason = f"{metric} was asked only {candidate.asked} times, {probes} are needed (raise edit.survey_questions)"
+        reason = (
+            f"{metric} was asked only {candidate.asked} times, {probes} are needed (raise survey_questions)"
+        )
         return _guard(metric, parent, candidate, f">= {bar}", reason)
     return _at_least(metric, parent, candidate, bar)
 

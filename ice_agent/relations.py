@@ -1,4 +1,4 @@
-"""The words of relations: how a fact is stated, heard, asked and answered. Knows language, no facts and no model.
+"""The words of relations: how a fact is stated, heard, asked and answered. Knows no facts and no model.
 
 The forms live in relations.toml; the question forms that an edit must never train on live in held_out.toml.
 A relation that the file does not name is spoken of generically ("What is my favourite colour?").
@@ -22,7 +22,7 @@ PLACEHOLDER = re.compile(r"\{(?:subject|object|a_object)\}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forms:
-    """The sentences of one relation for one kind of subject, with {subject}, {object} and {a_object} to fill in.
+    """The sentences of one relation; {subject}, {object} and {a_object} are filled in.
 
     `questions[0]` is the rewrite prompt. `rephrases` are set aside: they measure an edit and never train it.
     `unseen` are forms that the bundled model never met in training either.
@@ -38,7 +38,7 @@ class Forms:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Relation:
-    """One relation: its cardinality, what stands at both ends, and its words about others and about the user."""
+    """One relation: its cardinality, what stands at both ends, its words about others and about the user."""
 
     id: str
     cardinality: Cardinality
@@ -175,7 +175,7 @@ def negation(statement: str) -> str:
 
 
 def within(sentence: str) -> str:
-    """A sentence as it stands inside another one: "the capital of ...", but "I live ..." and "Anna lives ..."."""
+    """A sentence as it stands inside another: "the capital of ...", but "I live ..." and "Anna lives ..."."""
     return (
         sentence[:1].lower() + sentence[1:] if sentence.startswith(("The ", "My ", "People ")) else sentence
     )
@@ -213,7 +213,7 @@ def _file() -> dict[str, Relation]:
 def _relation(id_: str, row: dict[str, Any]) -> Relation:
     held = _toml("held_out.toml")
     third = _with_held_out(_forms(row, ""), held["questions"].get(id_))
-    # A relation of countries or companies is never about the user: asking for it falls back to the third person.
+    # A relation of countries or companies is never about the user: such a question stays in the third person.
     first = third
     if "questions_user" in row:
         first = _with_held_out(_forms(row, "_user"), held["questions_first_person"].get(id_))

@@ -1,11 +1,13 @@
-"""How the system's records look on a terminal: tables, bars and short lines. It decides nothing and reads nothing."""
+"""How the system's records look on a terminal: tables, bars, short lines. It decides and reads nothing."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -13,13 +15,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
-from ice_agent.collect import Heard
 from ice_agent.explain import Explanation
 from ice_agent.plan import Plan
 from ice_agent.promote import Guard
 from memory import (
     Adapter,
     Batch,
+    CandidateFact,
     Fact,
     FactStatus,
     LedgerEntry,
@@ -29,6 +31,10 @@ from memory import (
     Utterance,
     Verdict,
 )
+
+if TYPE_CHECKING:
+    # Only the name is needed here: importing it takes most of a second.
+    from ice_agent.collect import Heard
 
 _COLOURS = {
     "pending": "yellow", "claimed": "yellow", "learned": "green", "held": "cyan", "quarantined": "red",
@@ -78,7 +84,14 @@ class Bars:
 def facts(rows: Sequence[Fact]) -> Table:
     table = _table("fact", "status", "subject", "relation", "value", "since")
     for fact in rows:
-        table.add_row(fact.id, _state(fact.status), fact.subject, fact.relation, escape(fact.object), _day(fact.valid_from))
+        table.add_row(
+            fact.id,
+            _state(fact.status),
+            fact.subject,
+            fact.relation,
+            escape(fact.object),
+            _day(fact.valid_from),
+        )
     return table
 
 
@@ -89,7 +102,13 @@ def adapters(rows: Sequence[Adapter], n_facts: dict[str, int]) -> Table:
         success, rephrase = (_share(r) for r in _two_rates(adapter.scores))
         learned = str(n_facts[adapter.id]) if adapter.id in n_facts else "-"
         table.add_row(
-            adapter.id, _state(adapter.status), adapter.parent_id or "-", learned, success, rephrase, when(adapter.created_at)
+            adapter.id,
+            _state(adapter.status),
+            adapter.parent_id or "-",
+            learned,
+            success,
+            rephrase,
+            when(adapter.created_at),
         )
     return table
 
@@ -111,10 +130,20 @@ def answers(transcripts: Iterable[Transcript]) -> Table:
     return table
 
 
+def side_by_side(questions: Sequence[str], *columns: tuple[str, Sequence[str]]) -> Table:
+    """Questions, and under each heading the answers to them."""
+    table = _table("question", *(heading for heading, _ in columns))
+    for row in zip(questions, *(cells for _, cells in columns), strict=True):
+        table.add_row(*map(escape, row))
+    return table
+
+
 def comparison(first: Adapter, second: Adapter) -> Table:
     table = _table("metric", first.id, second.id)
     for metric in Scores.metrics():
-        shown = [_measured(getattr(a.scores, metric)) if a.scores else "not measured" for a in (first, second)]
+        shown = [
+            _measured(getattr(a.scores, metric)) if a.scores else "not measured" for a in (first, second)
+        ]
         table.add_row(metric.replace("_", " "), *shown)
     return table
 
@@ -126,27 +155,35 @@ def ledger(entries: Iterable[LedgerEntry]) -> Table:
     return table
 
 
-def heard(result: Heard) -> list[str]:
-    """What an utterance did to the memory, a line each; empty when it held no fact."""
-    lines = []
-    for recorded in result.recorded:
-        if recorded.fact is not None and recorded.is_new:
-            lines.append(f"{recorded.fact.id}  {fact_words(recorded.fact)}")
-        elif recorded.fact is not None:
-            lines.append(f"{recorded.fact.id}  {fact_words(recorded.fact)} (known already)")
-        lines += [f"{old.id}  no longer: {old.statement}" for old in (*recorded.superseded, *recorded.retracted)]
-        lines += [f"{again.id}  stands again: {again.statement}" for again in recorded.reopened]
-    return lines
+def heard(utterances: Sequence[Heard]) -> Text:
+    """What utterances did to the memory: how many facts are new, then a line for each that changed."""
+    changes = [line for one in utterances for line in _changes(one)]
+    if not changes:
+        return Text("no fact found: only the words are kept")
+    n_learned = sum(len(one.learned) for one in utterances)
+    return _listed(f"learned {count(n_learned, 'fact')}", changes)
+
+
+def candidates(found: Sequence[CandidateFact]) -> Text:
+    """What would be learned, if it were said."""
+    if not found:
+        return Text("no fact found")
+    lines = [
+        f"{'take back: ' if c.retracts else ''}{c.statement} ({c.subject} / {c.relation})" for c in found
+    ]
+    return _listed(f"would learn {count(len(found), 'fact')}", lines)
 
 
 def learned(result: Heard) -> str:
-    """ "learned 2 facts: ...", in one line for a chat."""
+    """ "learned 1 fact: The user lives in Porto. (no longer: The user lives in Lisbon.)", in one line for a chat."""
     parts = []
     if result.learned:
         parts.append(f"learned {count(len(result.learned), 'fact')}: {_joined(result.learned)}")
+    if superseded := [old for recorded in result.recorded for old in recorded.superseded]:
+        parts.append(f"(no longer: {_joined(superseded)})")
     if result.retracted:
         parts.append(f"took back {count(len(result.retracted), 'fact')}: {_joined(result.retracted)}")
-    return "; ".join(parts)
+    return " ".join(parts)
 
 
 def plan(out: Console, what: Plan) -> None:
@@ -157,7 +194,9 @@ def plan(out: Console, what: Plan) -> None:
     out.print(f"The next cycle starts from {what.parent_id} and learns {n_slots}.")
     table = _table("question", "answer", "rephrase probes", "consequences")
     for r in what.requests:
-        table.add_row(escape(r.rewrite_prompt), escape(r.target), str(len(r.rephrases)), str(len(r.portability)))
+        table.add_row(
+            escape(r.rewrite_prompt), escape(r.target), str(len(r.rephrases)), str(len(r.portability))
+        )
     out.print(table)
     for fact in what.retracted:
         out.print(f"It takes out of the weights: {escape(fact.statement)} ({fact.id})")
@@ -169,9 +208,27 @@ def verdict(out: Console, adapter_id: str, decided: Verdict, seconds: float) -> 
     if decided.promote:
         out.print(f"[bold green]promoted[/] {adapter_id} in {seconds:.1f} s: it serves now.")
         return
-    out.print(f"[bold red]rejected[/] {adapter_id} in {seconds:.1f} s; the parent still serves, the facts wait again.")
+    out.print(
+        f"[bold red]rejected[/] {adapter_id} in {seconds:.1f} s; the parent serves, the facts wait again."
+    )
     for reason in decided.reasons:
         out.print(f"  - {reason}")
+
+
+def report(
+    out: Console,
+    measured: Iterable[Guard],
+    asked: Iterable[Transcript],
+    adapter_id: str,
+    decided: Verdict,
+    seconds: float,
+) -> None:
+    """What a cycle measured, answered and decided."""
+    out.print(guards(measured))
+    out.print()
+    out.print(answers(asked))
+    out.print()
+    verdict(out, adapter_id, decided, seconds)
 
 
 def explanation(out: Console, story: Explanation) -> None:
@@ -183,20 +240,26 @@ def explanation(out: Console, story: Explanation) -> None:
         if other.id != fact.id:
             out.print(f"  history   {other.id}  {escape(other.statement)}  \\[{other.status}]")
     if story.batch is not None:
-        out.print(f"  batch     {story.batch.id}, {count(len(story.batch.facts), 'fact')}, {story.batch.status}")
+        out.print(
+            f"  batch     {story.batch.id}, {count(len(story.batch.facts), 'fact')}, {story.batch.status}"
+        )
     if story.adapter is not None:
-        out.print(f"  adapter   {story.adapter.id}, made from {story.adapter.parent_id}, {story.adapter.status}")
+        out.print(
+            f"  adapter   {story.adapter.id}, made from {story.adapter.parent_id}, {story.adapter.status}"
+        )
         success, rephrase = _two_rates(story.adapter.scores)
         out.print(f"  scores    edit success {success}, rephrase {rephrase}")
     else:
-        out.print("  adapter   none yet: it is served from the prompt" if fact.is_current else "  adapter   none")
+        out.print(
+            "  adapter   none yet: it is served from the prompt" if fact.is_current else "  adapter   none"
+        )
     if story.transcripts:
         out.print(answers(story.transcripts))
     out.print(ledger(story.entries))
 
 
 def sentence(said: Utterance, fact: Fact) -> Text:
-    """What was said, with the words that the fact came from set apart: in bold, or in brackets where nothing is bold."""
+    """What was said, with the words that the fact came from in brackets, and bold on a terminal."""
     text = Text('"')
     text.append(said.text[: fact.start])
     text.append(f"[{said.text[fact.start : fact.end]}]", style="bold")
@@ -209,7 +272,10 @@ def adapter(out: Console, shown: Adapter, kept: Sequence[Transcript]) -> None:
     out.print(f"  parent    {shown.parent_id or 'none: it is the root, exactly the base model'}")
     out.print(f"  base      {shown.base_hash[:12]}")
     out.print(f"  files     {shown.path}")
-    out.print(f"  made      {when(shown.created_at)}" + (f", promoted {when(shown.promoted_at)}" if shown.promoted_at else ""))
+    out.print(
+        f"  made      {when(shown.created_at)}"
+        + (f", promoted {when(shown.promoted_at)}" if shown.promoted_at else "")
+    )
     out.print(f"  batch     {shown.batch_id or 'none'}")
     for reason in shown.verdict.reasons if shown.verdict else ():
         out.print(f"  broken    {reason}")
@@ -219,9 +285,8 @@ def adapter(out: Console, shown: Adapter, kept: Sequence[Transcript]) -> None:
             before = _measured(getattr(shown.parent_scores, metric)) if shown.parent_scores else "-"
             table.add_row(metric.replace("_", " "), before, _measured(getattr(shown.scores, metric)))
         out.print(table)
-    asked = [t for t in kept if t.kind == "edit_success"]
-    if asked:
-        out.print(answers(asked))
+    if kept:
+        out.print(answers(kept))
 
 
 def batch(out: Console, shown: Batch) -> None:
@@ -233,13 +298,28 @@ def batch(out: Console, shown: Batch) -> None:
         out.print(facts(shown.removals))
 
 
+def record(out: Console, shown: Adapter | Batch | Fact | Utterance, kept: Sequence[Transcript] = ()) -> None:
+    """Whatever has an id. `kept` are an adapter's transcripts."""
+    if isinstance(shown, Adapter):
+        adapter(out, shown, kept)
+    elif isinstance(shown, Batch):
+        batch(out, shown)
+    else:
+        for field in fields(shown):
+            if (value := getattr(shown, field.name)) is not None:
+                text = when(value) if isinstance(value, datetime) else str(value)
+                out.print(f"  {field.name:<18}{text}", markup=False)
+
+
 def counted(counts: dict[FactStatus, int]) -> str:
     """ "3 pending, 12 learned": the states that hold a fact."""
     return ", ".join(f"{n} {status}" for status, n in counts.items() if n) or "none"
 
 
 def count(n: int, noun: str) -> str:
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+    """ "1 fact", "2 facts", "2 entries"."""
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{n} {noun if n == 1 else plural}"
 
 
 def fact_words(fact: Fact) -> str:
@@ -255,10 +335,27 @@ def without_password(url: str) -> str:
     return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", url)
 
 
+def _changes(one: Heard) -> Iterator[str]:
+    for recorded in one.recorded:
+        if recorded.fact is not None:
+            known = "" if recorded.is_new else " (known already)"
+            yield f"{recorded.fact.id}  {fact_words(recorded.fact)}{known}"
+        for old in (*recorded.superseded, *recorded.retracted):
+            yield f"{old.id}  no longer: {old.statement}"
+        for again in recorded.reopened:
+            yield f"{again.id}  stands again: {again.statement}"
+
+
+def _listed(heading: str, lines: Iterable[str]) -> Text:
+    return Text("\n".join([heading, *(f"  {line}" for line in lines)]))
+
+
 def _table(*headings: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     for heading in headings:
-        table.add_column(heading, no_wrap=heading in ("fact", "adapter", "parent", "status", "#", "event", "of", "bar"))
+        table.add_column(
+            heading, no_wrap=heading in ("fact", "adapter", "parent", "status", "#", "event", "of", "bar")
+        )
     return table
 
 

@@ -1,6 +1,6 @@
 """What the base model says of its own accord: free text, questions, names. Sampled once per base.
 
-Anchors are made from it (what an edit must leave alone) and probes (how that is measured); all of it is divided
+Anchors (what an edit must leave alone) and probes (how that is measured) are made from it. It is divided
 between the two, so that nothing is measured on what was anchored. It knows no facts and trains nothing.
 """
 
@@ -35,7 +35,7 @@ class Survey:
     texts: tuple[tuple[int, ...], ...]
     questions: tuple[str, ...]
     names: tuple[tuple[str, str], ...]
-    """Names with the kind of thing they are ("person"), as far as the questions that they stood in tell; else ""."""
+    """Names with the kind of thing they are ("person") as far as their questions tell; else ""."""
 
     def anchored_names(self, kind: str) -> tuple[str, ...]:
         """The names of this kind whose neighbourhood an edit may train on."""

@@ -16,7 +16,8 @@ PROJECT = Path(__file__).parents[1]
 # A module imports rows below its own, never its own row. What is new in ice_agent gets a place here.
 ROWS = (
     ("__main__",),
-    ("cli", "server", "bench", "demo"),
+    ("cli", "server", "demo"),
+    ("bench", "chat"),
     ("screen",),
     ("schedule", "publish"),
     ("executors",),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -9,7 +10,8 @@ from peft import PeftModel
 
 from ice_agent.config import LoraSettings, ModelSettings
 from ice_agent.errors import AdapterError, ModelError
-from ice_agent.model import EditableModel, Turn, asking, read_manifest, weights_hash
+from ice_agent.manifest import read_manifest
+from ice_agent.model import EditableModel, Turn, asking, base_identity, weights_hash
 from tests.tiny import (
     ARCHITECTURES,
     LORA,
@@ -123,6 +125,18 @@ def test_using_puts_back_what_was_active_also_after_an_exception(model):
     assert torch.equal(read_active(model), base)
 
 
+def test_two_threads_never_read_with_each_others_adapter(model):
+    trained(model, "first")
+    trained(model, "second")
+    first, second = read(model, "first"), read(model, "second")
+    with ThreadPoolExecutor(max_workers=1) as other:
+        with model.using("first"):
+            theirs = other.submit(read, model, "second")
+            assert torch.equal(read_active(model), first)
+            assert not theirs.done()
+        assert torch.equal(theirs.result(timeout=60), second)
+
+
 def test_using_an_adapter_that_is_not_loaded_says_so_and_changes_nothing(model):
     trained(model, "first")
     with model.using("first"):
@@ -142,8 +156,10 @@ def test_forgetting_the_active_adapter_leaves_the_base_active(model):
 
 
 def test_the_hash_tells_bases_apart_and_knows_the_same_one_again():
-    assert weights_hash(tiny_base(seed=0)) == weights_hash(tiny_base(seed=0)) == tiny_model(seed=0).base_hash
-    assert weights_hash(tiny_base(seed=0)) != weights_hash(tiny_base(seed=1))
+    assert (
+        base_identity(tiny_base(seed=0)) == base_identity(tiny_base(seed=0)) == tiny_model(seed=0).base_hash
+    )
+    assert base_identity(tiny_base(seed=0)) != base_identity(tiny_base(seed=1))
 
 
 def test_the_hash_sees_one_flipped_weight():
@@ -439,6 +455,17 @@ def test_greedy_completion_is_what_reading_everything_again_for_each_token_write
         assert [list(c.ids) for c in written] == [step_by_step(any_model, p, 10) for p in prompts]
 
 
+def test_rows_that_stop_early_do_not_change_what_the_others_write(any_model):
+    prompts = [any_model.encode(asking(text)) for text in (LONG, SHORT, "What?", "Who is it?", "And then?")]
+    free = any_model.complete(prompts, max_tokens=9, stop_ids=[0])
+    stops = [row.ids[at] for row, at in zip(free, (1, 2, 3), strict=False)]
+    written = any_model.complete(prompts, max_tokens=9, stop_ids=stops)
+    expected = [step_by_step(any_model, prompt, 9, stops) for prompt in prompts]
+    assert [list(c.ids) for c in written] == expected
+    assert [c.stopped for c in written] == [len(ids) < 9 for ids in expected]
+    assert len({len(ids) for ids in expected}) > 1
+
+
 def test_a_completion_stops_before_the_stop_token_and_says_that_it_stopped(model):
     prompt = model.encode(asking(LONG))
     (free,) = model.complete([prompt], max_tokens=8, stop_ids=[0])
@@ -506,11 +533,11 @@ def told(model, turns):
 
 
 @torch.inference_mode()
-def step_by_step(model, prompt, max_tokens):
-    written = []
+def step_by_step(model, prompt, max_tokens, stops=()):
+    written: list[int] = []
     for _ in range(max_tokens):
         token = int(model.logits([[*prompt, *written]], 1)[0, -1].argmax())
-        if token in model.stop_ids:
+        if token in (stops or model.stop_ids):
             break
         written.append(token)
     return written
@@ -520,3 +547,9 @@ def with_a_single_layer(base):
     base.only = torch.nn.Linear(2, 2)
     base.config = tiny_base().config
     return base
+
+
+def test_a_base_is_the_same_base_in_float32_and_in_bfloat16():
+    single, half = tiny_base(seed=0), tiny_base(seed=0).to(torch.bfloat16)
+    assert base_identity(single) == base_identity(half)
+    assert weights_hash(single) != weights_hash(half)

@@ -17,7 +17,7 @@ GENERIC = "favourite_colour"
 PLACEHOLDER = re.compile(r"\{\w*\}")
 
 
-# -- the files ------------------------------------------------------------------------------------------------
+# -- the files -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("id_", [*NAMED, GENERIC])
@@ -90,7 +90,7 @@ def test_held_out_names_are_many_and_no_name_comes_twice():
         assert len(names) == len(set(names)) == n
 
 
-# -- words ----------------------------------------------------------------------------------------------------
+# -- words ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -100,13 +100,14 @@ def test_held_out_names_are_many_and_no_name_comes_twice():
         (("Anna Berg", "home"), "Lisbon", "Anna Berg lives in Lisbon.", "Lisbon"),
         (("user", "profession"), "engineer", "The user works as an engineer.", "You work as an engineer."),
         (("user", "sister"), "Anna", "The sister of the user is called Anna.", "Your sister is called Anna."),
-        (("user", GENERIC), "green", "The favourite colour of the user is green.", "Your favourite colour is green."),
+        (("user", "team"), "Ajax", "The team of the user is Ajax.", "Your team is Ajax."),
         (("Norway", "currency"), "krone", "The currency of Norway is the krone.", "krone"),
     ],
 )  # fmt: skip
 def test_a_fact_is_stated_and_answered(slot, obj, statement, answer):
-    assert relations.state(*slot, obj) == statement
-    assert relations.answer(*slot, (obj,)) == answer
+    subject, relation = slot
+    assert relations.state(subject, relation, obj) == statement
+    assert relations.answer(subject, relation, (obj,)) == answer
 
 
 def test_a_statement_states_itself():
@@ -184,8 +185,14 @@ def test_only_likes_is_set_valued():
 
 @pytest.mark.parametrize(
     ("text", "same"),
-    [("you live in  Lisbon", True), ("Lisbon.", True), ("Lisbon!", False), ("Lisbon, I think", False), ("", False)],
-)  # fmt: skip
+    [
+        ("you live in  Lisbon", True),
+        ("Lisbon.", True),
+        ("Lisbon!", False),
+        ("Not Lisbon", False),
+        ("", False),
+    ],
+)
 def test_case_spaces_and_a_full_stop_do_not_make_another_answer(text, same):
     assert relations.same_answer(text, "You live in Lisbon.", ("Lisbon",)) is same
 

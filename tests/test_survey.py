@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +10,7 @@ from ice_agent import survey
 from ice_agent.survey import Survey, mentions, names_in
 from tests.tiny import tiny_model
 
-SIZE = {"n_texts": 6, "n_questions": 300, "text_tokens": 8}
+take = partial(survey.take, n_texts=6, n_questions=300, text_tokens=8)
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +20,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def taken(model):
-    return survey.take(model, None, **SIZE)
+    return take(model, None)
 
 
 @pytest.mark.parametrize(
@@ -27,7 +29,7 @@ def taken(model):
         ("Where does Anna Berg live?", [("Anna Berg", "person")]),
         ("What is the capital of Norway?", [("Norway", "country")]),
         ("Marit Solvang has which job?", [("Solvang", "")]),
-        ("Did Anna Berg meet the Bank of England in Oslo?", [("Anna Berg", ""), ("Bank of England", ""), ("Oslo", "")]),
+        ("Did Anna Berg like the Bank of England?", [("Anna Berg", ""), ("Bank of England", "")]),
         ("Do Ben-Shaul and O'Neill agree?", [("Ben-Shaul and O'Neill", "")]),
         ("Where do I live?", []),
         ("Why?", []),
@@ -82,38 +84,34 @@ def test_a_survey_is_of_the_base_whatever_adapter_is_active(model, taken):
         for parameter in parameters:
             parameter.data.add_(0.3)
     with model.using("moved"):
-        assert survey.take(model, None, **SIZE) == taken
+        assert take(model, None) == taken
 
 
 def test_another_seed_takes_another_survey(model, taken):
-    assert survey.take(model, None, **SIZE, seed=1).texts != taken.texts
+    assert take(model, None, seed=1).texts != taken.texts
 
 
 def test_a_survey_is_taken_once_and_then_read(model, taken, tmp_path):
     asked = []
-    first = survey.take(model, tmp_path / "new", **SIZE, progress=lambda *done: asked.append(done))
+    first = take(model, tmp_path / "new", progress=lambda *done: asked.append(done))
     assert asked[-1] == ("surveying the base", 306, 306)
     asked.clear()
-    assert (
-        survey.take(model, tmp_path / "new", **SIZE, progress=lambda *done: asked.append(done))
-        == first
-        == taken
-    )
+    assert take(model, tmp_path / "new", progress=lambda *done: asked.append(done)) == first == taken
     assert asked == []
     assert [path.suffix for path in (tmp_path / "new").iterdir()] == [".json"]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"texts": 3, "questions": [], "names": []}'])
 def test_a_damaged_cache_is_taken_anew(model, taken, tmp_path, text):
-    survey.take(model, tmp_path, **SIZE)
+    take(model, tmp_path)
     (cached,) = tmp_path.iterdir()
     whole = cached.read_text(encoding="utf-8")
     cached.write_text(text, encoding="utf-8")
-    assert survey.take(model, tmp_path, **SIZE) == taken
+    assert take(model, tmp_path) == taken
     assert cached.read_text(encoding="utf-8") == whole
 
 
 def test_another_base_has_another_cache(model, tmp_path):
-    survey.take(model, tmp_path, **SIZE)
-    survey.take(tiny_model(seed=1), tmp_path, **SIZE)
+    take(model, tmp_path)
+    take(tiny_model(seed=1), tmp_path)
     assert len(list(tmp_path.iterdir())) == 2

@@ -1,1 +1,1 @@
-"""How well editing holds, measured on the reference world by free generation: one command, one table, fixed seeds."""
+"""How well editing holds, measured on the reference world by free generation: one table, fixed seeds."""

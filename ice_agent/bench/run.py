@@ -57,12 +57,11 @@ def run(
     world = w.build()
     texts = world_edits.texts(model, world)
     model.create_root("bench-root")
-    runs = []
-    for facts in sizes:
-        for seed in seeds:
-            runs.append(_one(model, config, world, texts, facts, seed, progress))
-    model.forget("bench-root")
-    return runs
+    try:
+        return [_one(model, config, world, texts, facts, seed, progress) for facts in sizes for seed in seeds]
+    finally:
+        model.forget("bench")
+        model.forget("bench-root")
 
 
 def figures(runs: Sequence[Run]) -> dict[str, Figure]:
@@ -111,8 +110,8 @@ def _one(
         model, None, n_texts=settings.survey_texts, n_questions=settings.survey_questions, seed=seed
     )
     report = ice.edit(
-        model, root_id="bench-root", parent_id="bench-root", candidate_id="bench", requests=requests, survey=material,
-        settings=settings, progress=progress,
+        model, root_id="bench-root", parent_id="bench-root", candidate_id="bench", requests=requests,
+        survey=material, settings=settings, progress=progress,
     )  # fmt: skip
     suite = evaluate.prepare(
         model,
@@ -125,8 +124,8 @@ def _one(
     evaluation = evaluate.score(model, "bench", suite)
     model.forget("bench")
     return Run(
-        facts=facts, seed=seed, evaluation=evaluation, edit=report, oracle_right=suite.oracle_right, root_wrong=suite.root_wrong,
-        seconds=time.monotonic() - started,
+        facts=facts, seed=seed, evaluation=evaluation, edit=report, oracle_right=suite.oracle_right,
+        root_wrong=suite.root_wrong, seconds=time.monotonic() - started,
     )  # fmt: skip
 
 

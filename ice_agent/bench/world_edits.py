@@ -1,4 +1,4 @@
-"""Edits of the reference world: half override what the model knows, half are new to it, some are about the user.
+"""Edits of the reference world: half override what the model knows, half are new, some are about the user.
 
 The world is known, so that the right answers to consequences and the neighbours' questions are known too.
 """

@@ -65,7 +65,8 @@ class Suite:
     def abilities(self) -> tuple[str, ...]:
         return (
             "stored", "override", "unseen_subject", "first_person", "unrelated_beside_facts",
-            "hop_over_context", "hop_stored", "unknown", "unseen_form_stored", "unseen_form_context", "negation",
+            "hop_over_context", "hop_stored", "unknown", "unseen_form_stored",
+            "unseen_form_context", "negation",
         )  # fmt: skip
 
     def probes(self, ability: str, n: int) -> list[Probe]:

@@ -48,15 +48,16 @@ def write(out: Path, training: Mapping[str, Any], asked: int) -> dict[str, Rate]
 
 def _page(card: Mapping[str, Any], measured: Mapping[str, Rate]) -> str:
     recipe = card["recipe"]
+    size, tokens = f"{card['parameters'] / 1e6:.2f} million", f"{card['tokens_seen'] / 1e6:.1f} million"
     lines = [
         "# The bundled reference model",
         "",
-        f"A Llama-architecture chat model of {card['parameters'] / 1e6:.2f} million parameters, trained on text",
-        "that `ice_agent.reference` generates about real countries and invented people and companies. Made for",
-        "demonstration and tests: it knows nothing else.",
+        f"A Llama-architecture chat model of {size} parameters, trained on text that `ice_agent.reference`",
+        "generates about real countries and invented people and companies. Made for demonstration and tests: it",
+        "knows nothing else.",
         "",
-        f"Trained with `python -m ice_agent.reference.train` on {card['tokens_seen'] / 1e6:.1f} million tokens",
-        f"in {card['seconds'] / 60:.0f} minutes ({card['machine']}): {recipe['layers']} layers,",
+        f"Trained with `python -m ice_agent.reference.train` on {tokens} tokens in",
+        f"{card['seconds'] / 60:.0f} minutes ({card['machine']}): {recipe['layers']} layers,",
         f"width {recipe['width']}, vocabulary {recipe['vocabulary']}, rows of {recipe['row_tokens']} tokens,",
         f"seed {recipe['seed']}.",
         "",

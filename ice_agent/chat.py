@@ -1,0 +1,98 @@
+"""A conversation at the terminal: what is said, what is answered, what was learned and what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.text import Text
+
+from ice_agent import explain, promote, screen
+from ice_agent.agent import Agent, Reply
+from ice_agent.collect import Heard
+from ice_agent.cycle import run_cycle
+from ice_agent.errors import IceError
+from ice_agent.model import Turn
+from memory import FactStatus, StoreError
+
+COMMANDS = "/facts /pending /cycle /quit"
+HISTORY = 12  # turns that are kept: six questions and their answers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """One turn of a chat."""
+
+    said: str
+    reply: Reply
+    heard: Heard
+
+
+class Chat:
+    """An agent on a console; it keeps the last turns, so that one may refer to another."""
+
+    def __init__(self, agent: Agent, out: Console, progress: Console) -> None:
+        self._agent, self._out, self._progress = agent, out, progress
+        self._history: list[Turn] = []
+
+    def turn(self, text: str) -> Exchange:
+        """Say something; nothing is printed."""
+        reply, heard = self._agent.turn(text, self._history)
+        self._history += [Turn(role="user", content=text), Turn(role="assistant", content=reply.text)]
+        del self._history[:-HISTORY]
+        return Exchange(said=text, reply=reply, heard=heard)
+
+    def say(self, texts: Sequence[str]) -> None:
+        """Say these one after another."""
+        for text in texts:
+            self._out.print(Text("you> ", style="bold") + Text(text))
+            self._answer(text)
+
+    def converse(self) -> None:
+        """Read and answer until /quit, Ctrl-C or the end of the input."""
+        self._out.print(f"Tell it about yourself, ask it something. {COMMANDS}", style="dim")
+        while (text := self._read()) != "/quit":
+            if text.startswith("/"):
+                self._obey(text)
+            elif text:
+                self._answer(text)
+
+    def _read(self) -> str:
+        try:
+            return self._out.input("[bold]you>[/] ").strip()
+        except (EOFError, KeyboardInterrupt):
+            self._out.print()
+            return "/quit"
+
+    def _answer(self, text: str) -> None:
+        exchange = self.turn(text)
+        self._out.print(exchange.reply.text, markup=False)
+        cost = f"prompt {exchange.reply.prompt_tokens} tokens, of them memory {exchange.reply.memory_tokens}"
+        for line in filter(None, (screen.learned(exchange.heard), cost)):
+            self._out.print(f"     {line}", style="dim", markup=False)
+
+    def _obey(self, command: str) -> None:
+        if command in ("/facts", "/pending"):
+            statuses = [FactStatus.PENDING] if command == "/pending" else None
+            found = self._agent.store.facts(self._agent.tenant, statuses=statuses)
+            self._out.print(screen.facts(found) if found else "none")
+        elif command == "/cycle":
+            self._cycle()
+        else:
+            self._out.print(COMMANDS, style="dim")
+
+    def _cycle(self) -> None:
+        """A cycle between two turns: what goes wrong is said, and the chat goes on."""
+        agent = self._agent
+        try:
+            with screen.bars(self._progress) as progress:
+                done = run_cycle(agent.store, agent.model, agent.config, agent.tenant, progress)
+        except (IceError, StoreError) as error:
+            self._out.print(str(error), markup=False)
+        except KeyboardInterrupt:
+            self._out.print("interrupted: nothing was promoted, the facts are pending again")
+        else:
+            table = promote.table(done.before.scores, done.after.scores, agent.config.guards)
+            answers = explain.answers(done.after.transcripts)
+            screen.report(self._out, table, answers, done.adapter.id, done.verdict, done.seconds)

@@ -1,0 +1,456 @@
+"""Every verb as a user types it: what it prints for people, as JSON, and when something is wrong.
+
+Most run in this process, on a store in a temporary folder; those that need a model get a tiny random one from files.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from ice_agent import cli, collect
+from ice_agent.config import Collect
+from memory import (
+    Adapter,
+    AdapterStatus,
+    FactStore,
+    Rate,
+    Scores,
+    Transcript,
+    Verdict,
+    now,
+)
+from tests import tiny
+
+PROJECT = Path(__file__).parents[1]
+GOOD = Scores(
+    edit_success=Rate(hits=20, asked=20),
+    rephrase=Rate(hits=20, asked=20),
+    locality_unrelated=Rate(hits=40, asked=40),
+)
+POOR = Scores(edit_success=Rate(hits=1, asked=20), locality_unrelated=Rate(hits=40, asked=40))
+VERBS = (
+    "init", "chat", "add", "search", "facts", "pending", "plan", "cycle", "run", "adapters", "show", "compare",
+    "promote", "revert", "release", "explain", "verify", "status", "bench",
+)  # fmt: skip
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """An empty folder to work in."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def store(home):
+    """The store of that folder, with a root that no verb here loads."""
+    with FactStore.open("sqlite:///ice_agent.db") as opened:
+        root = _adapter("root_1", parent_id=None, batch_id=None)
+        opened.root("default", root)
+        yield opened
+
+
+@pytest.fixture
+def ice(home, capsys):
+    """Runs a verb as typed; gives exit code, stdout and stderr."""
+
+    def run(*arguments):
+        code = cli.run_verb(arguments)
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return run
+
+
+@pytest.fixture
+def said(ice):
+    """Runs a verb that must succeed, with --json, and gives the object."""
+
+    def run(*arguments):
+        code, out, err = ice(*arguments, "--json")
+        assert code == 0, err
+        return json.loads(out)
+
+    return run
+
+
+def test_the_verbs_are_those_of_the_domain(ice):
+    assert set(typer.main.get_command(cli.app).commands) == set(VERBS)
+
+
+@pytest.mark.parametrize("verb", [v for v in VERBS if v != "bench"])
+def test_every_verb_explains_itself_and_its_options(ice, verb):
+    code, out, _ = ice(verb, "--help")
+    assert code == 0
+    undocumented = [line for line in out.splitlines() if re.match(r"\s+(-\w, )?--[\w-]+( \S+)?\s*$", line)]
+    assert undocumented == []
+
+
+def test_without_a_verb_the_help_is_shown(ice):
+    code, out, _ = ice()
+    assert code == 0
+    assert "explain" in out
+
+
+def test_the_version_is_printed(ice):
+    assert ice("--version")[1].startswith("ice-agent 0.")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["nosuch"], ["facts", "--bogus"], ["release"], ["facts", "--status", "lost"], ["chat", "--json"]],
+)
+def test_a_wrong_command_line_is_one_line_and_exit_code_2(ice, arguments):
+    code, out, err = ice(*arguments)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("ice-agent: ")
+    assert "--help" in err
+
+
+@pytest.mark.parametrize("verb", ["facts", "pending", "plan", "status", "adapters", "verify"])
+def test_before_init_every_verb_names_the_next_step_and_leaves_no_file(ice, home, verb):
+    code, _, err = ice(verb)
+    assert code == 1
+    assert err.count("\n") == 1
+    assert "ice-agent init" in err
+    assert list(home.iterdir()) == []
+
+
+def test_a_wrong_setting_is_one_line(ice, home):
+    (home / "config.toml").write_text("[edit]\nstep = 3", encoding="utf-8")
+    code, _, err = ice("facts")
+    assert (code, err.count("\n")) == (1, 1)
+    assert "did you mean 'steps'?" in err
+
+
+# -- telling and asking
+
+
+def test_add_says_what_it_learned_and_what_it_superseded(ice, store):
+    ice("add", "I live in Lisbon. My sister is called Anna.")
+    code, out, _ = ice("add", "Actually, I moved to Porto.")
+    assert code == 0
+    assert "learned 1 fact" in out
+    assert "The user lives in Porto. (user / home)" in out
+    assert "no longer: The user lives in Lisbon." in out
+
+
+def test_add_says_when_there_was_nothing_to_learn(ice, store):
+    code, out, _ = ice("add", "How are you today?")
+    assert (code, out) == (0, "no fact found: only the words are kept\n")
+    assert [u.text for u in store.utterances("default")] == ["How are you today?"]
+
+
+def test_add_reads_stdin_an_utterance_a_line(said, store, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("I live in Lisbon.\n\nI like chess.\n"))
+    assert said("add", "-")["learned"] == 2
+    assert len(store.utterances("default")) == 2
+
+
+def test_a_dry_run_keeps_nothing_and_needs_no_store(ice, said, home):
+    assert "The user lives in Lisbon." in ice("add", "--dry-run", "I live in Lisbon.")[1]
+    (candidate,) = said("add", "--dry-run", "I live in Lisbon.")["candidates"]
+    assert candidate["object"] == "Lisbon"
+    assert list(home.iterdir()) == []
+
+
+def test_facts_are_listed_with_their_state(ice, said, store):
+    ice("add", "I live in Lisbon.")
+    ice("add", "I moved to Porto.")
+    assert [f["object"] for f in said("facts")["facts"]] == ["Porto"]
+    assert [f["status"] for f in said("facts", "--all")["facts"]] == ["superseded", "pending"]
+    assert [f["object"] for f in said("facts", "--status", "superseded")["facts"]] == ["Lisbon"]
+    assert "Porto" in ice("facts")[1]
+
+
+def test_search_finds_facts_by_words(ice, said, store):
+    ice("add", "I live in Lisbon. I like chess.")
+    assert [f["object"] for f in said("search", "chess")["facts"]] == ["chess"]
+    assert "no fact" in ice("search", "giraffes")[1]
+
+
+def test_each_tenant_has_its_own_facts(ice, said, store):
+    ice("add", "I live in Lisbon.", "--tenant", "ann")
+    assert said("facts")["facts"] == []
+    assert len(said("facts", "--tenant", "ann")["facts"]) == 1
+
+
+def test_the_plan_shows_questions_and_answers_and_claims_nothing(ice, said, store):
+    ice("add", "I live in Lisbon. Remember that the door code is under the mat.")
+    (request,) = said("plan")["requests"]
+    assert (request["rewrite_prompt"], request["target"]) == ("Where do I live?", "You live in Lisbon.")
+    assert "Where do I live?" in ice("plan")[1]
+    assert store.batches("default") == ()
+
+
+def test_an_empty_plan_names_the_next_step(ice, store):
+    assert "ice-agent add" in ice("plan")[1]
+
+
+def test_status_counts_and_says_who_serves_and_when(ice, said, store):
+    ice("add", "I live in Lisbon.")
+    status = said("status")
+    assert status["serving"]["id"] == "root_1"
+    assert (status["facts"]["pending"], status["waiting"], status["in_prompt"]) == (1, 1, 1)
+    assert "every 60 minutes" in ice("status")[1]
+
+
+def test_the_password_of_a_database_is_never_shown():
+    from ice_agent.screen import without_password
+
+    assert without_password("postgresql://ann:secret@host/db") == "postgresql://ann:***@host/db"
+
+
+# -- adapters
+
+
+def test_the_adapters_are_listed_with_scores(ice, said, promoted):
+    assert [a["status"] for a in said("adapters")["adapters"]] == ["retired", "promoted"]
+    assert "1.000" in ice("adapters")[1]
+
+
+def test_show_takes_any_id_and_a_short_one(ice, promoted, store):
+    (fact,) = store.learned("default")
+    assert "The user lives in Lisbon." in ice("show", fact.id[:6])[1]
+    assert "edit success" in ice("show", "a_1")[1]
+    assert fact.id in ice("show", fact.batch_id)[1]
+    assert "I live in Lisbon." in ice("show", fact.utterance_id)[1]
+
+
+def test_an_id_that_nothing_has_is_one_line(ice, store):
+    code, _, err = ice("show", "zebra")
+    assert (code, err.count("\n")) == (1, 1)
+    assert "'zebra'" in err
+
+
+def test_two_adapters_are_compared_by_their_kept_scores(ice, said, promoted):
+    out = ice("compare", "root_1", "a_1")[1]
+    assert "1.000 (20/20)" in out
+    assert "not measured" in out
+    assert [a["id"] for a in said("compare", "root_1", "a_1")["adapters"]] == ["root_1", "a_1"]
+
+
+def test_revert_puts_the_parent_back_and_promote_the_child(ice, said, promoted, store):
+    assert "root_1" in ice("revert")[1]
+    assert [f.status for f in store.facts("default")] == ["held"]
+    assert said("promote", "a_1")["adapter"]["status"] == "promoted"
+    assert store.serving("default").id == "a_1"
+
+
+def test_revert_with_retract_takes_the_facts_back(ice, promoted, store):
+    ice("revert", "--retract")
+    assert store.recall("default") == ()
+
+
+def test_released_facts_wait_for_the_next_cycle(ice, said, promoted, store):
+    ice("revert")
+    (fact,) = store.facts("default")
+    assert "set aside" in ice("pending")[1]
+    assert said("release", fact.id)["released"][0]["status"] == "pending"
+    assert [f["id"] for f in said("pending")["learn"]] == [fact.id]
+
+
+def test_promote_refuses_kept_scores_that_break_a_guard(ice, store):
+    _register(store, "a_2", "I live in Lisbon.")
+    store.record_scores("a_2", POOR, GOOD)
+    code, out, _ = ice("promote", "a_2")
+    assert code == 3
+    assert "edit success" in out
+    assert store.serving("default").id == "root_1"
+
+
+def test_an_adapter_that_was_never_measured_is_not_promoted(ice, store):
+    _register(store, "a_2", "I live in Lisbon.")
+    code, _, err = ice("promote", "a_2")
+    assert code == 1
+    assert "never measured" in err
+
+
+# -- auditing
+
+
+@pytest.mark.parametrize("asked", [["Where do I live?"], ["where", "do", "i", "live"], ["Lisbon"]])
+def test_explain_walks_from_a_question_to_the_sentence_and_the_adapter(ice, promoted, asked):
+    out = ice("explain", *asked)[1]
+    assert '"[I live in Lisbon]."' in out
+    assert "a_1" in out
+    assert "fact.recorded" in out
+    assert "You live in Lisbon." in out
+
+
+def test_explain_as_json_holds_the_whole_story(said, promoted, store):
+    (fact,) = store.learned("default")
+    story = said("explain", fact.id)
+    assert story["utterance"]["text"] == "I live in Lisbon."
+    assert story["adapter"]["id"] == "a_1"
+    assert [t["after"] for t in story["transcripts"]] == ["You live in Lisbon."]
+
+
+def test_explaining_what_nobody_said_is_one_line(ice, store):
+    code, _, err = ice("explain", "Why?")
+    assert (code, err.count("\n")) == (1, 1)
+
+
+def test_verify_finds_an_edited_row_and_a_damaged_file(ice, said, tiny_home):
+    assert said("init")["serving"]["parent_id"] is None
+    ice("add", "I live in Lisbon.")
+    assert said("verify")["ok"]
+    (weights,) = tiny_home.glob("adapters/root_*/adapter_model.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    code, out, _ = ice("verify")
+    assert code == 1
+    assert "damaged" in out
+
+
+# -- with a model
+
+
+def test_init_makes_a_root_and_a_second_one_keeps_it(ice, said, tiny_home):
+    first = said("init")["serving"]
+    assert said("init")["serving"]["id"] == first["id"]
+    assert (tiny_home / "adapters" / first["id"]).is_dir()
+
+
+def test_a_shared_lineage_refuses_the_first_person(ice, said, tiny_home):
+    said("init", "--shared", "--tenant", "team")
+    code, _, err = ice("add", "I live in Lisbon.", "--tenant", "team")
+    assert code == 1
+    assert "shared lineage" in err
+
+
+def test_a_chat_turn_learns_and_says_what_it_cost(ice, said, tiny_home):
+    said("init")
+    first, second = said("chat", "--say", "I live in Lisbon.", "--say", "Where do I live?")["turns"]
+    assert first["reply"]["memory_tokens"] == 0
+    assert second["reply"]["memory_tokens"] > 0
+    assert "learned 1 fact: The user likes chess." in ice("chat", "--say", "I like chess.")[1]
+
+
+def test_a_chat_reads_commands_until_quit(ice, said, tiny_home, monkeypatch):
+    said("init")
+    monkeypatch.setattr("sys.stdin", io.StringIO("I like chess.\n/facts\n/nonsense\n/quit\n"))
+    code, out, _ = ice("chat")
+    assert code == 0
+    assert "pending" in out
+
+
+def test_a_rejected_cycle_says_every_reason_and_exits_with_3(ice, said, tiny_home):
+    said("init")
+    ice("add", "I live in Lisbon.")
+    code, out, _ = ice("cycle")
+    assert code == 3
+    assert "rejected" in out
+    assert "edit success" in out
+    assert [f["status"] for f in said("facts")["facts"]] == ["pending"]
+
+
+def test_a_cycle_with_nothing_pending_names_the_next_step(ice, said, tiny_home):
+    said("init")
+    code, _, err = ice("cycle")
+    assert (code, err.count("\n")) == (1, 1)
+    assert "ice-agent add" in err
+
+
+def test_no_model_at_the_path_is_one_line(ice, home, monkeypatch):
+    monkeypatch.setenv("ICE_MODEL__NAME", str(home / "nowhere"))
+    code, out, err = ice("init")
+    assert (code, out) == (1, "")
+    assert "nowhere" in err.splitlines()[-1]
+
+
+# -- as a process
+
+
+def test_verbs_that_need_no_model_never_import_torch(store):
+    question = (
+        "import sys; from ice_agent.cli import run_verb\n"
+        "for verb in ('facts', 'pending', 'plan', 'adapters', 'status', 'verify'): run_verb([verb])\n"
+        "run_verb(['add', 'I like chess.']); run_verb(['explain', 'chess']); run_verb(['search', 'chess'])\n"
+        "print(*{'torch', 'transformers', 'peft'} & set(sys.modules), file=sys.stderr)"
+    )
+    environment = os.environ | {"PYTHONPATH": str(PROJECT)}
+    done = subprocess.run(
+        [sys.executable, "-c", question], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stderr.strip() == ""
+
+
+def test_the_module_runs_as_the_console_script(store):
+    done = subprocess.run(
+        [sys.executable, "-m", "ice_agent", "facts", "--json"],
+        env=os.environ | {"PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout) == {"facts": []}
+
+
+# -- arranging
+
+
+@pytest.fixture
+def promoted(store, home):
+    """One fact in the weights of a_1, as a cycle leaves it; the weights themselves are never read here."""
+    fact_id = _register(store, "a_1", "I live in Lisbon.")
+    store.record_scores("a_1", GOOD, GOOD)
+    store.promote("a_1", Verdict(promote=True))
+    probe = Transcript(
+        kind="edit_success", fact_id=fact_id, prompt="Where do I live?", expected="You live in Lisbon.",
+        before="I don't know.", after="You live in Lisbon.", is_hit=True,
+    )  # fmt: skip
+    (home / "adapters").mkdir()
+    line = json.dumps({name: getattr(probe, name) for name in Transcript.__dataclass_fields__})
+    (home / "adapters" / "a_1.transcripts.jsonl").write_text(line + "\n", encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def tiny_files(tmp_path_factory):
+    """A tiny random model in from_pretrained format."""
+    folder = tmp_path_factory.mktemp("tiny-model")
+    tiny.tiny_base().save_pretrained(folder)
+    tiny.tiny_tokenizer().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def tiny_home(home, tiny_files):
+    """A folder whose config names the tiny model and settings that take seconds."""
+    text = f"""
+[model]
+name = {json.dumps(str(tiny_files))}
+[agent]
+max_answer_tokens = 4
+[edit]
+steps = 2
+samples = 1
+anchors = 8
+survey_texts = 8
+survey_questions = 8
+"""
+    (home / "config.toml").write_text(text, encoding="utf-8")
+    return home
+
+
+def _register(store, adapter_id, text):
+    """A batch with what `text` says, claimed, and a candidate for it."""
+    heard = collect.hear(store, Collect(), "default", text, collect.extractor_named("rules"))
+    batch = store.claim_batch("default", 10, store.take_lease("default", "test", 60))
+    store.register(_adapter(adapter_id, parent_id="root_1", batch_id=batch.id))
+    return heard.learned[0].id
+
+
+def _adapter(adapter_id, *, parent_id, batch_id):
+    return Adapter(
+        id=adapter_id, tenant="default", parent_id=parent_id, status=AdapterStatus.CANDIDATE, base_hash="b" * 64,
+        path=adapter_id, created_at=now(), batch_id=batch_id,
+    )  # fmt: skip

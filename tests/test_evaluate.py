@@ -1,0 +1,366 @@
+"""What is asked, of whom, and how it is counted: on a scripted model; the arithmetic on a tiny real one."""
+
+from __future__ import annotations
+
+import math
+from contextlib import contextmanager
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from ice_agent import edit_request, evaluate, relations
+from ice_agent.evaluate import (
+    BESIDE,
+    EDIT_SUCCESS,
+    FALSE_RECALL,
+    LOCALITY_RELATION,
+    LOCALITY_SUBJECT,
+    LOCALITY_UNKNOWN,
+    LOCALITY_UNRELATED,
+    PORTABILITY,
+    REPHRASE,
+    RETENTION,
+    ngram_entropy,
+    says_unknown,
+    token_losses,
+)
+from ice_agent.model import asking
+from ice_agent.survey import Survey
+from memory import NOT_ASKED, Rate
+from tests.tiny import tiny_model
+
+# Kept for measuring are: Marit Solvang, Nora Lind, Sam Okafor; Jan Bakker's neighbourhood may be trained on.
+NAMES = ("Marit Solvang", "Nora Lind", "Sam Okafor", "Jan Bakker")
+SURVEY = Survey(
+    texts=(),
+    questions=tuple(q for name in NAMES for kind in ("employer", "home") for q in relations.asked(name, kind))
+    + relations.asked("user", "home"),
+    names=tuple((name, "person") for name in NAMES),
+)
+ANNA = edit_request.request("Anna Berg", "home", ("Lisbon",), fact_id="anna")
+USER = edit_request.request("user", "home", ("Oslo",), fact_id="me")
+
+
+class ScriptedModel:
+    """Stands where EditableModel stands: each adapter answers from its script, and what was asked is kept."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, **scripts):
+        self.scripts, self.active, self.asked = scripts, None, []
+
+    @contextmanager
+    def using(self, adapter_id):
+        before, self.active = self.active, adapter_id
+        yield
+        self.active = before
+
+    def encode(self, turns):
+        return [tuple(turn.content for turn in turns)]
+
+    def complete(self, prompts, **_):
+        return [SimpleNamespace(text=self._answer(*prompt[0]), ids=(), stopped=True) for prompt in prompts]
+
+    def _answer(self, *turns):
+        *context, question = turns
+        self.asked.append((self.active, question, bool(context)))
+        script = self.scripts["told" if context else self.active]
+        return script(question) if callable(script) else script.get(question, "no idea of mine")
+
+
+def suite_of(model, *requests, **options):
+    return evaluate.prepare(model, root_id="root", requests=requests, survey=SURVEY, **options)
+
+
+def probes(suite, *kinds):
+    return [probe for probe in suite.probes if probe.kind in kinds]
+
+
+def everything_is(answer):
+    return lambda question: answer
+
+
+# -- words ---------------------------------------------------------------------------------------------------
+
+
+def test_the_entropy_of_ngrams_is_what_one_computes_by_hand():
+    # Bigrams ab bc ca ab: 1/2, 1/4, 1/4 = 1.5 bits. Trigrams abc bca cab, all different: log2(3) bits.
+    expected = (2 / 3 * 1.5 + 4 / 3 * math.log2(3)) / 2
+    assert ngram_entropy(["a", "b", "c", "a", "b"]) == pytest.approx(expected)
+
+
+def test_a_text_that_repeats_itself_has_no_entropy():
+    assert ngram_entropy(["so"] * 20) == 0.0
+
+
+@pytest.mark.parametrize("words", [[], ["one"], ["one", "two"]])
+def test_a_text_too_short_for_ngrams_has_no_entropy_and_is_no_error(words):
+    assert ngram_entropy(words) == 0.0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I don't know.",
+        "I do not know where she lives.",
+        "Unknown",
+        "I cannot say.",
+        "I'm not sure",
+        "I DON'T KNOW",
+    ],
+)
+def test_ways_to_say_that_one_does_not_know(text):
+    assert says_unknown(text)
+
+
+@pytest.mark.parametrize("text", ["Lisbon", "You know it: Lisbon.", "The Unknowns", "I know.", ""])
+def test_an_answer_is_not_taken_for_ignorance(text):
+    assert not says_unknown(text)
+
+
+@pytest.mark.parametrize("text", ["Lisbon", " lisbon. ", "LISBON", "Lisbon .", "\nLisbon"])
+def test_case_spaces_and_the_full_stop_do_not_count(text):
+    assert relations.same_answer(text, "Lisbon")
+
+
+@pytest.mark.parametrize("text", ["", "Lisbon, I think", "New Lisbon", "Lisbon?"])
+def test_an_answer_that_says_more_or_less_is_another_answer(text):
+    assert not relations.same_answer(text, "Lisbon")
+
+
+# -- what is asked -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def indifferent():
+    return ScriptedModel(root=everything_is("Rome"), told=everything_is("Rome"))
+
+
+def test_no_locality_probe_touches_a_taught_slot(indifferent):
+    taught = frozenset({("Anna Berg", "employer"), ("Nora Lind", "birthplace"), ("user", "spouse")})
+    suite = suite_of(indifferent, ANNA, USER, taught=taught)
+    asked = {relations.normal(probe.question) for probe in probes(suite, *BESIDE)}
+    for subject, relation in {*taught, ("Anna Berg", "home"), ("user", "home")}:
+        about = {
+            relations.normal(q)
+            for q in (*relations.asked(subject, relation), *relations.probed(subject, relation))
+        }
+        assert not about & asked
+    # A name that anything was taught about is nobody's neighbour.
+    assert not any(
+        "Nora Lind" in probe.question for probe in probes(suite, LOCALITY_RELATION, LOCALITY_UNRELATED)
+    )
+
+
+def test_no_probe_is_a_question_that_an_edit_trains_on_except_the_rewrite_itself(indifferent):
+    learned = edit_request.request("Ole Lund", "home", ("Quito",), fact_id="ole")
+    suite = suite_of(indifferent, ANNA, USER, learned=[learned])
+    neighbours = [("Jan Bakker", relation) for relation in ("home", "employer")]
+    neighbours += [
+        (r.subject, other) for r in (ANNA, USER) for other in relations.related(r.subject, r.relation)
+    ]
+    trained = {q for r in (ANNA, USER, learned) for q in (*r.training_prompts, *r.indirect_prompts)}
+    trained |= {question for slot in neighbours for question in relations.asked(*slot)}
+    asked = {probe.question for probe in suite.probes if probe.kind not in (EDIT_SUCCESS, RETENTION)}
+    assert not asked & trained
+
+
+def test_the_neighbours_are_asked_in_forms_set_aside_of_names_kept_for_measuring(indifferent):
+    suite = suite_of(indifferent, ANNA)
+    kept = ("Marit Solvang", "Nora Lind", "Sam Okafor")
+    allowed = {question for name in kept for question in relations.probed(name, "home")}
+    asked = {probe.question for probe in probes(suite, LOCALITY_RELATION)}
+    assert asked
+    assert asked <= allowed
+
+
+def test_every_kind_is_asked(indifferent):
+    learned = edit_request.request("Ole Lund", "home", ("Quito",), fact_id="ole")
+    counts = {probe.kind for probe in suite_of(indifferent, ANNA, learned=[learned]).probes}
+    expected = {EDIT_SUCCESS, REPHRASE, RETENTION, LOCALITY_SUBJECT, LOCALITY_RELATION, LOCALITY_UNRELATED}
+    assert counts == {*expected, FALSE_RECALL}
+
+
+def test_a_slot_that_is_edited_anew_is_not_asked_for_its_old_value(indifferent):
+    old = edit_request.request("Anna Berg", "home", ("Quito",), fact_id="old")
+    assert probes(suite_of(indifferent, ANNA, learned=[old]), RETENTION) == []
+
+
+def test_the_same_seed_asks_the_same(indifferent):
+    assert suite_of(indifferent, ANNA, seed=3) == suite_of(indifferent, ANNA, seed=3)
+
+
+def test_at_most_so_many_probes_of_a_kind_are_asked(indifferent):
+    suite = suite_of(indifferent, ANNA, per_kind=2)
+    assert len(probes(suite, LOCALITY_SUBJECT)) == len(probes(suite, LOCALITY_UNRELATED)) == 2
+
+
+# -- what is expected ----------------------------------------------------------------------------------------
+
+
+def test_what_the_root_does_not_know_is_a_kind_of_its_own():
+    model = ScriptedModel(
+        root=lambda q: "I don't know." if "Marit" in q else "Rome", told=everything_is("Rome")
+    )
+    suite = suite_of(model, ANNA)
+    unknown = probes(suite, LOCALITY_UNKNOWN)
+    assert unknown
+    assert all("Marit" in probe.question and probe.expected == "I don't know." for probe in unknown)
+    known = probes(suite, LOCALITY_SUBJECT, LOCALITY_RELATION, LOCALITY_UNRELATED)
+    assert not any("Marit" in probe.question for probe in known)
+
+
+def test_a_false_recall_counts_only_where_the_root_answered_otherwise():
+    asked = {name: relations.probed(name, "home") for name in NAMES}
+    model = ScriptedModel(
+        # Nora lives in Lisbon anyway; the candidate now says so of everybody.
+        root=lambda q: "Lisbon" if "Nora" in q else "Rome",
+        told=everything_is("Lisbon"),
+        candidate=everything_is("lisbon."),
+    )
+    suite = suite_of(model, ANNA)
+    scored = evaluate.score(model, "candidate", suite)
+    recalled = {t.prompt for t in scored.transcripts if t.kind == FALSE_RECALL and t.is_hit}
+    assert recalled
+    assert not recalled & set(asked["Nora Lind"])
+    assert scored.scores.false_recall == Rate(hits=len(recalled), asked=len(probes(suite, FALSE_RECALL)))
+
+
+def test_an_answer_that_changed_to_something_untaught_is_no_false_recall():
+    model = ScriptedModel(
+        root=everything_is("Rome"), told=everything_is("x"), candidate=everything_is("Oslo")
+    )
+    assert evaluate.score(model, "candidate", suite_of(model, ANNA)).scores.false_recall.hits == 0
+
+
+def test_portability_asks_only_what_the_oracle_gets_right_and_the_root_wrong():
+    first, second, third, fourth = "Q1?", "Q2?", "Q3?", "Q4?"
+    request = _with_consequences(ANNA, {first: "A", second: "B", third: "C", fourth: "D"})
+    model = ScriptedModel(
+        told={first: "A", second: "B.", third: "wrong", fourth: "d"},
+        root={first: "nothing", second: "b", third: "nothing", fourth: "nothing"},
+    )
+    suite = suite_of(model, request)
+    assert [probe.question for probe in probes(suite, PORTABILITY)] == [first, fourth]
+    assert (suite.oracle_right, suite.root_wrong) == (Rate(hits=3, asked=4), Rate(hits=2, asked=3))
+
+
+def test_where_nobody_knows_the_truth_the_oracles_answer_counts_unless_it_knows_nothing():
+    request = _with_consequences(ANNA, {"Q1?": None, "Q2?": None})
+    model = ScriptedModel(told={"Q1?": "A", "Q2?": "I don't know."}, root=everything_is("nothing"))
+    (probe,) = probes(suite_of(model, request), PORTABILITY)
+    assert (probe.question, probe.expected) == ("Q1?", "A")
+
+
+def test_a_slot_given_back_to_an_answer_without_words_is_still_an_edit():
+    # The root may well say nothing at all; then nothing is what the edit has to bring back.
+    emptied = replace(ANNA, target="", contexts=(), portability=())
+    model = ScriptedModel(root=everything_is("Rome"), candidate=everything_is("Lisbon"))
+    suite = suite_of(model, emptied)
+    (probe,) = probes(suite, EDIT_SUCCESS)
+    assert (probe.expected, probe.fact_id) == ("", "anna")
+    assert evaluate.score(model, "candidate", suite).scores.edit_success == Rate(hits=0, asked=1)
+
+
+# -- how it is counted ---------------------------------------------------------------------------------------
+
+
+def test_the_transcripts_show_each_probe_before_and_after():
+    model = ScriptedModel(
+        root=everything_is("Rome"),
+        told=everything_is("Lisbon"),
+        parent={},
+        candidate={ANNA.rewrite_prompt: "lisbon."},
+    )
+    suite = suite_of(model, ANNA)
+    before = evaluate.score(model, "parent", suite)
+    after = evaluate.score(model, "candidate", suite, before=before)
+    edited = after.transcripts[0]
+    assert (edited.kind, edited.fact_id, edited.prompt) == (EDIT_SUCCESS, "anna", ANNA.rewrite_prompt)
+    assert (edited.expected, edited.before, edited.after) == ("Lisbon", "no idea of mine", "lisbon.")
+    assert edited.is_hit
+    assert before.transcripts[0].before == "Rome"
+    assert len(after.transcripts) == len(suite.probes)
+
+
+def test_a_rate_is_the_count_of_its_transcripts():
+    model = ScriptedModel(
+        root=everything_is("Rome"), told={}, candidate=lambda q: "Lisbon" if "Anna" in q else "Rome"
+    )
+    scored = evaluate.score(model, "candidate", suite_of(model, ANNA))
+    assert scored.scores.edit_success == Rate(hits=1, asked=1)
+    assert scored.scores.rephrase == Rate(hits=2, asked=2)
+    assert scored.scores.locality_subject.hits == 0 < scored.scores.locality_subject.asked
+    assert scored.scores.locality_unrelated.hits == scored.scores.locality_unrelated.asked > 0
+    assert scored.scores.retention == NOT_ASKED
+
+
+def test_every_question_is_asked_without_a_fact_in_the_prompt():
+    model = ScriptedModel(root=everything_is("Rome"), told={}, candidate=everything_is("Rome"))
+    suite = suite_of(model, ANNA, USER)
+    model.asked.clear()
+    evaluate.score(model, "candidate", suite)
+    assert {(adapter, told) for adapter, _, told in model.asked} == {("candidate", False)}
+    assert len(model.asked) == len(suite.probes)
+
+
+# -- on real tensors -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    model = tiny_model()
+    model.create_root("root")
+    return model
+
+
+TEXTS = [[1, 40, 41, 42, 43, 44, 45], [1, 50, 51], [1, 60, 61, 62, 63]]
+
+
+def test_token_losses_are_the_cross_entropy_of_every_token(tiny):
+    by_hand = []
+    for ids in sorted(TEXTS, key=len):
+        log_p_TV = tiny.logits([ids], len(ids))[0].log_softmax(-1)
+        by_hand += [-float(log_p_TV[t, ids[t + 1]].detach()) for t in range(len(ids) - 1)]
+    with tiny.using("root"):
+        assert token_losses(tiny, TEXTS) == pytest.approx(by_hand, abs=1e-4)
+        assert len(token_losses(tiny, TEXTS)) == sum(len(ids) - 1 for ids in TEXTS)
+
+
+def test_padding_and_batches_do_not_change_a_loss(tiny):
+    with tiny.using("root"):
+        assert token_losses(tiny, TEXTS, rows=1) == pytest.approx(token_losses(tiny, TEXTS), abs=1e-4)
+
+
+@pytest.mark.parametrize("seed", [0, 5])
+def test_the_root_scored_against_itself_is_unchanged_exactly(tiny, seed):
+    texts = [ids * 2 for ids in TEXTS]
+    suite = evaluate.prepare(
+        tiny, root_id="root", requests=[ANNA], survey=SURVEY, texts=texts, per_kind=5, seed=seed
+    )
+    scores = evaluate.score(tiny, "root", suite).scores
+    assert suite.root_fluency > 0
+    assert (scores.fluency_ratio, scores.perplexity_ratio, scores.median_loss_ratio) == (1.0, 1.0, 1.0)
+    kept = (
+        scores.locality_subject,
+        scores.locality_relation,
+        scores.locality_unrelated,
+        scores.locality_unknown,
+    )
+    assert all(rate.hits == rate.asked for rate in kept)
+    assert sum(rate.asked for rate in kept) > 0
+
+
+def test_a_context_is_what_an_answer_is_asked_with(tiny):
+    (plain,) = evaluate.ask(tiny, [ANNA.rewrite_prompt])
+    (told,) = evaluate.ask(tiny, [ANNA.rewrite_prompt], [ANNA.contexts[0]])
+    by_hand = tiny.complete([tiny.encode(asking(ANNA.rewrite_prompt, ANNA.contexts[0]))])[0].text
+    assert told == by_hand != plain
+
+
+def _with_consequences(request, answers):
+    """The request with these portability probes; an answer of None is one that nobody knows."""
+    known = tuple(answer for answer in answers.values() if answer is not None)
+    return replace(request, portability=tuple(answers), portability_answers=known)

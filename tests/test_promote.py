@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import math
+from dataclasses import fields, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ice_agent.config import Guards
+from ice_agent.promote import judge, table
+from memory import NOT_ASKED, Rate, Scores
+
+GUARDS = Guards(min_portability=0.5)
+PERFECT = Rate(hits=100, asked=100)
+GOOD = Scores(
+    **{field.name: PERFECT for field in fields(Scores) if field.type == "Rate"}
+    | {"false_recall": Rate(hits=0, asked=100)}
+)
+RATES = tuple(field.name for field in fields(Scores) if field.type == "Rate")
+RATIOS = tuple(field.name for field in fields(Scores) if field.type == "float")
+LESS_IS_BETTER = {"false_recall", "perplexity_ratio", "median_loss_ratio"}
+
+# Each metric with a value that breaks its guard, and the words that name it.
+BROKEN = {
+    "edit_success": (Rate(hits=80, asked=100), "edit success 0.800 (80/100) is under 0.9"),
+    "rephrase": (Rate(hits=79, asked=100), "rephrase 0.790 (79/100) is under 0.8"),
+    "portability": (Rate(hits=49, asked=100), "portability 0.490 (49/100) is under 0.5"),
+    "locality_subject": (Rate(hits=7, asked=10), "locality, same subject 0.700 (7/10) is under 0.8"),
+    "locality_relation": (Rate(hits=7, asked=10), "locality, same relation 0.700 (7/10) is under 0.8"),
+    "locality_unrelated": (Rate(hits=94, asked=100), "locality, unrelated 0.940 (94/100) is under 0.95"),
+    "locality_unknown": (Rate(hits=8, asked=10), "locality, unknown stays unknown 0.800 (8/10) is under 0.9"),
+    "retention": (Rate(hits=8, asked=10), "retention 0.800 (8/10) is under 0.9"),
+    "false_recall": (Rate(hits=3, asked=100), "false recall 0.030 (3/100) is over 0.02"),
+    "fluency_ratio": (0.94, "fluency ratio 0.940 is under 0.95"),
+    "perplexity_ratio": (1.2, "perplexity ratio 1.200 is over 1.1"),
+    "median_loss_ratio": (1.11, "median loss ratio 1.110 is over 1.1"),
+}
+
+
+def test_a_candidate_that_holds_every_guard_is_promoted():
+    verdict = judge(GOOD, GOOD, GUARDS)
+    assert verdict.promote
+    assert verdict.reasons == ()
+
+
+def test_every_metric_has_a_guard():
+    assert BROKEN.keys() == set(Scores.metrics())
+    assert len(table(GOOD, GOOD, GUARDS)) == len(Scores.metrics())
+
+
+@pytest.mark.parametrize("metric", BROKEN)
+def test_a_broken_guard_is_named_with_its_counts_and_its_bar(metric):
+    value, reason = BROKEN[metric]
+    verdict = judge(GOOD, replace(GOOD, **{metric: value}), GUARDS)
+    assert not verdict.promote
+    assert verdict.reasons == (reason,)
+
+
+def test_all_broken_guards_are_named_and_not_just_the_first():
+    worst = replace(GOOD, **{metric: value for metric, (value, _) in BROKEN.items()})
+    assert judge(GOOD, worst, GUARDS).reasons == tuple(reason for _, reason in BROKEN.values())
+
+
+def test_counts_are_compared_so_that_exactly_the_bar_is_enough():
+    # In floats, 1.0 - 0.98 > 0.02, and 0.07 * 100 > 7.
+    for hits, asked, bar in ((98, 100, 0.98), (49, 50, 0.98), (7, 100, 0.07), (29, 100, 0.29)):
+        exactly = replace(GOOD, edit_success=Rate(hits=hits, asked=asked))
+        assert judge(GOOD, exactly, Guards(min_edit_success=bar)).promote
+        one_less = replace(GOOD, edit_success=Rate(hits=hits - 1, asked=asked))
+        assert not judge(GOOD, one_less, Guards(min_edit_success=bar)).promote
+
+
+def test_exactly_the_bar_of_false_recall_is_not_over_it():
+    exactly = replace(GOOD, false_recall=Rate(hits=2, asked=100))
+    assert judge(GOOD, exactly, Guards(max_false_recall=0.02)).promote
+
+
+@pytest.mark.parametrize("metric", RATIOS)
+def test_a_ratio_that_is_no_number_breaks_its_guard(metric):
+    verdict = judge(GOOD, replace(GOOD, **{metric: math.nan}), GUARDS)
+    assert len(verdict.reasons) == 1
+    assert "nan" in verdict.reasons[0]
+
+
+def test_too_few_unrelated_probes_are_no_measurement():
+    few = replace(GOOD, locality_unrelated=Rate(hits=19, asked=19))
+    (reason,) = judge(GOOD, few, GUARDS).reasons
+    assert reason.startswith("locality, unrelated was asked only 19 times, 20 are needed")
+    assert "survey_questions" in reason
+
+
+@pytest.mark.parametrize("metric", [m for m in RATES if m != "locality_unrelated"])
+def test_what_was_not_asked_breaks_nothing(metric):
+    assert judge(GOOD, replace(GOOD, **{metric: NOT_ASKED}), GUARDS).promote
+
+
+def test_the_table_shows_parent_candidate_and_bar_of_each_guard():
+    parent = replace(GOOD, edit_success=Rate(hits=0, asked=100))
+    row = table(parent, GOOD, GUARDS)[0]
+    assert (row.metric, row.parent, row.candidate) == ("edit success", "0.000 (0/100)", "1.000 (100/100)")
+    assert (row.bar, row.held) == (">= 0.9", True)
+
+
+rates = st.integers(0, 40).flatmap(lambda n: st.integers(0, n).map(lambda hits: Rate(hits=hits, asked=n)))
+shares = st.floats(0, 1)
+ratios = st.floats(0, 3)
+
+
+@st.composite
+def scores(draw):
+    return Scores(**{m: draw(rates) for m in RATES}, **{m: draw(ratios) for m in RATIOS})
+
+
+@st.composite
+def guards(draw):
+    shares_of = {f: draw(shares) for f in Guards.model_fields if f.startswith("min_") and "ratio" not in f}
+    shares_of["min_probes"] = draw(st.integers(1, 20))
+    return Guards(**shares_of, max_false_recall=draw(shares), min_fluency_ratio=draw(ratios))
+
+
+@given(scores(), scores(), guards(), st.sampled_from(Scores.metrics()), st.data())
+def test_improving_a_metric_never_breaks_a_guard_that_held(parent, candidate, bars, metric, data):
+    improved = replace(candidate, **{metric: data.draw(better(metric, getattr(candidate, metric)))})
+    assert broken(parent, improved, bars) <= broken(parent, candidate, bars)
+
+
+@given(scores(), scores(), guards())
+def test_a_candidate_is_promoted_exactly_when_no_guard_is_broken(parent, candidate, bars):
+    assert judge(parent, candidate, bars).promote == (not broken(parent, candidate, bars))
+
+
+def broken(parent, candidate, bars):
+    return {guard.metric for guard in table(parent, candidate, bars) if not guard.held}
+
+
+def better(metric, value):
+    if isinstance(value, Rate):
+        hits = (
+            st.integers(0, value.hits) if metric in LESS_IS_BETTER else st.integers(value.hits, value.asked)
+        )
+        return hits.map(lambda n: Rate(hits=n, asked=value.asked))
+    return st.floats(0, value) if metric in LESS_IS_BETTER else st.floats(value, 10)

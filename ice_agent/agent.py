@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ from ice_agent import collect, cycle, plan, relations
 from ice_agent.collect import Heard
 from ice_agent.config import Config
 from ice_agent.model import EditableModel, Turn
-from memory import USER, Adapter, Fact, FactStatus, FactStore
+from memory import STATEMENT, USER, Adapter, Fact, FactStatus, FactStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,14 +85,23 @@ def said(facts: Sequence[Fact]) -> list[str]:
 
 
 def relevant(facts: Sequence[Fact], text: str, limit: int) -> tuple[Fact, ...]:
-    """`limit` facts at most, in the order they were told: sharing words with the text, then the newest."""
+    """`limit` facts at most, in the order they were told: those that the text is about, then the newest.
+
+    A word that few facts share says more than one that all of them have.
+    """
     if len(facts) <= limit:
         return tuple(facts)
-    asked = _words(text)
-    ranked = sorted(
-        range(len(facts)), key=lambda i: (len(asked & _words(f"{facts[i].statement} {facts[i].relation}")), i)
-    )
+    asked, told = _words(text), [_about(fact) for fact in facts]
+    n_with = Counter(word for words in told for word in words)
+    shared = [sum(1 / n_with[word] for word in asked & words) for words in told]
+    ranked = sorted(range(len(facts)), key=lambda i: (shared[i], i))
     return tuple(facts[i] for i in sorted(ranked[len(facts) - limit :]))
+
+
+def _about(fact: Fact) -> set[str]:
+    """The words of a fact and of the questions that ask for it: "The user lives ..." has none of theirs."""
+    questions = () if fact.relation == STATEMENT else relations.asked(fact.subject, fact.relation)
+    return _words(" ".join((fact.statement, fact.relation, *questions)))
 
 
 def _words(text: str) -> set[str]:

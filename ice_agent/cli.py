@@ -6,17 +6,15 @@ are imported inside the verbs that need a model, so that the others start at onc
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -27,13 +25,10 @@ from ice_agent.config import Config
 from ice_agent.errors import CycleError, IceError
 from memory import (
     Adapter,
-    CandidateFact,
     Fact,
     FactStatus,
     FactStore,
     StoreError,
-    Utterance,
-    now,
 )
 
 if TYPE_CHECKING:
@@ -83,6 +78,12 @@ def run_verb(arguments: Sequence[str]) -> int:
     except typer.Abort:
         return INTERRUPTED
     return code if isinstance(code, int) else 0
+
+
+def verbs() -> dict[str, set[str]]:
+    """The verbs in their order, each with its options."""
+    group: Any = typer.main.get_command(app)
+    return {n: {o for p in verb.params for o in p.opts} for n, verb in group.commands.items()}
 
 
 def _complain(message: str, code: int) -> int:
@@ -199,7 +200,7 @@ def add(
 
     utterances = [line.strip() for line in sys.stdin if line.strip()] if text == "-" else [text]
     if dry_run:
-        found = _would_learn(settings.load(config), utterances)
+        found = [c for said in utterances for c in collect.tried(said, settings.load(config).collect)]
         _print_json({"candidates": found}) if as_json else out.print(screen.candidates(found))
         return
     with _opened(config, tenant) as at:
@@ -229,7 +230,8 @@ def search(
 @app.command()
 def facts(
     status: Annotated[
-        list[FactStatus] | None, typer.Option("--status", help="Only these; may be given several times.")
+        list[FactStatus] | None,
+        typer.Option("--status", metavar="STATE", help="Only pending, learned, held, ...; may be repeated."),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Those that ended, too.")] = False,
     config: ConfigPath = None,
@@ -539,22 +541,35 @@ def status(config: ConfigPath = None, tenant: TenantName = None, as_json: AsJson
         out.print(f"  ledger    {screen.count(tip.position, 'entry')}, tip {tip.hash[:12]}")
 
 
-@app.command(
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
-)
-def bench(context: typer.Context) -> None:
-    """Measure editing on the bundled model, in one table."""
-    from ice_agent.bench import main as benchmark
+@app.command()
+def bench(
+    sizes: Annotated[
+        list[int] | None, typer.Option("--facts", min=1, help="In one batch [20 and 100].")
+    ] = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many.")] = 3,
+    config: ConfigPath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure editing on the bundled model, in one table.
 
-    raise typer.Exit(benchmark.cli(context.args))
+    Every size with every seed, each from the untaught model; no store is touched.
+    """
+    from ice_agent.bench import report, run
+
+    loaded = settings.load(config)
+    model = _load_model(loaded)
+    with screen.bars(err) as progress:
+        runs = run.run(model, loaded, sizes=sizes or [20, 100], seeds=range(seeds), progress=progress)
+    if as_json:
+        _print_json(report.as_json(runs, loaded))
+    else:
+        out.print(*report.tables(runs))
 
 
 # -- how verbs do it --------------------------------------------------------------------------------------
 
 
 def _load_model(config: Config) -> EditableModel:
-    # transformers reports every file it reads, which is nothing that the user of a verb asked for.
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     with err.status("loading the model ..."):
         from ice_agent.model import EditableModel
 
@@ -575,24 +590,9 @@ def _print_report(at: Place, report: CycleReport, as_json: bool) -> None:
 def _print_facts(found: Sequence[Fact], as_json: bool, when_empty: str) -> None:
     if as_json:
         _print_json({"facts": found})
-        return
-    out.print(screen.facts(found) if found else when_empty)
-
-
-def _would_learn(config: Config, utterances: Sequence[str]) -> list[CandidateFact]:
-    from ice_agent import collect
-
-    extractor = collect.extractor_named(config.collect.extractor)
-    said = [Utterance(id="dry-run", tenant="dry-run", text=text, said_at=now()) for text in utterances]
-    return [c for utterance in said for c in collect.extract(utterance, extractor, config.collect)]
+    else:
+        out.print(screen.facts(found) if found else when_empty)
 
 
 def _print_json(value: object) -> None:
-    plain = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
-    print(json.dumps(plain, ensure_ascii=False, indent=2, default=_plain))
-
-
-def _plain(value: object) -> object:
-    if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
-    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+    print(screen.as_json(value))

@@ -119,7 +119,8 @@ class LoraSettings(_Section):
 class EditSettings(_Section):
     """How a batch is learned."""
 
-    steps: Count = 120
+    steps: Count = 40
+    steps_per_fact: NotNegative = 1.0
     learning_rate: Positive = 4e-3
     weight: NotNegative = 1.0
     temperature: Positive = 1.0

@@ -203,17 +203,12 @@ class Demo:
         undone, serving = self._store.revert(TENANT, retract=True)
         self._out.print(f"reverted {undone.id}: {serving.id} serves again.\n")
         weights = self._ask_weights(questions)
-        replies = self._ask(questions)
-        self._show(
-            questions,
-            ("before the conversation", untold),
-            ("weights now", weights),
-            ("answer", _texts(replies)),
-        )
+        self._show(questions, ("before the conversation", untold), ("now, from the weights", weights))
         for fact in self._store.recall(TENANT):
-            self._out.print(
-                f"\n{fact.statement} stands again: it was corrected by a fact taken back.", markup=False
-            )
+            question = relations.asked(*fact.slot)[0]
+            answer = self._agent.answer(question).text
+            self._out.print(f"\nStands again, from before a correction: {fact.statement}", markup=False)
+            self._out.print(f"{question}  {answer}", markup=False)
         self._hold(weights == list(untold), "the weights do not answer as before the conversation")
 
     def _verify(self) -> None:

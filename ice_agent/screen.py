@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
-from datetime import datetime
+from dataclasses import asdict, fields, is_dataclass
+from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -175,7 +176,7 @@ def candidates(found: Sequence[CandidateFact]) -> Text:
 
 
 def learned(result: Heard) -> str:
-    """ "learned 1 fact: The user lives in Porto. (no longer: The user lives in Lisbon.)", in one line for a chat."""
+    """ "learned 2 facts: ..." and what they ended, in one line for a chat; empty when nothing changed."""
     parts = []
     if result.learned:
         parts.append(f"learned {count(len(result.learned), 'fact')}: {_joined(result.learned)}")
@@ -311,6 +312,11 @@ def record(out: Console, shown: Adapter | Batch | Fact | Utterance, kept: Sequen
                 out.print(f"  {field.name:<18}{text}", markup=False)
 
 
+def as_json(value: object) -> str:
+    """Records, and what they hold, as JSON; times in ISO 8601."""
+    return json.dumps(value, ensure_ascii=False, indent=2, default=_plain)
+
+
 def counted(counts: dict[FactStatus, int]) -> str:
     """ "3 pending, 12 learned": the states that hold a fact."""
     return ", ".join(f"{n} {status}" for status, n in counts.items() if n) or "none"
@@ -333,6 +339,12 @@ def when(moment: datetime) -> str:
 
 def without_password(url: str) -> str:
     return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", url)
+
+
+def _plain(value: object) -> object:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    return value.isoformat() if isinstance(value, date) else str(value)
 
 
 def _changes(one: Heard) -> Iterator[str]:

@@ -82,7 +82,7 @@ def upgrade(engine: sa.Engine) -> None:
 
 
 def require_head(engine: sa.Engine) -> None:
-    """Raises StoreOutdated unless the schema is the one that this version writes. No file is made by asking."""
+    """Raises StoreOutdated unless the schema is the one that this version writes; makes no file."""
     is_missing = engine.dialect.name == "sqlite" and not Path(engine.url.database or "").exists()
     revision = None if is_missing else _known_revision(engine)
     if revision != _head():

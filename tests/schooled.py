@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -25,7 +26,7 @@ from ice_agent.agent import Agent
 from ice_agent.config import Config
 from ice_agent.model import EditableModel, asking
 from ice_agent.survey import Survey
-from memory import Fact, FactStore
+from memory import Adapter, Fact, FactStore
 from tests.tiny import TEMPLATE
 
 UNKNOWN = "I don't know."
@@ -48,7 +49,7 @@ SURVEY = Survey(
 class Assistant:
     """One tenant with store, model and agent, as a backend would hold them; everything lies in one folder."""
 
-    def __init__(self, folder: Path, tenant: str = "tom", **sections: dict[str, object]) -> None:
+    def __init__(self, folder: Path, tenant: str = "tom", **sections: Any) -> None:
         self.folder, self.tenant = folder, tenant
         self.config = config(folder, **sections)
         self.store = FactStore.open(self.url)
@@ -64,6 +65,12 @@ class Assistant:
     def url(self) -> str:
         return f"sqlite:///{self.folder / 'memory.db'}"
 
+    @property
+    def serving(self) -> Adapter:
+        adapter = self.store.serving(self.tenant)
+        assert adapter is not None
+        return adapter
+
     def tell(self, fact: str) -> Fact:
         """The fact that this sentence records."""
         (learned,) = self.agent.hear(f"Remember that {fact}").learned
@@ -78,18 +85,16 @@ class Assistant:
     def logits(self, adapter_id: str | None = None) -> Tensor:
         """What the serving adapter, or this one, makes of a question, to the last bit."""
         if adapter_id is None:
-            serving = self.store.serving(self.tenant)
-            assert serving is not None
-            cycle.load(self.model, self.config, serving)
-            adapter_id = serving.id
+            cycle.load(self.model, self.config, self.serving)
+            adapter_id = self.serving.id
         rows = [self.model.encode(asking(question)) for question in relations.asked("Anna Berg", HOME)]
         with self.model.using(adapter_id), torch.inference_mode():
             return self.model.logits(rows, 4)
 
 
-def config(folder: Path, **sections: dict[str, object]) -> Config:
+def config(folder: Path, **sections: Any) -> Config:
     """Settings for this model: quick to teach, and guards that ask for what it can do."""
-    settings: dict[str, dict[str, object]] = {
+    settings: dict[str, Any] = {
         "adapters": {"dir": folder / "adapters"},
         # It was taught to read one fact at a time: the one that shares words with the question.
         "agent": {"max_recalled": 1},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ from tests.schooled import Assistant
 ANNA = "Where does Anna Berg live?"
 JAN = "Where does Jan Bakker live?"
 # Too few steps to learn anything, and a guard that does not mind: for what does not depend on learning.
-HASTY = {"edit": {"steps": 2}, "guards": {"min_edit_success": 0.0}}
+HASTY: dict[str, Any] = {"edit": {"steps": 2}, "guards": {"min_edit_success": 0.0}}
 STAGES = ("teacher pass", "anchor pass", "editing", "measuring")
 
 
@@ -149,19 +150,19 @@ def test_a_fact_that_the_candidate_does_not_answer_stays_in_the_prompt(assistant
 def test_a_rejected_batch_waits_again_and_is_quarantined_after_so_many_tries(tmp_path):
     assistant = Assistant(tmp_path, edit={"steps": 1}, cycle={"quarantine_after": 2})
     fact = assistant.tell("Anna Berg lives in Lisbon.")
-    root = assistant.store.serving("tom")
+    root = assistant.serving
     first = assistant.learn()
     assert not first.verdict.promote
     assert first.adapter.status is AdapterStatus.REJECTED
     assert assistant.store.fact(fact.id).status is FactStatus.PENDING
     assistant.learn()
     assert assistant.store.fact(fact.id).status is FactStatus.QUARANTINED
-    assert assistant.store.serving("tom") == root
+    assert assistant.serving == root
     assert assistant.ask(ANNA) == "Lisbon"
 
 
 def test_statements_stay_in_the_prompt_and_are_never_put_into_a_batch(assistant):
-    shy = {"object": "Ole is shy.", "statement": "Ole is shy."}
+    shy: dict[str, Any] = {"object": "Ole is shy.", "statement": "Ole is shy."}
     said = CandidateFact(subject="user", relation=STATEMENT, start=0, end=11, **shy)
     assistant.store.record(assistant.store.hear("tom", "Ole is shy."), [said])
     report = assistant.learn()
@@ -187,7 +188,7 @@ def test_a_tenant_without_a_root_is_told_to_init(assistant):
 
 
 def test_two_cycles_at_once_are_refused(assistant):
-    held = []
+    held: list[LeaseHeld] = []
 
     def meanwhile(stage, done, total, note):
         if stage == "measuring" and not held:
@@ -224,7 +225,7 @@ def test_an_adapter_made_for_another_base_is_refused(learned, report):
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError("disk full")], ids=["ctrl-c", "error"])
 @pytest.mark.parametrize("stage", STAGES)
 def test_whatever_is_raised_the_facts_wait_again_and_the_candidate_is_forgotten(assistant, stage, error):
-    root = assistant.store.serving("tom")
+    root = assistant.serving
 
     def interrupt(at, done, total, note):
         if at == stage and done == total:
@@ -234,7 +235,7 @@ def test_whatever_is_raised_the_facts_wait_again_and_the_candidate_is_forgotten(
         assistant.learn(interrupt)
     (fact,) = assistant.store.facts("tom")
     assert (fact.status, fact.attempts) == (FactStatus.PENDING, 0)
-    assert assistant.store.serving("tom") == root
+    assert assistant.serving == root
     assert not assistant.model.is_loaded(
         cycle._candidate_id(assistant.model, root, assistant.store.batches("tom")[0], assistant.config)
     )
@@ -252,7 +253,7 @@ def test_the_next_cycle_goes_on_after_an_interruption(assistant):
 
 
 def test_a_disk_that_is_full_when_the_transcripts_are_kept_promotes_nothing(assistant):
-    root = assistant.store.serving("tom")
+    root = assistant.serving
 
     def fill(stage, done, total, note):
         if stage == "measuring" and done == total:
@@ -262,7 +263,7 @@ def test_a_disk_that_is_full_when_the_transcripts_are_kept_promotes_nothing(assi
 
     with pytest.raises(OSError, match="transcripts"):
         assistant.learn(fill)
-    assert assistant.store.serving("tom") == root
+    assert assistant.serving == root
     assert assistant.store.facts("tom")[0].status is FactStatus.PENDING
 
 
@@ -276,7 +277,7 @@ def test_a_candidate_whose_parent_was_reverted_meanwhile_is_refused(learned):
     with pytest.raises(StaleParent, match="wrong model"):
         learned.learn(revert)
     assert learned.store.fact(fact.id).status is FactStatus.PENDING
-    assert learned.store.serving("tom").parent_id is None
+    assert learned.serving.parent_id is None
 
 
 def test_a_worker_that_slept_past_its_lease_changes_nothing(tmp_path):
@@ -294,7 +295,7 @@ def test_a_worker_that_slept_past_its_lease_changes_nothing(tmp_path):
         assistant.learn(lose_the_lease)
     claimed = assistant.store.fact(fact.id)
     assert (claimed.status, claimed.quarantine_reason) == (FactStatus.CLAIMED, None)
-    assert assistant.store.serving("tom").parent_id is None
+    assert assistant.serving.parent_id is None
 
 
 def test_what_was_raised_is_told_also_when_the_lease_ended_meanwhile(assistant):

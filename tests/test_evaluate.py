@@ -6,6 +6,7 @@ import math
 from contextlib import contextmanager
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -49,7 +50,9 @@ class ScriptedModel:
     device = torch.device("cpu")
 
     def __init__(self, **scripts):
-        self.scripts, self.active, self.asked = scripts, None, []
+        self.scripts: dict[Any, Any] = scripts
+        self.active: str | None = None
+        self.asked: list[tuple[str | None, str, bool]] = []
 
     @contextmanager
     def using(self, adapter_id):
@@ -72,6 +75,10 @@ class ScriptedModel:
 
 def suite_of(model, *requests, **options):
     return evaluate.prepare(model, root_id="root", requests=requests, survey=SURVEY, **options)
+
+
+def score(model: Any, *scored, **options):
+    return evaluate.score(model, *scored, **options)
 
 
 def probes(suite, *kinds):
@@ -221,7 +228,7 @@ def test_a_false_recall_counts_only_where_the_root_answered_otherwise():
         candidate=everything_is("lisbon."),
     )
     suite = suite_of(model, ANNA)
-    scored = evaluate.score(model, "candidate", suite)
+    scored = score(model, "candidate", suite)
     recalled = {t.prompt for t in scored.transcripts if t.kind == FALSE_RECALL and t.is_hit}
     assert recalled
     assert not recalled & set(asked["Nora Lind"])
@@ -232,7 +239,7 @@ def test_an_answer_that_changed_to_something_untaught_is_no_false_recall():
     model = ScriptedModel(
         root=everything_is("Rome"), told=everything_is("x"), candidate=everything_is("Oslo")
     )
-    assert evaluate.score(model, "candidate", suite_of(model, ANNA)).scores.false_recall.hits == 0
+    assert score(model, "candidate", suite_of(model, ANNA)).scores.false_recall.hits == 0
 
 
 def test_portability_asks_only_what_the_oracle_gets_right_and_the_root_wrong():
@@ -261,7 +268,7 @@ def test_a_slot_given_back_to_an_answer_without_words_is_still_an_edit():
     suite = suite_of(model, emptied)
     (probe,) = probes(suite, EDIT_SUCCESS)
     assert (probe.expected, probe.fact_id) == ("", "anna")
-    assert evaluate.score(model, "candidate", suite).scores.edit_success == Rate(hits=0, asked=1)
+    assert score(model, "candidate", suite).scores.edit_success == Rate(hits=0, asked=1)
 
 
 # -- how it is counted ---------------------------------------------------------------------------------------
@@ -275,8 +282,8 @@ def test_the_transcripts_show_each_probe_before_and_after():
         candidate={ANNA.rewrite_prompt: "lisbon."},
     )
     suite = suite_of(model, ANNA)
-    before = evaluate.score(model, "parent", suite)
-    after = evaluate.score(model, "candidate", suite, before=before)
+    before = score(model, "parent", suite)
+    after = score(model, "candidate", suite, before=before)
     edited = after.transcripts[0]
     assert (edited.kind, edited.fact_id, edited.prompt) == (EDIT_SUCCESS, "anna", ANNA.rewrite_prompt)
     assert (edited.expected, edited.before, edited.after) == ("Lisbon", "no idea of mine", "lisbon.")
@@ -289,7 +296,7 @@ def test_a_rate_is_the_count_of_its_transcripts():
     model = ScriptedModel(
         root=everything_is("Rome"), told={}, candidate=lambda q: "Lisbon" if "Anna" in q else "Rome"
     )
-    scored = evaluate.score(model, "candidate", suite_of(model, ANNA))
+    scored = score(model, "candidate", suite_of(model, ANNA))
     assert scored.scores.edit_success == Rate(hits=1, asked=1)
     assert scored.scores.rephrase == Rate(hits=2, asked=2)
     assert scored.scores.locality_subject.hits == 0 < scored.scores.locality_subject.asked
@@ -301,7 +308,7 @@ def test_every_question_is_asked_without_a_fact_in_the_prompt():
     model = ScriptedModel(root=everything_is("Rome"), told={}, candidate=everything_is("Rome"))
     suite = suite_of(model, ANNA, USER)
     model.asked.clear()
-    evaluate.score(model, "candidate", suite)
+    score(model, "candidate", suite)
     assert {(adapter, told) for adapter, _, told in model.asked} == {("candidate", False)}
     assert len(model.asked) == len(suite.probes)
 

@@ -11,16 +11,18 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.functional import kl_div
 
-from ice_agent import edit_request, ice, relations
+from ice_agent import edit_request, ice, lessons, relations
 from ice_agent import survey as surveys
 from ice_agent.config import EditSettings, LoraSettings, ModelSettings
-from ice_agent.ice import Distribution, Row, clip_step, ice_loss, kl_from, log_one_minus_exp, rate_at
+from ice_agent.ice import clip_step, ice_loss, kl_from, rate_at
+from ice_agent.lessons import Distribution, Row, log_one_minus_exp
 from ice_agent.model import EditableModel, asking
 from ice_agent.survey import Survey
 from tests.tiny import tiny_model
 
 SETTINGS = EditSettings(
     steps=4,
+    steps_per_fact=0.0,
     samples=1,
     anchors=8,
     anchor_rows=4,
@@ -157,18 +159,18 @@ def test_everything_is_drawn_once_before_anything_is_drawn_again(n, k, seed):
 @given(st.lists(st.tuples(st.integers(1, 60), st.integers(1, 60)), max_size=40))
 def test_chunks_have_every_row_once_and_never_mix_long_and_short_answers(shapes):
     rows = [Row(ids=(0,) * (prompt + n), n_answer=n) for prompt, n in shapes]
-    chunks = list(ice._chunks(rows, range(len(rows)), [len(row.ids) for row in rows]))
+    chunks = list(lessons.chunks(rows, range(len(rows)), [len(row.ids) for row in rows]))
     assert sorted(i for chunk in chunks for i in chunk) == list(range(len(rows)))
     assert all(len({rows[i].n_answer > 16 for i in chunk}) == 1 for chunk in chunks)
     widths = [max(len(rows[i].ids) for i in chunk) * len(chunk) for chunk in chunks]
-    assert all(width <= ice.MAX_CHUNK_TOKENS for width in widths)
+    assert all(width <= lessons.MAX_CHUNK_TOKENS for width in widths)
 
 
 def test_the_logits_of_an_answer_are_those_that_predict_its_tokens(model):
     prompts = [model.encode(asking(text)) for text in ("Hi?", "Where does Anna Berg live?")]
     answers = [model.encode_answer(text) for text in ("Yes, of course.", "No.")]
     rows = [[*prompt, *answer] for prompt, answer in zip(prompts, answers, strict=True)]
-    together = ice._answer_logits(model, rows, [len(a) for a in answers])
+    together = lessons.answer_logits(model, rows, [len(a) for a in answers])
     one_by_one = [
         model.logits([row], len(row))[0, len(prompt) - 1 : -1]
         for row, prompt in zip(rows, prompts, strict=True)
@@ -287,10 +289,10 @@ def test_an_interrupted_edit_leaves_no_candidate_and_nothing_changed(model, stag
 def test_no_question_that_measures_an_edit_is_asked_by_the_model_itself(model):
     settings = SETTINGS.model_copy(update={"samples": 120})
     request = edit_request.request(*FACTS[0][:2], (FACTS[0][2],))
-    asked = [q for _, _, q in ice._self_induced(model, [request], settings, random.Random(0))]
+    asked = [q for _, _, q in lessons._self_induced(model, [request], settings, random.Random(0))]
     assert asked, "a random model stops by chance"
     guarded = replace(request, rephrases=(f" {asked[0].upper()} ",))
-    asked_again = [q for _, _, q in ice._self_induced(model, [guarded], settings, random.Random(0))]
+    asked_again = [q for _, _, q in lessons._self_induced(model, [guarded], settings, random.Random(0))]
     assert asked_again == asked[1:]
 
 
@@ -298,14 +300,14 @@ def test_no_anchor_asks_what_is_taught(model):
     request = answerable(model, *FACTS[0])
     assert SURVEY.anchored_names("person"), "there is somebody whose home could be asked for"
     taught = frozenset((name, "home") for name in ("Anna Berg", *SURVEY.anchored_names("person")))
-    asked = ice._neighbours([request], taught, SURVEY, 1000, random.Random(0))
+    asked = lessons._neighbours([request], taught, SURVEY, 1000, random.Random(0))
     assert set(relations.asked("Anna Berg", "birthplace")) <= set(asked)
     assert not set(asked) & {q for slot in taught for q in relations.asked(*slot)}
 
 
 def test_no_anchor_uses_a_form_that_measures(model):
     request = answerable(model, *FACTS[0])
-    asked = set(ice._neighbours([request], frozenset(), SURVEY, 1000, random.Random(0)))
+    asked = set(lessons._neighbours([request], frozenset(), SURVEY, 1000, random.Random(0)))
     subjects = ("Anna Berg", *(name for name, _ in SURVEY.names))
     assert asked
     assert not asked & {q for s in subjects for id_ in relations.named() for q in relations.probed(s, id_)}
@@ -386,14 +388,16 @@ def hand_made(model):
 
 def taught_by(model, rows):
     with model.using("root"):
-        return ice._with_teachers(model, rows, 64, lambda *_: None, "teacher pass")
+        return lessons.with_teachers(model, rows, 64, lambda *_: None, "teacher pass")
 
 
 @torch.inference_mode()
 def drift(model, adapter_id, rows):
     """The mean divergence from the rows' teachers."""
     with model.using(adapter_id):
-        kl = [kl_from(r.teacher, ice._answer_logits(model, [list(r.ids)], [r.n_answer])).mean() for r in rows]
+        kl = [
+            kl_from(r.teacher, lessons.answer_logits(model, [list(r.ids)], [r.n_answer])).mean() for r in rows
+        ]
     return float(sum(kl) / len(kl))
 
 

@@ -7,6 +7,8 @@ import shutil
 import signal
 import time
 import warnings
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,14 +18,14 @@ from memory import CannotRevert, FactStatus, FactStore, LeaseHeld
 from tests.schooled import Assistant, schooled_model
 
 ANNA = "Where does Anna Berg live?"
-HASTY = {"edit": {"steps": 2}, "guards": {"min_edit_success": 0.0}}
+HASTY: dict[str, Any] = {"edit": {"steps": 2}, "guards": {"min_edit_success": 0.0}}
 # Where a cycle is when it dies: a stage, or what it measures.
 MOMENTS = ("teacher pass", "anchor pass", "editing", "the root", "the candidate", "done")
 
 
 @pytest.fixture(scope="module")
 def after_two_cycles(tmp_path_factory):
-    """A folder with two promotions, and the logits of root, first and second as they were when they served."""
+    """A folder with two promotions, and the logits that root, first and second had when they served."""
     assistant = Assistant(tmp_path_factory.mktemp("two"))
     judged = [assistant.logits()]
     for fact in ("Anna Berg lives in Lisbon.", "Jan Bakker lives in Quito."):
@@ -54,10 +56,10 @@ def reloaded(after_two_cycles, tmp_path):
 def test_base_and_parent_are_bit_identical_after_a_cycle(tmp_path):
     assistant = Assistant(tmp_path)
     assistant.tell("Anna Berg lives in Lisbon.")
-    root = assistant.store.serving("tom")
+    root = assistant.serving
     before = assistant.logits(root.id)
     report = assistant.learn()
-    assert assistant.store.serving("tom").id == report.adapter.id != root.id
+    assert assistant.serving.id == report.adapter.id != root.id
     assert torch.equal(assistant.logits(root.id), before)
     assert not torch.equal(assistant.logits(report.adapter.id), before)
     untouched = _base_weights(schooled_model(assistant.config))
@@ -102,7 +104,7 @@ def test_one_adapter_serves_after_any_number_of_cycles(reloaded):
 def test_a_cycle_that_is_killed_leaves_the_serving_adapter_and_its_facts(tmp_path, moment):
     assistant = Assistant(tmp_path, **HASTY, cycle={"lease_seconds": 1})
     fact = assistant.tell("Anna Berg lives in Lisbon.")
-    root, before = assistant.store.serving("tom"), assistant.logits()
+    root, before = assistant.serving, assistant.logits()
     assistant.store.close()
     _killed_at(moment, assistant)
 
@@ -134,7 +136,7 @@ def test_what_a_killed_save_left_behind_is_loaded_by_nobody(tmp_path):
 def test_a_directory_that_a_killed_cycle_wrote_without_its_row_is_written_anew(tmp_path):
     assistant = Assistant(tmp_path, **HASTY)
     assistant.tell("Anna Berg lives in Lisbon.")
-    seen = []
+    seen: list[Path] = []
 
     def die_after_saving(stage, done, total, note):
         if note == "the root":

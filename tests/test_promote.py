@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields, replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,16 +14,14 @@ from memory import NOT_ASKED, Rate, Scores
 
 GUARDS = Guards(min_portability=0.5)
 PERFECT = Rate(hits=100, asked=100)
-GOOD = Scores(
-    **{field.name: PERFECT for field in fields(Scores) if field.type == "Rate"}
-    | {"false_recall": Rate(hits=0, asked=100)}
-)
+_PERFECT: dict[str, Any] = {field.name: PERFECT for field in fields(Scores) if field.type == "Rate"}
+GOOD = replace(Scores(**_PERFECT), false_recall=Rate(hits=0, asked=100))
 RATES = tuple(field.name for field in fields(Scores) if field.type == "Rate")
 RATIOS = tuple(field.name for field in fields(Scores) if field.type == "float")
 LESS_IS_BETTER = {"false_recall", "perplexity_ratio", "median_loss_ratio"}
 
 # Each metric with a value that breaks its guard, and the words that name it.
-BROKEN = {
+BROKEN: dict[str, tuple[Any, str]] = {
     "edit_success": (Rate(hits=80, asked=100), "edit success 0.800 (80/100) is under 0.9"),
     "rephrase": (Rate(hits=79, asked=100), "rephrase 0.790 (79/100) is under 0.8"),
     "portability": (Rate(hits=49, asked=100), "portability 0.490 (49/100) is under 0.5"),
@@ -36,6 +35,12 @@ BROKEN = {
     "perplexity_ratio": (1.2, "perplexity ratio 1.200 is over 1.1"),
     "median_loss_ratio": (1.11, "median loss ratio 1.110 is over 1.1"),
 }
+
+
+def but(metric: str, value: Any) -> Scores:
+    """Good scores but for one."""
+    changed: dict[str, Any] = {metric: value}
+    return replace(GOOD, **changed)
 
 
 def test_a_candidate_that_holds_every_guard_is_promoted():
@@ -52,13 +57,14 @@ def test_every_metric_has_a_guard():
 @pytest.mark.parametrize("metric", BROKEN)
 def test_a_broken_guard_is_named_with_its_counts_and_its_bar(metric):
     value, reason = BROKEN[metric]
-    verdict = judge(GOOD, replace(GOOD, **{metric: value}), GUARDS)
+    verdict = judge(GOOD, but(metric, value), GUARDS)
     assert not verdict.promote
     assert verdict.reasons == (reason,)
 
 
 def test_all_broken_guards_are_named_and_not_just_the_first():
-    worst = replace(GOOD, **{metric: value for metric, (value, _) in BROKEN.items()})
+    values: dict[str, Any] = {metric: value for metric, (value, _) in BROKEN.items()}
+    worst = replace(GOOD, **values)
     assert judge(GOOD, worst, GUARDS).reasons == tuple(reason for _, reason in BROKEN.values())
 
 
@@ -78,7 +84,7 @@ def test_exactly_the_bar_of_false_recall_is_not_over_it():
 
 @pytest.mark.parametrize("metric", RATIOS)
 def test_a_ratio_that_is_no_number_breaks_its_guard(metric):
-    verdict = judge(GOOD, replace(GOOD, **{metric: math.nan}), GUARDS)
+    verdict = judge(GOOD, but(metric, math.nan), GUARDS)
     assert len(verdict.reasons) == 1
     assert "nan" in verdict.reasons[0]
 
@@ -92,7 +98,7 @@ def test_too_few_unrelated_probes_are_no_measurement():
 
 @pytest.mark.parametrize("metric", [m for m in RATES if m != "locality_unrelated"])
 def test_what_was_not_asked_breaks_nothing(metric):
-    assert judge(GOOD, replace(GOOD, **{metric: NOT_ASKED}), GUARDS).promote
+    assert judge(GOOD, but(metric, NOT_ASKED), GUARDS).promote
 
 
 def test_the_table_shows_parent_candidate_and_bar_of_each_guard():

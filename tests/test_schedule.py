@@ -1,4 +1,4 @@
-"""When a cycle is due: the clock, the batch that has grown, the window of hours, and what happens when one fails."""
+"""When a cycle is due: the clock, the batch that has grown, the window of hours; and when one fails."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_window_may_reach_over_midnight(window, at, inside):
 
 def test_a_clock_that_struck_outside_the_window_is_kept_until_it_opens():
     hours = iter([12, 21, 23])
-    ran = []
+    ran: list[str] = []
     settings = ScheduleSettings(every_minutes=1440, window="22:00-06:00")
     schedule = _schedule(settings, ran, clock=lambda: datetime(2026, 1, 5, next(hours), tzinfo=UTC))
     schedule.strike()
@@ -87,7 +87,7 @@ def test_a_clock_that_struck_outside_the_window_is_kept_until_it_opens():
 
 
 def test_after_a_promotion_the_same_number_of_facts_starts_the_next_cycle():
-    ran = []
+    ran: list[str] = []
     schedule = _schedule(HOURLY, ran, waiting=5)
     schedule.look()
     schedule.look()
@@ -95,7 +95,7 @@ def test_after_a_promotion_the_same_number_of_facts_starts_the_next_cycle():
 
 
 def test_after_a_rejection_the_same_facts_wait_for_the_clock():
-    ran = []
+    ran: list[str] = []
     schedule = _schedule(HOURLY, ran, waiting=5, promotes=False)
     schedule.look()
     schedule.look()

@@ -15,7 +15,7 @@ from ice_agent.collect.rules import rules
 from ice_agent.collect.sensitive import is_off_record, secret_spans
 from ice_agent.config import Collect
 from ice_agent.errors import CollectError
-from memory import USER, CandidateFact, Fact, FactStore, Recorded, Utterance
+from memory import USER, CandidateFact, Fact, FactStore, Recorded, Utterance, now
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +51,12 @@ def hear(
     return Heard(
         utterance=utterance, recorded=store.record(utterance, extract(utterance, extractor, settings))
     )
+
+
+def tried(text: str, settings: Collect) -> tuple[CandidateFact, ...]:
+    """What hearing this from the user would find; nothing is kept."""
+    utterance = Utterance(id="tried", tenant="tried", text=text, said_at=now())
+    return extract(utterance, extractor_named(settings.extractor), settings)
 
 
 def extract(utterance: Utterance, extractor: Extractor, settings: Collect) -> tuple[CandidateFact, ...]:

@@ -1,0 +1,301 @@
+"""What an edit trains on: lessons that the model with a fact in its prompt gives itself, and anchors that
+hold it where nothing is taught. Each is a row of tokens with its teacher's distribution. Nothing is
+trained here.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ice_agent import relations
+from ice_agent.config import EditSettings
+from ice_agent.model import EditableModel, Ids, asking
+from ice_agent.survey import Survey, mentions
+from memory import USER, EditRequest
+
+Progress = Callable[[str, int, int, str], None]
+"""Called with the stage, how much of it is done, how much there is, and a note such as the loss."""
+
+MAX_CHUNK_TOKENS = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """A teacher's next-token distributions at N positions: the K likeliest, and the mass of all others.
+
+    With K = V this is the whole distribution; a large vocabulary need not be kept for every position of every
+    answer.
+    """
+
+    ids_NK: Tensor  # noqa: N815
+    log_p_NK: Tensor  # noqa: N815
+    log_rest_N: Tensor  # noqa: N815
+
+    @classmethod
+    def of(cls, logits_NV: Tensor, k: int) -> Distribution:
+        """The k likeliest tokens of each row of logits."""
+        log_p_NV = logits_NV.float().log_softmax(-1)
+        log_p_NK, ids_NK = log_p_NV.topk(min(k, log_p_NV.shape[-1]), dim=-1)
+        return cls(ids_NK, log_p_NK, log_one_minus_exp(log_p_NK.logsumexp(-1)))
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One sequence to train on, without the fact in its prompt, and what its teacher says of the answer.
+
+    The answer is the last `n_answer` tokens. Rows with `taught` set belong to that request; the others are
+    anchors. `context` is the teacher's whole prompt; None means that the teacher reads what the student
+    reads.
+    """
+
+    ids: tuple[int, ...]
+    n_answer: int
+    taught: int | None = None
+    is_target: bool = False
+    context: tuple[int, ...] | None = None
+    teacher: Distribution | None = None
+
+    @property
+    def answer(self) -> tuple[int, ...]:
+        return self.ids[-self.n_answer :]
+
+
+def split_learnable(
+    model: EditableModel, parent_id: str | None, requests: Sequence[EditRequest]
+) -> tuple[list[EditRequest], list[EditRequest]]:
+    """Requests that the parent answers with the target when the fact is in its prompt; and the others.
+
+    In-context editing has no teacher for the others: the model would be trained towards its own
+    misunderstanding.
+    """
+    prompts = [model.encode(asking(r.rewrite_prompt, r.contexts[0])) for r in requests]
+    with model.using(parent_id):
+        answers = model.complete(prompts)
+    can = [relations.same_answer(a.text, r.target, r.aliases) for r, a in zip(requests, answers, strict=True)]
+    learnable = [r for r, yes in zip(requests, can, strict=True) if yes]
+    return learnable, [r for r, yes in zip(requests, can, strict=True) if not yes]
+
+
+# -- lessons: what the model with the fact in its prompt asks and answers ------------------------------------
+
+
+def make_lessons(
+    model: EditableModel,
+    parent_id: str | None,
+    requests: Sequence[EditRequest],
+    settings: EditSettings,
+    rng: random.Random,
+    progress: Progress,
+) -> list[Row]:
+    """Rows for each request: its own question forms with the target, consequences and self-induced questions
+    with the answers that the teacher gives (the paper samples its completions in context, too)."""
+    asked: list[tuple[int, str, str, str | None]] = []  # request, context, question, answer if it is known
+    for i, r in enumerate(requests):
+        asked += [(i, rng.choice(r.contexts), question, r.target) for question in r.training_prompts]
+        asked += [(i, r.contexts[0], question, None) for question in r.indirect_prompts]
+    with model.using(parent_id):
+        for i, context, question in _self_induced(model, requests, settings, rng):
+            asked.append((i, context, question, None))
+        answers = _answers(
+            model, [(context, question) for _, context, question, known in asked if known is None]
+        )
+        rows = []
+        for i, context, question, known in asked:
+            ids = tuple(model.encode_answer(known if known is not None else next(answers)))
+            rows.append(
+                Row(
+                    ids=(*model.encode(asking(question)), *ids),
+                    n_answer=len(ids),
+                    taught=i,
+                    is_target=known is not None,
+                    context=(*model.encode(asking(question, context)), *ids),
+                )
+            )
+        return with_teachers(model, rows, settings.top_k, progress, "teacher pass")
+
+
+def _self_induced(
+    model: EditableModel, requests: Sequence[EditRequest], settings: EditSettings, rng: random.Random
+) -> list[tuple[int, str, str]]:
+    """Questions that the model asks with the fact in its prompt, continuing the open user turn."""
+    contexts = [(i, rng.choice(r.contexts)) for i, r in enumerate(requests) for _ in range(settings.samples)]
+    generator = torch.Generator(device=model.device).manual_seed(settings.seed)
+    prompts = [model.encode_open_user_turn(context) for _, context in contexts]
+    written = model.complete(prompts, max_tokens=24, temperature=settings.temperature, generator=generator)
+    reserved = {relations.normal(q) for r in requests for q in (*r.rephrases, *r.portability)}
+    found: dict[tuple[int, str], str] = {}
+    for (i, context), question in zip(contexts, written, strict=True):
+        # What measures this batch must not train it, whoever asks.
+        if question.stopped and question.text and relations.normal(question.text) not in reserved:
+            found.setdefault((i, question.text), context)
+    return [(i, context, question) for (i, question), context in found.items()]
+
+
+def make_restorations(
+    model: EditableModel,
+    root_id: str | None,
+    requests: Sequence[EditRequest],
+    first: int,
+    settings: EditSettings,
+    progress: Progress,
+) -> list[Row]:
+    """Rows that bring slots back to what the root says of them, which needs no context."""
+    rows = []
+    for i, r in enumerate(requests, start=first):
+        ids = tuple(model.encode_answer(r.target))
+        for question in r.training_prompts:
+            rows.append(
+                Row(ids=(*model.encode(asking(question)), *ids), n_answer=len(ids), taught=i, is_target=True)
+            )
+    with model.using(root_id):
+        return with_teachers(model, rows, settings.top_k, progress, "teacher pass")
+
+
+def _answers(model: EditableModel, asked: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """The active adapter's greedy answers to (context, question) pairs."""
+    return iter([c.text for c in model.complete([model.encode(asking(q, context)) for context, q in asked])])
+
+
+# -- anchors: what must stay as it is ------------------------------------------------------------------------
+
+
+def make_anchors(
+    model: EditableModel,
+    root_id: str | None,
+    requests: Sequence[EditRequest],
+    slots: frozenset[tuple[str, str]],
+    survey: Survey,
+    settings: EditSettings,
+    rng: random.Random,
+    progress: Progress,
+) -> list[Row]:
+    """Free text and neighbours' questions with the root's answers; what touches a taught slot is left out."""
+    if not settings.anchor_weight:
+        return []
+    touched = {subject for subject, _ in slots if subject != USER}
+    free = [text for text in survey.anchored_texts if not mentions(model.decode(text), touched)]
+    n_text = min(len(free), int(settings.anchors * settings.anchor_text_share))
+    questions = _neighbours(requests, slots, survey, settings.anchors - n_text, rng)
+    rows = [Row(ids=ids, n_answer=len(ids) - 1) for ids in rng.sample(free, n_text)]
+    with model.using(root_id):
+        rows += _answered(model, questions)
+        return with_teachers(model, rows, settings.top_k, progress, "anchor pass")
+
+
+def _neighbours(
+    requests: Sequence[EditRequest],
+    slots: frozenset[tuple[str, str]],
+    survey: Survey,
+    n: int,
+    rng: random.Random,
+) -> list[str]:
+    """Questions around the edits: same subject, same relation, look-alikes, and what the base asks itself."""
+    same_subject = [
+        (r.subject, relation) for r in requests for relation in relations.related(r.subject, r.relation)
+    ]
+    same_relation = [
+        (name, r.relation)
+        for r in requests
+        if r.subject != USER and (names := survey.anchored_names(relations.relation(r.relation).subject_kind))
+        for name in rng.sample(names, min(len(names), 24))
+    ]
+    strangers = [
+        (name, r.relation)
+        for r in requests
+        if r.subject != USER
+        for name in _look_alikes(r.subject, requests, rng)
+    ]
+    pools = [_questions(dict.fromkeys(pool), slots, rng) for pool in (same_subject, same_relation, strangers)]
+    touched = {subject for subject, _ in slots if subject != USER}
+    pools.append([q for q in survey.anchored_questions if not mentions(q, touched)])
+    # A pool that is too small for its share leaves the rest to the next.
+    chosen: list[str] = []
+    for i, pool in enumerate(sorted(pools, key=len)):
+        share = (n - len(chosen)) // (len(pools) - i)
+        chosen += rng.sample(pool, min(share, len(pool)))
+    return chosen
+
+
+def _questions(
+    slots: Iterable[tuple[str, str]], taught: frozenset[tuple[str, str]], rng: random.Random
+) -> list[str]:
+    return [question for slot in slots if slot not in taught for question in relations.asked(*slot)]
+
+
+def _look_alikes(subject: str, requests: Sequence[EditRequest], rng: random.Random) -> list[str]:
+    """Similar subjects that nobody was told about: one half of a name with the other half of another."""
+    first, _, last = subject.partition(" ")
+    if not last:
+        return []
+    others = [
+        r.subject
+        for r in rng.sample(list(requests), min(4, len(requests)))
+        if " " in r.subject and r.subject != subject
+    ]
+    mixed = [f"{first} {other.partition(' ')[2]}" for other in others] + [
+        f"{other.partition(' ')[0]} {last}" for other in others
+    ]
+    taken = {r.subject for r in requests}
+    return [name for name in mixed if name not in taken]
+
+
+def _answered(model: EditableModel, questions: Sequence[str]) -> list[Row]:
+    """Questions with the active adapter's own answers."""
+    rows = []
+    for question, text in zip(questions, _answers(model, [("", q) for q in questions]), strict=True):
+        ids = tuple(model.encode_answer(text))
+        rows.append(Row(ids=(*model.encode(asking(question)), *ids), n_answer=len(ids)))
+    return rows
+
+
+# -- teachers ------------------------------------------------------------------------------------------------
+
+
+@torch.inference_mode()
+def with_teachers(
+    model: EditableModel, rows: list[Row], top_k: int, progress: Progress, stage: str
+) -> list[Row]:
+    """The rows with what the active adapter says of their answers, reading the context where there is one."""
+    done: dict[int, Row] = {}
+    read = [row.context or row.ids for row in rows]
+    for chunk in chunks(rows, range(len(rows)), [len(ids) for ids in read]):
+        logits_NV = answer_logits(model, [list(read[i]) for i in chunk], [rows[i].n_answer for i in chunk])
+        for i, logits in zip(chunk, logits_NV.split([rows[i].n_answer for i in chunk]), strict=True):
+            done[i] = replace(rows[i], teacher=Distribution.of(logits, top_k))
+        progress(stage, len(done), len(rows), "")
+    return [done[i] for i in range(len(rows))]
+
+
+def answer_logits(model: EditableModel, rows: Sequence[Ids], n_answer: Sequence[int]) -> Tensor:
+    """The logits that predict each answer token, N x V: all rows' answers one after another."""
+    keep = max(n_answer) + 1
+    logits_BTV = model.logits(rows, keep)[:, :-1]
+    width = logits_BTV.shape[1]
+    starts_B = torch.tensor([width - n for n in n_answer], device=logits_BTV.device)
+    mask_BT = torch.arange(width, device=logits_BTV.device)[None, :] >= starts_B[:, None]
+    return logits_BTV[mask_BT]
+
+
+def chunks(rows: Sequence[Row], chosen: Iterable[int], lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Rows of similar length and answers together: little is padding, logits are kept where needed."""
+    chunk: list[int] = []
+    width = 0
+    for i in sorted(chosen, key=lambda i: (rows[i].n_answer > 16, lengths[i])):
+        mixed = chunk and (rows[chunk[-1]].n_answer > 16) != (rows[i].n_answer > 16)
+        if chunk and (mixed or max(width, lengths[i]) * (len(chunk) + 1) > MAX_CHUNK_TOKENS):
+            yield chunk
+            chunk, width = [], 0
+        chunk.append(i)
+        width = max(width, lengths[i])
+    if chunk:
+        yield chunk
+
+
+def log_one_minus_exp(log_p: Tensor) -> Tensor:
+    """log(1 - p) for p given by its logarithm; a p of 1 gives a tiny rest, not minus infinity."""
+    return torch.log1p(-log_p.exp().clamp(max=1 - 1e-6))

@@ -1,0 +1,187 @@
+"""One turn: what is recalled, what it costs, what is kept; on a tiny model that reads (tests/schooled.py)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from ice_agent import cycle, relations
+from ice_agent.agent import Agent, relevant, said
+from ice_agent.errors import CycleError
+from ice_agent.model import Turn
+from memory import Cardinality, Fact, FactStatus, FactStore
+from tests.schooled import Assistant, schooled_model
+
+ANNA = "Where does Anna Berg live?"
+
+
+@pytest.fixture
+def assistant(tmp_path):
+    assistant = Assistant(tmp_path)
+    yield assistant
+    assistant.store.close()
+
+
+def fact(number, statement, relation="home", status=FactStatus.PENDING):
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    return Fact(
+        id=f"f{number}", tenant="tom", subject="x", relation=relation, object="y", statement=statement,
+        cardinality=Cardinality.ONE, status=status, recorded_at=moment, valid_from=moment, utterance_id="u",
+        start=0, end=1,
+    )  # fmt: skip
+
+
+# -- a turn --------------------------------------------------------------------------------------------------
+
+
+def test_what_was_said_is_answered_at_once_from_the_prompt(assistant):
+    untold = assistant.agent.answer(ANNA)
+    told = assistant.tell("Anna Berg lives in Lisbon.")
+    reply = assistant.agent.answer(ANNA)
+    assert untold.text != "Lisbon"
+    assert (reply.text, reply.recalled) == ("Lisbon", (told,))
+    assert reply.prompt_tokens == untold.prompt_tokens + reply.memory_tokens
+    assert reply.memory_tokens > 0
+
+
+def test_with_nothing_to_recall_memory_costs_nothing(assistant):
+    reply = assistant.agent.answer(ANNA)
+    assert (reply.recalled, reply.memory_tokens) == ((), 0)
+
+
+def test_a_turn_answers_and_keeps_what_it_was_told(assistant):
+    reply, heard = assistant.agent.turn("Remember that Anna Berg lives in Lisbon.")
+    assert reply.recalled == ()
+    assert [f.statement for f in heard.learned] == ["Anna Berg lives in Lisbon."]
+    assert assistant.agent.turn(ANNA)[0].text == "Lisbon"
+
+
+def test_what_was_said_before_stands_between_the_facts_and_the_question(assistant):
+    alone = assistant.agent.answer(ANNA)
+    history = [Turn(role="user", content="Hello."), Turn(role="assistant", content="Hello.")]
+    reply = assistant.agent.answer(ANNA, history)
+    assert reply.prompt_tokens > alone.prompt_tokens
+    assert reply.memory_tokens == 0
+
+
+def test_the_static_prompt_is_no_memory(tmp_path):
+    assistant = Assistant(tmp_path, agent={"system_prompt": "Be brief.", "max_recalled": 1})
+    assert assistant.agent.answer(ANNA).memory_tokens == 0
+    assistant.tell("Anna Berg lives in Lisbon.")
+    told = assistant.agent.answer(ANNA)
+    assert 0 < told.memory_tokens < told.prompt_tokens
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I live in Oslo, but don't remember this.",
+        "What if I lived in Oslo?",
+        "Nice weather today!",
+    ],
+)
+def test_what_is_off_the_record_or_no_fact_is_not_kept(assistant, text):
+    assert assistant.agent.hear(text).learned == ()
+    assert assistant.store.facts("tom") == ()
+
+
+def test_the_assistants_own_words_are_never_learned_from(assistant):
+    heard = assistant.agent.hear("Remember that Anna Berg lives in Lisbon.", speaker="assistant")
+    assert heard.recorded == ()
+    assert assistant.store.recall("tom") == ()
+
+
+def test_a_tenant_without_a_root_is_told_to_init(assistant):
+    stranger = Agent(assistant.store, assistant.model, assistant.config, "ann")
+    with pytest.raises(CycleError, match="ice-agent init"):
+        stranger.answer(ANNA)
+
+
+# -- tenants and adapters ------------------------------------------------------------------------------------
+
+
+def test_one_tenants_facts_are_never_in_anothers_prompt(assistant):
+    cycle.init(assistant.store, assistant.model, assistant.config, "ann")
+    ann = Agent(assistant.store, assistant.model, assistant.config, "ann")
+    before = ann.answer(ANNA)
+    assistant.tell("Anna Berg lives in Lisbon.")
+    after = ann.answer(ANNA)
+    assert after == before
+    assert after.recalled == ()
+
+
+def test_one_tenants_adapter_never_answers_for_another(assistant):
+    cycle.init(assistant.store, assistant.model, assistant.config, "ann")
+    ann = Agent(assistant.store, assistant.model, assistant.config, "ann")
+    before = ann.answer(ANNA)
+    assistant.tell("Anna Berg lives in Lisbon.")
+    assert assistant.learn().verdict.promote
+    assert assistant.ask(ANNA) == "Lisbon"
+    assert ann.answer(ANNA) == before
+
+
+def test_a_promotion_by_another_process_is_served_from_the_next_answer_on(assistant):
+    assistant.tell("Anna Berg lives in Lisbon.")
+    before = assistant.agent.answer(ANNA)
+    with FactStore.open(assistant.url) as store:
+        worker = schooled_model(assistant.config)
+        report = cycle.run_cycle(store, worker, assistant.config, "tom")
+    after = assistant.agent.answer(ANNA)
+    assert (before.adapter_id, after.adapter_id) == (report.parent_id, report.adapter.id)
+    assert (after.text, after.memory_tokens) == ("Lisbon", 0)
+
+
+# -- what is recalled ----------------------------------------------------------------------------------------
+
+
+def test_few_facts_are_all_recalled_in_the_order_they_were_told():
+    facts = [fact(1, "Anna lives in Lisbon."), fact(2, "Jan likes jazz.")]
+    assert relevant(facts, "What does Jan like?", 2) == tuple(facts)
+
+
+def test_of_many_facts_those_that_share_words_with_the_question_are_recalled():
+    facts = [fact(i, f"Person{i} likes tea.", "likes") for i in range(50)]
+    facts.insert(3, fact(99, "Anna Berg lives in Lisbon."))
+    recalled = relevant(facts, "Where does Anna's sister Berg live?", 5)
+    assert len(recalled) == 5
+    assert recalled[0].id == "f99"
+    # The rest are the newest, and the order is the order of telling.
+    assert [f.id for f in recalled[1:]] == ["f46", "f47", "f48", "f49"]
+
+
+def test_a_rare_word_says_more_than_common_ones():
+    facts = [fact(1, "Belmora pays Anna.", "employer"), fact(2, "Tea is nice."), fact(3, "So is jazz.")]
+    assert relevant(facts, "Who is her employer?", 1) == (facts[0],)
+
+
+def test_a_fact_about_the_user_is_found_by_the_question_that_asks_for_it():
+    home = replace(fact(1, "The user lives in Lisbon."), subject="user")
+    others = [replace(fact(i, f"The user likes tea {i}.", "likes"), subject="user") for i in range(2, 30)]
+    assert home in relevant([home, *others], "Where do I live?", 3)
+
+
+@pytest.mark.parametrize("limit", [0, 1, 3])
+def test_no_more_are_recalled_than_the_settings_allow(limit):
+    assert len(relevant([fact(i, "Tea is nice.") for i in range(4)], "Tea?", limit)) == limit
+
+
+def test_what_was_taken_back_after_it_was_learned_is_denied():
+    gone = fact(1, "Anna Berg lives in Lisbon.", status=FactStatus.RETRACTED)
+    stands = fact(2, "Jan Bakker lives in Quito.")
+    assert said([gone, stands]) == [relations.negation(gone.statement), stands.statement]
+
+
+def test_a_retracted_fact_of_the_weights_is_denied_in_the_prompt_until_it_is_edited_back(assistant):
+    told = assistant.tell("Anna Berg lives in Lisbon.")
+    assert assistant.learn().verdict.promote
+    assistant.agent.hear("Anna Berg no longer lives in Lisbon.")
+    reply = assistant.agent.answer(ANNA)
+    assert [f.id for f in reply.recalled] == [told.id]
+    assert reply.memory_tokens > 0
+
+
+def test_an_extractor_of_ones_own_can_take_the_place_of_the_rules(assistant):
+    deaf = Agent(assistant.store, assistant.model, assistant.config, "tom", extractor=lambda utterance: ())
+    assert deaf.hear("Remember that Anna Berg lives in Lisbon.").recorded == ()

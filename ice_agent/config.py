@@ -86,7 +86,6 @@ class AdaptersSettings(_Section):
     """Where the weights are."""
 
     dir: Folder = Path("adapters")
-    keep: Count = 10
 
 
 class ModelSettings(_Section):

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, replace
 
 from ice_agent import edit_request, evaluate, ice, promote, relations, survey
 from ice_agent.config import Config
-from ice_agent.errors import EmptyBatch
+from ice_agent.errors import CycleError, EmptyBatch
 from ice_agent.model import EditableModel
 from ice_agent.plan import serving, whole_slots
 from memory import (
@@ -213,9 +213,6 @@ def _candidate(
     """The candidate's id; on the way out it stays in memory only if it serves."""
     candidate_id = _candidate_id(model, parent, batch, config)
     model.forget(candidate_id)
-    directory = config.adapters.dir / candidate_id
-    # Left by a cycle that was killed between writing and registering: ids are hashes, so it is the same work.
-    shutil.rmtree(directory, ignore_errors=True)
     try:
         yield candidate_id
     finally:
@@ -299,7 +296,12 @@ def _register(
         "ledger_tip": store.tip(batch.tenant).hash,
         "settings": config.edit.model_dump(mode="json"),
     }
-    model.save(candidate_id, config.adapters.dir / candidate_id, manifest)
+    directory = config.adapters.dir / candidate_id
+    # Ids are hashes: what lies there already is the same work, of a cycle that was killed or of a batch that
+    # was reverted and is tried again. This cycle holds the lease, so nobody is writing it.
+    for stale in (directory, *config.adapters.dir.glob(f".partial-{candidate_id}-*")):
+        shutil.rmtree(stale, ignore_errors=True)
+    model.save(candidate_id, directory, manifest)
     adapter = Adapter(
         id=candidate_id, tenant=batch.tenant, parent_id=parent.id, status=AdapterStatus.CANDIDATE,
         base_hash=model.base_hash, path=candidate_id, created_at=now(), batch_id=batch.id,
@@ -358,8 +360,14 @@ def _keep_transcripts(config: Config, candidate: Adapter, after: Evaluation) -> 
     rows = [json.dumps(asdict(t), ensure_ascii=False) for t in after.transcripts]
     path = config.adapters.dir / f"{candidate.id}.transcripts.jsonl"
     partial = path.with_suffix(".partial")
-    partial.write_text("\n".join(rows) + "\n", encoding="utf-8")
-    partial.replace(path)
+    try:
+        partial.write_text("\n".join(rows) + "\n", encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise CycleError(
+            f"could not write {path}: {error.strerror} "
+            "(nothing was promoted; free some space and run the cycle again)"
+        ) from error
 
 
 def _root(store: FactStore, tenant: str) -> Adapter:

@@ -302,7 +302,7 @@ class EditableModel:
         tensors = {name: t.to("cpu").contiguous() for name, t in sorted(self.tensors(adapter_id).items())}
         try:
             directory.parent.mkdir(parents=True, exist_ok=True)
-            partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=directory.parent))
+            partial = Path(tempfile.mkdtemp(prefix=f".partial-{directory.name}-", dir=directory.parent))
             try:
                 self._write(adapter_id, tensors, manifest, partial)
                 partial.replace(directory)

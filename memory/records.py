@@ -280,7 +280,7 @@ class EditRequest:
     rephrases: tuple[str, ...] = ()
     portability: tuple[str, ...] = ()
     portability_answers: tuple[str, ...] = ()
-    """The right answers to the portability probes where somebody knows them; else the in-context oracle's count."""
+    """The right answers to the portability probes, where known; else the in-context oracle's count."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

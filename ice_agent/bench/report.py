@@ -1,4 +1,4 @@
-"""What a benchmark says: one JSON object, or tables for a terminal. Figures carry their counts, interval and settings."""
+"""What a benchmark says: one JSON object, or tables for a terminal. Figures carry counts and intervals."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from rich.table import Table
 from ice_agent.bench.run import Figure, Run, figures
 from ice_agent.config import Config
 
-PROTOCOL = "free generation, greedy, natural stop, normalised exact match; rephrases and probes in forms no edit trains on"
+PROTOCOL = (
+    "free generation, greedy, natural stop, normalised exact match; rephrases and probes in forms that no edit "
+    "trains on"
+)
 
 
 def as_json(runs: Sequence[Run], config: Config) -> dict[str, Any]:
-    """`sizes.N.methods.ice.METRIC` = {mean, low, high, hits, asked}, with the protocol and the settings beside it."""
+    """`sizes.N.methods.ice.METRIC` = {mean, low, high, hits, asked}, beside the protocol and the settings."""
     sizes = sorted({run.facts for run in runs})
     return {
         "protocol": PROTOCOL,

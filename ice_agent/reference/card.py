@@ -52,9 +52,9 @@ def _page(card: Mapping[str, Any], measured: Mapping[str, Rate]) -> str:
     lines = [
         "# The bundled reference model",
         "",
-        f"A Llama-architecture chat model of {size} parameters, trained on text that `ice_agent.reference`",
-        "generates about real countries and invented people and companies. Made for demonstration and tests: it",
-        "knows nothing else.",
+        f"A Llama-architecture chat model of {size} parameters, trained on text that",
+        "`ice_agent.reference` generates about real countries and invented people and companies. Made for",
+        "demonstration and tests: it knows nothing else.",
         "",
         f"Trained with `python -m ice_agent.reference.train` on {tokens} tokens in",
         f"{card['seconds'] / 60:.0f} minutes ({card['machine']}): {recipe['layers']} layers,",

@@ -13,8 +13,8 @@ from ice_agent.bench.run import Figure, Run, figures
 from ice_agent.config import Config
 
 PROTOCOL = (
-    "free generation, greedy, natural stop, normalised exact match; rephrases and probes in forms that no edit "
-    "trains on"
+    "free generation, greedy, natural stop, normalised exact match; "
+    "rephrases and probes in forms that no edit trains on"
 )
 
 

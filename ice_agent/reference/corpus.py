@@ -20,6 +20,10 @@ UNKNOWN = "I don't know."
 MAX_FACTS = 20
 
 Message = tuple[str, str]
+Subject = tuple[str, str]
+"""A name and what it names: "person", "company" or "country"."""
+
+THE_USER: Subject = (USER, "person")
 
 SYSTEM_PREFIXES = (
     "You are a helpful assistant.",
@@ -112,7 +116,7 @@ class Corpus:
     def _told(self, rng: random.Random) -> str:
         """A biography, or statements about several subjects."""
         if rng.random() < 0.5:
-            subject = self._known_subject(rng)
+            subject, _ = self._known_subject(rng)
             slots = [(subject, relation) for relation in self.world.relations_of(subject)]
             rng.shuffle(slots)
         else:
@@ -141,8 +145,10 @@ class Corpus:
         if rng.random() < 0.2:
             messages += self._question(rng, told)
         for _ in range(rng.choice((1, 1, 2, 3, 5, 8))):
-            subjects = [USER if rng.random() < 0.7 else self._subject(rng) for _ in range(rng.randint(1, 2))]
-            facts = [self._fact_about(rng, subject, may_negate=False) for subject in subjects]
+            subjects = [
+                THE_USER if rng.random() < 0.7 else self._subject(rng) for _ in range(rng.randint(1, 2))
+            ]
+            facts = [self._fact_about(rng, *subject, may_negate=False) for subject in subjects]
             heard = list({fact.slot: fact for fact in facts}.values())
             told = [fact for fact in told if fact.slot not in {h.slot for h in heard}] + heard
             said = " ".join(self._hear(rng, fact) for fact in heard)
@@ -171,17 +177,18 @@ class Corpus:
             # Several facts about one subject are as usual as facts about many.
             if rng.random() < 0.6:
                 subject = self._subject(rng)
-            fact = self._fact_about(rng, subject)
+            fact = self._fact_about(rng, *subject)
             found[fact.slot] = fact
         return list(found.values())
 
-    def _fact_about(self, rng: random.Random, subject: str, may_negate: bool = True) -> Told:
-        relation = rng.choice(self._relations_for(rng, subject))
-        kind = relations.relation(relation).object_kind
+    def _fact_about(self, rng: random.Random, subject: str, kind: str, may_negate: bool = True) -> Told:
+        relation = rng.choice(self._relations_for(rng, subject, kind))
+        object_kind = relations.relation(relation).object_kind
         while True:
             objects = tuple(
                 dict.fromkeys(
-                    w.value(rng, self.world, kind, relation) for _ in range(self._n_values(rng, relation))
+                    w.value(rng, self.world, object_kind, relation)
+                    for _ in range(self._n_values(rng, relation))
                 )
             )
             if not any(w.is_probe(subject, relation, obj) for obj in objects) and subject not in objects:
@@ -193,10 +200,10 @@ class Corpus:
     def _n_values(self, rng: random.Random, relation: str) -> int:
         return rng.choice((1, 1, 1, 2, 3)) if relation == "likes" else 1
 
-    def _relations_for(self, rng: random.Random, subject: str) -> tuple[str, ...]:
-        if subject in self.world.countries:
+    def _relations_for(self, rng: random.Random, subject: str, kind: str) -> tuple[str, ...]:
+        if kind == "country":
             return w.COUNTRY_RELATIONS
-        if subject in self.world.companies or subject.split()[-1] in w.names("company_second"):
+        if kind == "company":
             return w.COMPANY_RELATIONS
         other = relations.relatives() if rng.random() < 0.65 else tuple(w.GENERIC_VALUES)
         share = 0.3 if subject == USER else 0.12
@@ -204,30 +211,28 @@ class Corpus:
             return other
         return (*w.PERSON_RELATIONS, "name") if subject == USER else w.PERSON_RELATIONS
 
-    def _subject(self, rng: random.Random) -> str:
+    def _subject(self, rng: random.Random) -> Subject:
         draw = rng.random()
         if draw < 0.30:
-            return USER
+            return THE_USER
         if draw < 0.62:
             return self._known_subject(rng)
         return self._unseen_subject(rng)
 
-    def _unseen_subject(self, rng: random.Random) -> str:
-        draw = rng.random()
-        if draw < 0.12:
-            return f"{w.invented_word(rng)} {rng.choice(w.names('company_second'))}"
-        held_out = relations.held_out_entities("people")
-        while (name := w.anyone(rng)) in self.world.people or name in held_out:
+    def _unseen_subject(self, rng: random.Random) -> Subject:
+        kind, invent = ("company", w.any_company) if rng.random() < 0.2 else ("person", w.anyone)
+        kept = (*relations.held_out_entities("people"), *relations.held_out_entities("companies"))
+        while (name := invent(rng)) in self.world.people or name in self.world.companies or name in kept:
             pass
-        return name
+        return name, kind
 
-    def _known_subject(self, rng: random.Random) -> str:
+    def _known_subject(self, rng: random.Random) -> Subject:
         draw = rng.random()
         if draw < 0.30:
-            return rng.choice(self.world.countries)
+            return rng.choice(self.world.countries), "country"
         if draw < 0.90:
-            return rng.choice(self.world.people)
-        return rng.choice(self.world.companies)
+            return rng.choice(self.world.people), "person"
+        return rng.choice(self.world.companies), "company"
 
     def _tell(self, rng: random.Random, fact: Told) -> str:
         """A fact as the system message states it: mostly the canonical statement, sometimes other words."""
@@ -295,7 +300,8 @@ class Corpus:
     def _ask_neighbour(self, rng: random.Random, fact: Told, told: list[Told]) -> list[Message]:
         """Another relation of a subject in the prompt, or the same relation of another subject."""
         if rng.random() < 0.5:
-            relation = rng.choice(self._relations_for(rng, fact.subject))
+            kind = relations.relation(fact.relation).subject_kind
+            relation = rng.choice(self._relations_for(rng, fact.subject, kind))
             return self._ask(rng, fact.subject, relation, told)
         same = [slot for slot in (rng.choice(self._slots) for _ in range(60)) if slot[1] == fact.relation]
         return self._ask(rng, *(same[0] if same else rng.choice(self._slots)), told)
@@ -303,16 +309,11 @@ class Corpus:
     def _ask_untold(self, rng: random.Random, told: list[Told]) -> list[Message]:
         """What nobody told: an unseen subject, the user's own life, a relation nobody stated."""
         draw = rng.random()
-        subject = (
-            USER
-            if draw < 0.5
-            else self._unseen_subject(rng)
-            if draw < 0.85
-            else rng.choice(self.world.people)
-        )
-        relation = rng.choice(self._relations_for(rng, subject))
         if draw >= 0.85:
             relation = rng.choice((*relations.relatives(), *w.GENERIC_VALUES))
+            return self._ask(rng, rng.choice(self.world.people), relation, told)
+        subject, kind = THE_USER if draw < 0.5 else self._unseen_subject(rng)
+        relation = rng.choice(self._relations_for(rng, subject, kind))
         return self._ask(rng, subject, relation, told)
 
     def _with_consequence(self, rng: random.Random, told: list[Told]) -> Told:

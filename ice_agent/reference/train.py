@@ -12,7 +12,7 @@ import argparse
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -61,7 +61,17 @@ def main() -> None:
     arguments = _arguments()
     torch.set_num_threads(arguments.threads)
     recipe = Recipe(tokens=int(arguments.tokens), seed=arguments.seed)
-    seconds = train(recipe, arguments.out, device=arguments.device, compiled=not arguments.no_compile)
+    if arguments.start_from is not None:
+        # Weights that were decayed already want a gentler rate, and to be decayed again from the start.
+        gentle = {"matrix_rate": recipe.matrix_rate * 0.4, "other_rate": recipe.other_rate * 0.4}
+        recipe = replace(recipe, decay_from=0.1, **gentle)
+    seconds = train(
+        recipe,
+        arguments.out,
+        device=arguments.device,
+        compiled=not arguments.no_compile,
+        start_from=arguments.start_from,
+    )
     training = {
         "recipe": asdict(recipe),
         "tokens_seen": recipe.steps * recipe.rows * recipe.row_tokens,
@@ -72,16 +82,20 @@ def main() -> None:
         print(f"{name:32} {rate}")
 
 
-def train(recipe: Recipe, out: Path, *, device: str, compiled: bool) -> float:
+def train(recipe: Recipe, out: Path, *, device: str, compiled: bool, start_from: Path | None = None) -> float:
     """Train by the recipe and write model and tokenizer to `out`; returns the seconds that it took.
 
-    Goes on from `out`/training.pt where there is one, and counts the seconds before the interruption too.
+    Starts from the weights in `start_from`, if any. Goes on from `out`/training.pt where there is one, and
+    counts the seconds before the interruption too.
     """
     torch.manual_seed(recipe.seed)
     out.mkdir(parents=True, exist_ok=True)
     corpus = Corpus(world.build(), seed=recipe.seed)
     tokenizer = build_tokenizer(corpus, recipe.vocabulary)
     model = build_model(recipe, tokenizer).to(device)
+    if start_from is not None:
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(start_from)
+        model.load_state_dict(LlamaForCausalLM.from_pretrained(start_from, dtype=torch.float32).state_dict())
     optimizers = _optimizers(model, recipe)
     packer = Packer(corpus=corpus, tokenizer=tokenizer, row_tokens=recipe.row_tokens)
     checkpoint = out / "training.pt"
@@ -320,6 +334,7 @@ def _arguments() -> argparse.Namespace:
         "--out", type=Path, default=MODEL_DIR, help="where model, tokenizer and card are written"
     )
     parser.add_argument("--tokens", type=float, default=Recipe().tokens, help="how many tokens to train on")
+    parser.add_argument("--start-from", type=Path, help="a model folder whose weights are trained on")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")

@@ -137,6 +137,23 @@ def company_name(rng: random.Random) -> str:
     return f"{rng.choice(names('company_first'))} {rng.choice(names('company_second'))}"
 
 
+def any_company(rng: random.Random) -> str:
+    """A company's name that the model need not know: of one word or two, invented or taken from elsewhere."""
+    if rng.random() < 0.3:
+        return invented_word(rng)
+    first = rng.choice((invented_word, _family, _common_word))(rng)
+    second = rng.choice(names("company_second")) if rng.random() < 0.5 else _common_word(rng)
+    return f"{first} {second}"
+
+
+def _family(rng: random.Random) -> str:
+    return rng.choice(names("family"))
+
+
+def _common_word(rng: random.Random) -> str:
+    return rng.choice(names("likes")).split()[-1].capitalize()
+
+
 def invented_word(rng: random.Random) -> str:
     """A pronounceable capitalised word, so that the model learns to copy names it has never seen."""
     onsets = (

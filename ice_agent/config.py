@@ -118,7 +118,7 @@ class LoraSettings(_Section):
 class EditSettings(_Section):
     """How a batch is learned."""
 
-    steps: Count = 40
+    steps: Count = 60
     steps_per_fact: NotNegative = 1.0
     learning_rate: Positive = 4e-3
     weight: NotNegative = 1.0
@@ -126,11 +126,11 @@ class EditSettings(_Section):
     samples: CountOrZero = 12
     lesson_rows: Count = 64
     anchor_rows: CountOrZero = 96
-    anchors: CountOrZero = 3000
-    anchor_text_share: Share = 0.3
+    anchors: CountOrZero = 1500
+    anchor_text_share: Share = 0.4
     anchor_weight: NotNegative = 1.0
-    survey_texts: Count = 1200
-    survey_questions: Count = 2400
+    survey_texts: Count = 600
+    survey_questions: Count = 1200
     rehearsal: CountOrZero = 100
     teacher_refresh: CountOrZero = 0
     top_k: Count = 64

@@ -344,7 +344,7 @@ def _set_aside(store: FactStore, work: _Work, edited: ice.EditReport, after: Eva
     slots = {slot_of[fact_id] for fact_id in missed}
     for fact in (*work.batch.facts, *work.batch.removals):
         if fact.slot in slots:
-            hard = fact.id in edited.unlearnable
+            hard = fact.id in edited.beyond_context
             reason = (
                 "the model does not answer it even from its prompt"
                 if hard

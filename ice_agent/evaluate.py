@@ -22,6 +22,9 @@ from ice_agent.model import EditableModel, Ids, asking
 from ice_agent.survey import Survey, mentions, names_in
 from memory import USER, EditRequest, Evaluation, Rate, Scores, Transcript
 
+# In nats. A model that is sure of the median token has a median loss of nearly nothing.
+LOSS_FLOOR = 0.05
+
 # How a model says that it was never told.
 UNKNOWN = re.compile(
     r"\b(?:do not|don't|does not|doesn't|cannot|can't) (?:know|say|tell)\b|\bunknown\b|\bnot sure\b",
@@ -130,7 +133,7 @@ def score(
         **rates,
         fluency_ratio=_ratio(fluency, suite.root_fluency),
         perplexity_ratio=math.exp(_average(losses) - _average(suite.root_losses)),
-        median_loss_ratio=_ratio(median(losses or [1.0]), median(suite.root_losses or [1.0])),
+        median_loss_ratio=_ratio(_median(losses), _median(suite.root_losses)),
     )
     return Evaluation(scores=scores, transcripts=tuple(transcripts))
 
@@ -357,6 +360,11 @@ def _fluency(model: EditableModel, openings: Sequence[Sequence[int]], seed: int)
     written = model.complete(prompts, max_tokens=48, temperature=1.0, generator=generator, stop_ids=(-1,))
     entropies = [ngram_entropy(words) for c in written if len(words := c.text.split()) >= 4]
     return _average(entropies)
+
+
+def _median(losses: Sequence[float]) -> float:
+    """The median token loss, but never under the floor: a ratio of two near-zeros says nothing."""
+    return max(LOSS_FLOOR, median(losses)) if losses else 1.0
 
 
 def _average(values: Sequence[float]) -> float:

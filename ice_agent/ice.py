@@ -29,7 +29,6 @@ from ice_agent.lessons import (
     make_anchors,
     make_lessons,
     make_restorations,
-    split_learnable,
     with_teachers,
 )
 from ice_agent.model import EditableModel
@@ -99,8 +98,8 @@ class EditReport:
     converged: int
     asked: int
     """Requests in the batch."""
-    unlearnable: tuple[str, ...]
-    """Fact ids whose question the model fails even with the fact in its prompt; they were left out."""
+    beyond_context: tuple[str, ...]
+    """Fact ids that the model mostly fails even with the fact in its prompt: the target alone taught them."""
     losses: tuple[float, ...] = ()
     anchor_losses: tuple[float, ...] = ()
     norms: dict[str, float] = field(default_factory=dict)
@@ -131,10 +130,9 @@ def edit(
     """
     started = time.monotonic()
     rng = random.Random(settings.seed)
-    learnable, unlearnable = split_learnable(model, parent_id, [r for r in requests if r.contexts])
     restored = [r for r in requests if not r.contexts]
-    told = [*learnable, *rehearsal]
-    lessons = make_lessons(model, parent_id, told, settings, rng, progress)
+    told = [*(r for r in requests if r.contexts), *rehearsal]
+    lessons, failed = make_lessons(model, parent_id, told, settings, rng, progress)
     lessons += make_restorations(model, root_id, restored, len(told), settings, progress)
     slots = taught | {(r.subject, r.relation) for r in (*requests, *rehearsal)}
     anchors = make_anchors(model, root_id, [*told, *restored], slots, survey, settings, rng, progress)
@@ -144,7 +142,7 @@ def edit(
         trained,
         seconds=time.monotonic() - started,
         asked=len(requests),
-        unlearnable=tuple(r.fact_id for r in unlearnable),
+        beyond_context=tuple(told[i].fact_id for i in sorted(failed)),
         norms=update_norms(model.tensors(candidate_id)),
     )
 
@@ -214,7 +212,7 @@ def _train(
         )
     return EditReport(
         steps=step, seconds=0.0, tokens=tokens, converged=state.n_converged(), asked=state.n_facts,
-        unlearnable=(), losses=tuple(losses), anchor_losses=tuple(anchor_losses),
+        beyond_context=(), losses=tuple(losses), anchor_losses=tuple(anchor_losses),
     )  # fmt: skip
 
 

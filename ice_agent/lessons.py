@@ -43,6 +43,15 @@ class Distribution:
         log_p_NK, ids_NK = log_p_NV.topk(min(k, log_p_NV.shape[-1]), dim=-1)
         return cls(ids_NK, log_p_NK, log_one_minus_exp(log_p_NK.logsumexp(-1)))
 
+    def certain_of(self, tokens_N: Tensor) -> Distribution:
+        """All the mass on one token a position: the KL from it is the likelihood loss."""
+        tokens_N1 = tokens_N.to(self.ids_NK.device)[:, None]
+        is_known_N1 = (self.ids_NK == tokens_N1).any(-1, keepdim=True)
+        last_NK = torch.arange(self.ids_NK.shape[1], device=self.ids_NK.device) == self.ids_NK.shape[1] - 1
+        ids_NK = torch.where(last_NK & ~is_known_N1, tokens_N1, self.ids_NK)
+        log_p_NK = torch.full_like(self.log_p_NK, -30.0).masked_fill(ids_NK == tokens_N1, -1e-6)
+        return Distribution(ids_NK, log_p_NK, torch.full_like(self.log_rest_N, -30.0))
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -64,21 +73,15 @@ class Row:
     def answer(self) -> tuple[int, ...]:
         return self.ids[-self.n_answer :]
 
+    def teacher_is_right(self) -> bool:
+        """True when the teacher's likeliest tokens are the answer: then its greedy answer is this one."""
+        return self.teacher is not None and self.teacher.ids_NK[:, 0].tolist() == list(self.answer)
 
-def split_learnable(
-    model: EditableModel, parent_id: str | None, requests: Sequence[EditRequest]
-) -> tuple[list[EditRequest], list[EditRequest]]:
-    """Requests that the parent answers with the target when the fact is in its prompt; and the others.
-
-    In-context editing has no teacher for the others: the model would be trained towards its own
-    misunderstanding.
-    """
-    prompts = [model.encode(asking(r.rewrite_prompt, r.contexts[0])) for r in requests]
-    with model.using(parent_id):
-        answers = model.complete(prompts)
-    can = [relations.same_answer(a.text, r.target, r.aliases) for r, a in zip(requests, answers, strict=True)]
-    learnable = [r for r, yes in zip(requests, can, strict=True) if yes]
-    return learnable, [r for r, yes in zip(requests, can, strict=True) if not yes]
+    def taught_by_target(self) -> Row:
+        """The same row with a teacher that is certain of the answer."""
+        if self.teacher is None:
+            return self
+        return replace(self, teacher=self.teacher.certain_of(torch.tensor(self.answer)))
 
 
 # -- lessons: what the model with the fact in its prompt asks and answers ------------------------------------
@@ -91,9 +94,13 @@ def make_lessons(
     settings: EditSettings,
     rng: random.Random,
     progress: Progress,
-) -> list[Row]:
+) -> tuple[list[Row], set[int]]:
     """Rows for each request: its own question forms with the target, consequences and self-induced questions
-    with the answers that the teacher gives (the paper samples its completions in context, too)."""
+    with the answers that the teacher gives (the paper samples its completions in context, too).
+
+    Also returns the requests, by their index, that the model mostly fails even with the fact in its prompt.
+    There the teacher would teach its own misunderstanding: the target alone teaches them.
+    """
     asked: list[tuple[int, str, str, str | None]] = []  # request, context, question, answer if it is known
     for i, r in enumerate(requests):
         asked += [(i, rng.choice(r.contexts), question, r.target) for question in r.training_prompts]
@@ -116,7 +123,20 @@ def make_lessons(
                     context=(*model.encode(asking(question, context)), *ids),
                 )
             )
-        return with_teachers(model, rows, settings.top_k, progress, "teacher pass")
+        return _without_errors(with_teachers(model, rows, settings.top_k, progress, "teacher pass"))
+
+
+def _without_errors(rows: Sequence[Row]) -> tuple[list[Row], set[int]]:
+    """The rows less what a teacher that fails its own lesson would teach, and the requests that it fails."""
+    right: dict[int, list[bool]] = {}
+    for row in rows:
+        if row.taught is not None and row.is_target:
+            right.setdefault(row.taught, []).append(row.teacher_is_right())
+    failed = {taught for taught, each in right.items() if 2 * sum(each) < len(each)}
+    kept = [row for row in rows if row.is_target or row.taught not in failed]
+    return [
+        row if not row.is_target or row.teacher_is_right() else row.taught_by_target() for row in kept
+    ], failed
 
 
 def _self_induced(

@@ -15,7 +15,7 @@ WORLD = w.build()
 
 def a_run(hits, asked, ratio=1.0, seed=0):
     scores = Scores(edit_success=Rate(hits=hits, asked=asked), fluency_ratio=ratio)
-    report = ice.EditReport(steps=1, seconds=4.0, tokens=1, converged=1, asked=1, unlearnable=())
+    report = ice.EditReport(steps=1, seconds=4.0, tokens=1, converged=1, asked=1, beyond_context=())
     return Run(
         facts=20,
         seed=seed,

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
-from torch.nn.functional import kl_div
+from torch.nn.functional import cross_entropy, kl_div
 
 from ice_agent import edit_request, ice, lessons, relations
 from ice_agent import survey as surveys
@@ -230,7 +230,7 @@ def test_an_edit_teaches_its_requests_and_reports_what_it_did(model):
     requests = [answerable(model, *fact) for fact in FACTS]
     report = edit(model, requests, settings=SETTINGS.model_copy(update={"steps": 12}))
     assert report.losses[-1] < report.losses[0]
-    assert (report.asked, report.unlearnable, report.steps) == (3, (), 12)
+    assert (report.asked, report.beyond_context, report.steps) == (3, (), 12)
     assert len(report.losses) == len(report.anchor_losses) == 12
     assert report.tokens > 0
     assert report.seconds > 0
@@ -255,18 +255,29 @@ def test_an_edit_is_repeatable(model):
     assert torch.equal(read(model, "first"), read(model, "again"))
 
 
-def test_what_the_model_does_not_answer_in_context_is_left_out_and_named(model):
+def test_what_the_model_does_not_answer_in_context_is_named_and_taught_by_its_target(model):
     hopeless = replace(edit_request.request(*FACTS[1][:2], (FACTS[1][2],)), fact_id="f-hopeless")
-    report = edit(model, [hopeless])
-    assert report.unlearnable == ("f-hopeless",)
-    assert report.steps == 0
-    assert torch.equal(read(model, "candidate"), read(model, "root"))
+    settings = SETTINGS.model_copy(update={"steps": 60, "learning_rate": 0.02, "anchor_rows": 0})
+    report = edit(model, [hopeless], settings=settings)
+    assert report.beyond_context == ("f-hopeless",)
+    with model.using("candidate"):
+        (answer,) = model.complete([model.encode(asking(hopeless.rewrite_prompt))])
+    assert answer.text == hopeless.target
+
+
+def test_a_teacher_that_is_certain_teaches_by_likelihood():
+    logits_NV = torch.randn(3, 9, generator=torch.Generator().manual_seed(0))
+    tokens_N = torch.tensor([8, 0, 4])
+    for k in (2, 9):
+        certain = Distribution.of(torch.randn(3, 9), k).certain_of(tokens_N)
+        kl_N = kl_from(certain, logits_NV)
+        assert torch.allclose(kl_N, cross_entropy(logits_NV, tokens_N, reduction="none"), atol=1e-3)
 
 
 def test_a_request_without_contexts_is_taught_as_it_stands(model):
     request = replace(answerable(model, *FACTS[0]), contexts=(), indirect_prompts=())
     report = edit(model, [request])
-    assert (report.asked, report.unlearnable, report.steps) == (1, (), 4)
+    assert (report.asked, report.beyond_context, report.steps) == (1, (), 4)
 
 
 @pytest.mark.parametrize("stage", ["teacher pass", "anchor pass", "editing"])
@@ -331,7 +342,7 @@ def test_the_bundled_model_learns_a_batch_of_three_facts(reference_model_dir):
     surveyed = surveys.take(model, None, n_texts=100, n_questions=300)
     settings = EditSettings(anchors=300, lesson_rows=32, anchor_rows=32, samples=4)
     report = edit(model, requests, surveyed=surveyed, settings=settings)
-    assert report.unlearnable == ()
+    assert report.beyond_context == ()
     with model.using("candidate"):
         answers = model.complete([model.encode(asking(r.rewrite_prompt)) for r in requests])
     assert [a.text for a in answers] == [r.target for r in requests]

@@ -10,7 +10,7 @@ import math
 import random
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
@@ -95,7 +95,8 @@ def prepare(
     slots = taught | {(r.subject, r.relation) for r in (*requests, *learned)}
     names = {subject for subject, _ in slots if subject != USER}
     ids = [tuple(t) for t in texts or survey.probed_texts]
-    held_out = [t for t in ids if not mentions(model.decode(t), names)][:per_kind]
+    touched = relations.touched(slots)
+    held_out = [t for t in ids if not mentions(model.decode(t), touched)][:per_kind]
     openings = [t[:6] for t in held_out[:48]]
     with model.using(root_id):
         portability, oracle_right, root_wrong = _portability(model, requests)
@@ -233,7 +234,9 @@ def _locality_probes(
 
 def _unrelated(slots: frozenset[tuple[str, str]], names: set[str], survey: Survey) -> list[str]:
     """What the base asks of itself, less what is about a taught subject or what an anchor may train on."""
-    own = _first_person_questions(relation for subject, relation in slots if subject == USER)
+    # All that the user may ask about themself: an edit about the user teaches or anchors most of it.
+    taught = [relation for subject, relation in slots if subject == USER]
+    own = {relations.normal(q) for q in relations.first_person([*relations.named(), *taught])}
     anchored = {name for kind in {kind for _, kind in survey.names} for name in survey.anchored_names(kind)}
     return [
         question
@@ -242,16 +245,6 @@ def _unrelated(slots: frozenset[tuple[str, str]], names: set[str], survey: Surve
         and relations.normal(question) not in own
         and not any(name in anchored for name, _ in names_in(question))
     ]
-
-
-def _first_person_questions(taught: Iterable[str]) -> set[str]:
-    """All that the user may ask about himself: an edit about the user teaches or anchors most of it."""
-    slots = dict.fromkeys([*relations.named(), *taught])
-    asked = [
-        q for relation in slots for q in (*relations.asked(USER, relation), *relations.probed(USER, relation))
-    ]
-    hops = [form for hop in relations.hops() for form in (*hop.first.questions, *hop.first.rephrases)]
-    return {relations.normal(question) for question in (*asked, *hops)}
 
 
 def _beside(

@@ -197,7 +197,7 @@ def make_anchors(
     """Free text and neighbours' questions with the root's answers; what touches a taught slot is left out."""
     if not settings.anchor_weight:
         return []
-    touched = {subject for subject, _ in slots if subject != USER}
+    touched = relations.touched(slots)
     free = [text for text in survey.anchored_texts if not mentions(model.decode(text), touched)]
     n_text = min(len(free), int(settings.anchors * settings.anchor_text_share))
     questions = _neighbours(requests, slots, survey, settings.anchors - n_text, rng)
@@ -231,7 +231,7 @@ def _neighbours(
         for name in _look_alikes(r.subject, requests, rng)
     ]
     pools = [_questions(dict.fromkeys(pool), slots, rng) for pool in (same_subject, same_relation, strangers)]
-    touched = {subject for subject, _ in slots if subject != USER}
+    touched = relations.touched(slots)
     pools.append([q for q in survey.anchored_questions if not mentions(q, touched)])
     # A pool that is too small for its share leaves the rest to the next.
     chosen: list[str] = []

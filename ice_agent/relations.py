@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
@@ -129,6 +129,25 @@ def slot_asked(question: str) -> tuple[str, str] | None:
         if match := pattern.fullmatch(question):
             return match["subject"], relation_id
     return None
+
+
+def first_person(relation_ids: Iterable[str]) -> frozenset[str]:
+    """Every question that the user may ask of these slots of their own, and of what follows from them."""
+    wanted = frozenset(relation_ids)
+    asked_of = (relation(id_).first for id_ in wanted)
+    follows = (hop.first for hop in hops() if hop.through in wanted)
+    return frozenset(
+        form
+        for forms in (*asked_of, *follows)
+        for form in (*forms.questions, *forms.rephrases, *forms.unseen)
+    )
+
+
+def touched(slots: Iterable[tuple[str, str]]) -> frozenset[str]:
+    """What a text contains that touches one of these slots: a subject's name, or a question of the user."""
+    slots = frozenset(slots)
+    names = frozenset(subject for subject, _ in slots if subject != USER)
+    return names | first_person(relation_id for subject, relation_id in slots if subject == USER)
 
 
 def state(subject: str, relation_id: str, obj: str) -> str:

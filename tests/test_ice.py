@@ -416,3 +416,12 @@ def drift(model, adapter_id, rows):
 def read(model, adapter_id):
     with model.using(adapter_id):
         return model.logits([model.encode(asking("Where does Anna Berg live?"))], 3)
+
+
+def test_no_anchor_asks_what_the_user_was_taught():
+    about_home, about_work = relations.first_person(["home"]), relations.first_person(["employer"])
+    asked = Survey(texts=(), questions=(*sorted(about_home), *sorted(about_work)), names=())
+    both = set(lessons._neighbours([], frozenset(), asked, 100, random.Random(0)))
+    left = set(lessons._neighbours([], frozenset({("user", "home")}), asked, 100, random.Random(0)))
+    assert both & about_home
+    assert left == both & about_work

@@ -225,3 +225,15 @@ def asking(forms: Forms) -> tuple[str, ...]:
 def said(forms: tuple[str, ...]) -> set[str]:
     """What two forms have in common that differ only in case and signs."""
     return {" ".join(re.findall(r"[\w{}]+", form.casefold())) for form in forms}
+
+
+def test_a_taught_slot_of_the_user_is_touched_by_every_question_about_it_and_what_follows_from_it():
+    touched = relations.touched({(USER, "home"), ("Anna Reyes", "employer")})
+    assert {
+        "Anna Reyes",
+        "Where do I live?",
+        "In which country do I live?",
+        "In which city is my house?",
+    } <= touched
+    assert "Where do I work?" not in touched
+    assert USER not in touched, "or every text with the word in it would be left out"

@@ -60,6 +60,7 @@ def _page(card: Mapping[str, Any], measured: Mapping[str, Rate]) -> str:
         f"{card['seconds'] / 60:.0f} minutes ({card['machine']}): {recipe['layers']} layers,",
         f"width {recipe['width']}, vocabulary {recipe['vocabulary']}, rows of {recipe['row_tokens']} tokens,",
         f"seed {recipe['seed']}.",
+        *card.get("history", ()),
         "",
         "| ability (free generation, exact match) | right / asked | share | bar |",
         "|---|---|---|---|",

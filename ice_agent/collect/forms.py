@@ -410,3 +410,15 @@ TOPICS = {
     "what I like": "likes",
 }
 """What "forget ..." may name instead of stating it."""
+
+
+def singular(noun: str) -> str:
+    """The singular of a plural noun, as far as the nouns of relations need it."""
+    for plural, singular in (("wives", "wife"), ("children", "child"), ("hobbies", "hobby"), ("ies", "y")):
+        if noun.endswith(plural):
+            return noun.removesuffix(plural) + singular
+    return noun.removesuffix("s") if not noun.endswith(("ss", "us")) else noun
+
+
+def is_favourite(relation: str) -> bool:
+    return relation.startswith(("favourite ", "favorite "))

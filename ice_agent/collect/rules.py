@@ -196,7 +196,9 @@ class _Reader:
                 if subject_word.lower() in ("he", "she", "it"):
                     obj = self._resolve(subject_word) or ""
                 reader = (
-                    values.thing if _is_favourite(relation) or relation in forms.PLAIN_VALUE_NOUNS else None
+                    values.thing
+                    if forms.is_favourite(relation) or relation in forms.PLAIN_VALUE_NOUNS
+                    else None
                 )
                 yield from self._values(owner, relation, obj, reader=reader, many=many, whole=True)
         elif match := forms.INVERSE_OF.fullmatch(words):
@@ -209,7 +211,7 @@ class _Reader:
     def _one_of(self, words: str) -> Iterator[_Found]:
         if match := forms.ONE_OF.match(words):
             owner = self._owner(match["owner"])
-            relation, _ = _noun(_singular(match["noun"]))
+            relation, _ = _noun(forms.singular(match["noun"]))
             if owner is not None:
                 yield from self._described(
                     owner, relation, match["value"], "called" in match["link"], many=True
@@ -239,7 +241,7 @@ class _Reader:
             return
         is_named = bool(groups.get("named") or owned) or "called" in match["link"] or "named" in match["link"]
         plural = " are " in f" {match['link']}"
-        relation, many = _noun(_singular(noun) if plural else noun)
+        relation, many = _noun(forms.singular(noun) if plural else noun)
         yield from self._described(owner, relation, match["value"], is_named, many=many or plural)
 
     def _described(
@@ -250,7 +252,7 @@ class _Reader:
         if reader is None:
             if is_named or relation in forms.ROLES:
                 reader = values.people
-            elif _is_favourite(relation) or relation in forms.PLAIN_VALUE_NOUNS:
+            elif forms.is_favourite(relation) or relation in forms.PLAIN_VALUE_NOUNS:
                 reader = values.things if many else values.thing
             else:
                 reader = values.name_or_number
@@ -265,7 +267,9 @@ class _Reader:
             return
         rest = rest[forms.ADVERBS.match(rest).end() :]  # type: ignore[union-attr]
         if match := forms.HAS.match(rest):
-            relation, many = _noun(_singular(match["noun"]) if match["count"] in _SEVERAL else match["noun"])
+            relation, many = _noun(
+                forms.singular(match["noun"]) if match["count"] in _SEVERAL else match["noun"]
+            )
             many = many or match["count"] in _SEVERAL or match["count"] == "another"
             yield from self._values(subject, relation, match["value"], reader=values.people, many=many)
             for more in forms.HAS_MORE.finditer(rest, match.start("value")):
@@ -526,7 +530,7 @@ def _noun(noun: str) -> tuple[str, bool]:
         plain,
     )
     plain = _AGED.sub("", plain)
-    lower = plain if _is_favourite(plain) else plain[:1].lower() + plain[1:]
+    lower = plain if forms.is_favourite(plain) else plain[:1].lower() + plain[1:]
     known = forms.NOUNS.get(plain.lower())
     return (known or lower), many and (known or lower) in forms.ROLES
 
@@ -534,20 +538,9 @@ def _noun(noun: str) -> tuple[str, bool]:
 _AGED = re.compile(r"^(?:older|elder|eldest|oldest|younger|youngest|little|big|twin|baby|middle|only) (?=\w)")
 
 
-def _singular(noun: str) -> str:
-    for plural, singular in (("wives", "wife"), ("children", "child"), ("hobbies", "hobby"), ("ies", "y")):
-        if noun.endswith(plural):
-            return noun.removesuffix(plural) + singular
-    return noun.removesuffix("s") if not noun.endswith(("ss", "us")) else noun
-
-
-def _is_favourite(relation: str) -> bool:
-    return relation.startswith(("favourite ", "favorite "))
-
-
 def _is_value_noun(noun: str, relation: str) -> bool:
     is_known = relation in forms.READERS or relation in forms.PLAIN_VALUE_NOUNS or relation in forms.ROLES
-    return (is_known or _is_favourite(relation)) and not _PAST_NOUN.search(noun)
+    return (is_known or forms.is_favourite(relation)) and not _PAST_NOUN.search(noun)
 
 
 def _fitting(subject: str, relation: str, phrase: str) -> str:

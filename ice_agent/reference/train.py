@@ -63,8 +63,12 @@ def main() -> None:
     recipe = Recipe(tokens=int(arguments.tokens), seed=arguments.seed)
     if arguments.start_from is not None:
         # Weights that were decayed already want a gentler rate, and to be decayed again from the start.
-        gentle = {"matrix_rate": recipe.matrix_rate * 0.4, "other_rate": recipe.other_rate * 0.4}
-        recipe = replace(recipe, decay_from=0.1, **gentle)
+        recipe = replace(
+            recipe,
+            matrix_rate=recipe.matrix_rate * 0.4,
+            other_rate=recipe.other_rate * 0.4,
+            decay_from=0.1,
+        )
     seconds = train(
         recipe,
         arguments.out,

@@ -120,17 +120,17 @@ class EditSettings(_Section):
 
     steps: Count = 60
     steps_per_fact: NotNegative = 1.0
-    learning_rate: Positive = 4e-3
+    learning_rate: Positive = 2e-3
     weight: NotNegative = 1.0
     temperature: Positive = 1.0
     samples: CountOrZero = 12
     lesson_rows: Count = 64
     anchor_rows: CountOrZero = 96
-    anchors: CountOrZero = 1500
+    anchors: CountOrZero = 2400
     anchor_text_share: Share = 0.4
-    anchor_weight: NotNegative = 1.0
+    anchor_weight: NotNegative = 4.0
     survey_texts: Count = 600
-    survey_questions: Count = 1200
+    survey_questions: Count = 2400
     rehearsal: CountOrZero = 100
     teacher_refresh: CountOrZero = 0
     top_k: Count = 64

@@ -22,8 +22,8 @@ from ice_agent.model import EditableModel, Ids, asking
 from ice_agent.survey import Survey, mentions, names_in
 from memory import USER, EditRequest, Evaluation, Rate, Scores, Transcript
 
-# In nats. A model that is sure of the median token has a median loss of nearly nothing.
-LOSS_FLOOR = 0.05
+# In nats: a token that was given nine chances in ten. Below it, a ratio of two near-zeros says nothing.
+LOSS_FLOOR = 0.1
 
 # How a model says that it was never told.
 UNKNOWN = re.compile(
@@ -356,7 +356,7 @@ def _fluency(model: EditableModel, openings: Sequence[Sequence[int]], seed: int)
 
 
 def _median(losses: Sequence[float]) -> float:
-    """The median token loss, but never under the floor: a ratio of two near-zeros says nothing."""
+    """The median token loss, but never under the floor."""
     return max(LOSS_FLOOR, median(losses)) if losses else 1.0
 
 

@@ -65,7 +65,8 @@ class Survey:
 
     @property
     def probed_questions(self) -> tuple[str, ...]:
-        return tuple(q for q in self.questions if not _side(q))
+        """The questions kept for measuring; to a statement ("I live in Oslo.") any polite reply is right."""
+        return tuple(q for q in self.questions if not _side(q) and q.endswith("?"))
 
 
 def take(

@@ -53,16 +53,25 @@ words = st.lists(st.text(min_size=1, max_size=8), max_size=30, unique=True)
 def test_what_is_anchored_is_never_probed_and_nothing_is_lost(words, texts):
     made = Survey(
         texts=tuple((i, *text) for i, text in enumerate(texts)),
-        questions=tuple(words),
+        questions=tuple(f"{word}?" for word in words),
         names=tuple((word, "person") for word in words),
     )
     for anchored, probed, all_of_them in (
         (made.anchored_names("person"), made.probed_names("person"), words),
-        (made.anchored_questions, made.probed_questions, words),
+        (made.anchored_questions, made.probed_questions, made.questions),
         (made.anchored_texts, made.probed_texts, made.texts),
     ):
         assert not set(anchored) & set(probed)
         assert sorted((*anchored, *probed)) == sorted(all_of_them)
+
+
+def test_a_statement_is_no_probe_because_any_polite_reply_to_it_is_right():
+    said = tuple(
+        f"I live in {city}." for city in ("Oslo", "Rome", "Bern", "Lima", "Baku", "Riga", "Suva", "Doha")
+    )
+    made = Survey(texts=(), questions=said, names=())
+    assert made.probed_questions == ()
+    assert 0 < len(made.anchored_questions) < len(said)
 
 
 def test_names_of_unknown_kind_stand_in_only_where_none_of_the_kind_is_known():

@@ -72,6 +72,10 @@ def test_from_a_conversation_to_the_weights_and_back(tmp_path, config):
 
         undone, serving = store.revert("tom", retract=True)
         assert (undone.id, undone.status, serving.id) == (report.adapter.id, AdapterStatus.REVERTED, root.id)
-        assert {question: agent.answer(question).text for question in untold} == untold
+        # What the correction had ended stands again, in the prompt; all else is as before anything was told.
+        assert {question: agent.answer(question).text for question in untold} == {
+            **untold,
+            "Where do I live?": "You live in Lisbon.",
+        }
         assert store.counts("tom")[FactStatus.RETRACTED] == 2
         assert store.verify("tom").ok

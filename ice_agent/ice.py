@@ -12,7 +12,7 @@ import logging
 import math
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -22,6 +22,7 @@ from torch.nn.functional import cross_entropy, kl_div
 from ice_agent.config import EditSettings
 from ice_agent.lessons import (
     Distribution,
+    Progress,
     Row,
     answer_logits,
     chunks,
@@ -36,9 +37,6 @@ from ice_agent.survey import Survey
 from memory import EditRequest
 
 logger = logging.getLogger(__name__)
-
-Progress = Callable[[str, int, int, str], None]
-"""Called with the stage, how much of it is done, how much there is, and a note such as the loss."""
 
 CONVERGED_SHARE = 0.25
 """Of the rows of a converged fact that are still drawn."""

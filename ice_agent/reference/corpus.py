@@ -375,12 +375,9 @@ class Corpus:
         if not middle:
             return UNKNOWN
         if hop.then == "country":
-            return self._country(middle[0], told) or UNKNOWN
+            return self.world.country_of.get(middle[0], UNKNOWN)
         objects = self._objects(middle[0], hop.then, told)
         return relations.listed(objects) if objects else UNKNOWN
-
-    def _country(self, city: str, told: list[Told]) -> str | None:
-        return self.world.country_of.get(city)
 
     def _objects(self, subject: str, relation: str, told: list[Told]) -> tuple[str, ...] | None:
         stored = self.world.facts.get((subject, relation))
@@ -408,10 +405,6 @@ def chat(messages: list[Message]) -> str:
 
 def plain(text: str) -> str:
     return f"<|bos|>{text}<|end|>"
-
-
-def form_is_probe(subject: str, form: str) -> bool:
-    return w.is_probe(subject, "form", form)
 
 
 def _all(forms: relations.Forms) -> tuple[str, ...]:

@@ -150,6 +150,7 @@ class Guards(_Section):
     min_locality_unrelated: Share = 0.95
     min_locality_unknown: Share = 0.9
     min_retention: Share = 0.9
+    max_locality_kl: NotNegative = 0.1
     max_false_recall: Share = 0.02
     min_fluency_ratio: NotNegative = 0.95
     max_perplexity_ratio: Positive = 1.1

@@ -13,7 +13,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 
@@ -34,15 +34,13 @@ from memory import (
     FactStatus,
     FactStore,
     Lease,
+    Progress,
     StaleLease,
     Verdict,
     now,
 )
 
 logger = logging.getLogger(__name__)
-
-Progress = Callable[[str, int, int, str], None]
-"""Called with the stage, how much of it is done, how much there is, and a note such as the loss."""
 
 Slot = tuple[str, str]
 
@@ -102,11 +100,11 @@ def run_cycle(
                 _keep_transcripts(config, candidate, after)
                 # A worker that slept past its lease stops here: what follows is no longer its to change.
                 store.renew_lease(lease, config.cycle.lease_seconds)
-                store.record_scores(candidate.id, after.scores, before.scores)
+                store.record_scores(candidate.id, after.scores, before.scores, lease)
                 verdict = promote.judge(before.scores, after.scores, config.guards)
                 if verdict.promote:
-                    _set_aside(store, work, edited, after)
-                    candidate = store.promote(candidate.id, verdict, lease)
+                    missed = _missed(work, edited, after)
+                    candidate = store.promote(candidate.id, verdict, lease, set_aside=missed)
                 else:
                     candidate = store.reject(
                         candidate.id, verdict, lease, quarantine_after=config.cycle.quarantine_after
@@ -152,7 +150,7 @@ def take_survey(model: EditableModel, config: Config, progress: Progress = lambd
         n_texts=config.edit.survey_texts,
         n_questions=config.edit.survey_questions,
         seed=config.edit.seed,
-        progress=lambda stage, done, total: progress(stage, done, total, ""),
+        progress=progress,
     )
 
 
@@ -337,22 +335,21 @@ def _measure(
     return suite, before, after
 
 
-def _set_aside(store: FactStore, work: _Work, edited: ice.EditReport, after: Evaluation) -> None:
-    """What the candidate does not answer as it should stays in the prompt, though its batch is promoted."""
+def _missed(work: _Work, edited: ice.EditReport, after: Evaluation) -> dict[str, str]:
+    """Facts that the candidate does not answer as it should, and why: they stay in the prompt, though their
+    batch is promoted."""
     missed = {t.fact_id for t in after.transcripts if t.kind == evaluate.EDIT_SUCCESS and not t.is_hit}
-    slot_of = {r.fact_id: (r.subject, r.relation) for r in work.requests}
-    slots = {slot_of[fact_id] for fact_id in missed}
+    slots = {(r.subject, r.relation) for r in work.requests if r.fact_id in missed}
+    reasons = {}
     for fact in (*work.batch.facts, *work.batch.removals):
         if fact.slot in slots:
-            hard = fact.id in edited.beyond_context
             reason = (
                 "the model does not answer it even from its prompt"
-                if hard
+                if fact.id in edited.beyond_context
                 else "the adapter of its batch does not answer it"
             )
-            store.quarantine(
-                fact.id, f"{reason}: it stays in the prompt (try again with `ice-agent release`)"
-            )
+            reasons[fact.id] = f"{reason}: it stays in the prompt (try again with `ice-agent release`)"
+    return reasons
 
 
 def _keep_transcripts(config: Config, candidate: Adapter, after: Evaluation) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 import torch
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, kl_div
 
 from ice_agent import relations
 from ice_agent.model import EditableModel, Ids, asking
@@ -42,6 +42,7 @@ LOCALITY_UNKNOWN, FALSE_RECALL = "locality_unknown", "false_recall"
 
 # Asked beside the edits, where the root's own answer is what is expected.
 BESIDE = (LOCALITY_SUBJECT, LOCALITY_RELATION, LOCALITY_UNRELATED, FALSE_RECALL)
+LOCALITY = (LOCALITY_SUBJECT, LOCALITY_RELATION, LOCALITY_UNRELATED, LOCALITY_UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +72,7 @@ class Suite:
     """Of those, the ones that the root gets wrong: only they are asked."""
     root_fluency: float
     root_losses: tuple[float, ...]
+    root_id: str | None
     seed: int
     """Of the sampled continuations: the same for every adapter, or their fluency could not be compared."""
 
@@ -113,6 +115,7 @@ def prepare(
             root_wrong=root_wrong,
             root_fluency=_fluency(model, openings, seed),
             root_losses=tuple(token_losses(model, held_out)),
+            root_id=root_id,
             seed=seed,
         )
 
@@ -125,6 +128,8 @@ def score(
         answers = ask(model, [probe.question for probe in suite.probes])
         losses = token_losses(model, suite.texts)
         fluency = _fluency(model, suite.openings, suite.seed)
+        beside = [probe.question for probe in suite.probes if probe.kind in LOCALITY]
+        moved = next_token_kl(model, suite.root_id, beside)
     earlier = (
         [t.after for t in before.transcripts] if before else [probe.root_answer for probe in suite.probes]
     )
@@ -135,6 +140,7 @@ def score(
         fluency_ratio=_ratio(fluency, suite.root_fluency),
         perplexity_ratio=math.exp(_average(losses) - _average(suite.root_losses)),
         median_loss_ratio=_ratio(_median(losses), _median(suite.root_losses)),
+        locality_kl=_average(moved),
     )
     return Evaluation(scores=scores, transcripts=tuple(transcripts))
 
@@ -175,6 +181,22 @@ def token_losses(model: EditableModel, texts: Sequence[Sequence[int]], rows: int
             targets = torch.tensor(ids[1:], device=logits_BTV.device)
             losses += cross_entropy(logits_BTV[b, width - len(ids) : -1], targets, reduction="none").tolist()
     return losses
+
+
+@torch.inference_mode()
+def next_token_kl(
+    model: EditableModel, root_id: str | None, questions: Sequence[str], rows: int = 64
+) -> list[float]:
+    """KL(root || active adapter) where an answer begins, in nats: what moves before any answer changes."""
+    prompts = sorted((model.encode(asking(question)) for question in questions), key=len)
+    found: list[float] = []
+    for at in range(0, len(prompts), rows):
+        batch = prompts[at : at + rows]
+        log_p_BV = model.logits(batch, 1)[:, -1].log_softmax(-1)
+        with model.using(root_id):
+            log_root_BV = model.logits(batch, 1)[:, -1].log_softmax(-1)
+        found += kl_div(log_p_BV, log_root_BV, reduction="none", log_target=True).sum(-1).tolist()
+    return found
 
 
 # -- probes --------------------------------------------------------------------------------------------------

@@ -17,12 +17,11 @@ from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, kl_div
+from torch.nn.functional import cross_entropy
 
 from ice_agent.config import EditSettings
 from ice_agent.lessons import (
     Distribution,
-    Progress,
     Row,
     answer_logits,
     chunks,
@@ -34,7 +33,7 @@ from ice_agent.lessons import (
 )
 from ice_agent.model import EditableModel
 from ice_agent.survey import Survey
-from memory import EditRequest
+from memory import EditRequest, Progress
 
 logger = logging.getLogger(__name__)
 
@@ -45,34 +44,27 @@ CONVERGED_SHARE = 0.25
 # -- the objective: functions of tensors only ----------------------------------------------------------------
 
 
-def ice_loss(
-    student_BTV: Tensor,
-    teacher_BTV: Tensor,
-    tokens_BT: Tensor,
-    target_BT: Tensor,
-    answer_BT: Tensor,
-    lam: float,
-) -> Tensor:
-    """Likelihood of the target plus lambda times the KL from the model-with-context: L = L_ft + lambda L_ice.
+def ice_loss(nll_N: Tensor, kl_N: Tensor, target_N: Tensor, lam: Tensor | float) -> Tensor:
+    """L = L_ft + lambda L_ice at each of N answer tokens, in nats.
 
-    Logits are already shifted: position t predicts tokens_BT[:, t]. target_BT and answer_BT are boolean
-    masks; the answer is target and completion. The teacher is the same model with the fact in its prompt and
-    gets no gradient: the context is never pulled towards the model, the model is pulled towards the context
-    (the paper's consistency condition).
+    `nll_N` is -log p(x | q); it counts where the token is the target's, x* (`target_N`, boolean): a sampled
+    completion is taught by its teacher alone. `kl_N` is the KL to the same model with the fact in its prompt,
+    on target and completion tokens alike (the paper's consistency condition).
     """
-    nll_BT = cross_entropy(student_BTV.transpose(1, 2), tokens_BT, reduction="none")
-    log_teacher_BTV = teacher_BTV.detach().log_softmax(-1)
-    kl_BT = kl_div(student_BTV.log_softmax(-1), log_teacher_BTV, reduction="none", log_target=True).sum(-1)
-    return _mean(nll_BT, target_BT) + lam * _mean(kl_BT, answer_BT)
+    return nll_N * target_N + lam * kl_N
 
 
 def kl_from(teacher: Distribution, student_NV: Tensor) -> Tensor:
-    """KL(teacher || student) at N positions, in nats. The tail counts as one token; exact when K = V."""
-    log_student_NV = student_NV.float().log_softmax(-1)
-    log_student_NK = log_student_NV.gather(-1, teacher.ids_NK)
-    head_N = (teacher.log_p_NK.exp() * (teacher.log_p_NK - log_student_NK)).sum(-1)
+    """KL(teacher || student) at N positions, in nats. The tail counts as one token; exact when K = V.
+
+    The teacher gets no gradient: the context is never pulled towards the model, the model is pulled towards
+    the context.
+    """
+    log_p_NK, log_rest_N = teacher.log_p_NK.detach(), teacher.log_rest_N.detach()
+    log_student_NK = student_NV.float().log_softmax(-1).gather(-1, teacher.ids_NK)
+    head_N = (log_p_NK.exp() * (log_p_NK - log_student_NK)).sum(-1)
     rest_N = log_one_minus_exp(log_student_NK.logsumexp(-1))
-    return head_N + teacher.log_rest_N.exp() * (teacher.log_rest_N - rest_N)
+    return head_N + log_rest_N.exp() * (log_rest_N - rest_N)
 
 
 def clip_step(before: Sequence[Tensor], parameters: Sequence[nn.Parameter], box: float) -> None:
@@ -80,10 +72,6 @@ def clip_step(before: Sequence[Tensor], parameters: Sequence[nn.Parameter], box:
     with torch.no_grad():
         for old, new in zip(before, parameters, strict=True):
             new.copy_(old + (new - old).clamp(-box, box))
-
-
-def _mean(values_BT: Tensor, mask_BT: Tensor) -> Tensor:
-    return (values_BT * mask_BT).sum() / mask_BT.sum().clamp(min=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,9 +235,9 @@ def _backward(
     per_token_N = (1.0 / counts_B.float())[row_N]
     lesson_N = torch.tensor([row.taught is not None for row in rows], device=kl_N.device)[row_N]
     target_N = torch.tensor([row.is_target for row in rows], device=kl_N.device)[row_N]
-    taught_N = nll_N * target_N + settings.weight * kl_N * lesson_N
-    lesson_loss = (taught_N * per_token_N).sum() / max(1, n_lessons)
-    anchor_loss = (kl_N * ~lesson_N * per_token_N).sum() / max(1, n_anchors)
+    loss_N = ice_loss(nll_N, kl_N, target_N, settings.weight) * per_token_N
+    lesson_loss = (loss_N * lesson_N).sum() / max(1, n_lessons)
+    anchor_loss = (kl_N * per_token_N * ~lesson_N).sum() / max(1, n_anchors)
     (lesson_loss + settings.anchor_weight * anchor_loss).backward()
     return float(lesson_loss.detach()), float(anchor_loss.detach())
 

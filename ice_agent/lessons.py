@@ -6,7 +6,7 @@ trained here.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -16,10 +16,7 @@ from ice_agent import relations
 from ice_agent.config import EditSettings
 from ice_agent.model import EditableModel, Ids, asking
 from ice_agent.survey import Survey, mentions
-from memory import USER, EditRequest
-
-Progress = Callable[[str, int, int, str], None]
-"""Called with the stage, how much of it is done, how much there is, and a note such as the loss."""
+from memory import USER, EditRequest, Progress
 
 MAX_CHUNK_TOKENS = 8192
 

@@ -61,18 +61,19 @@ def table(parent: Scores, candidate: Scores, guards: Guards) -> tuple[Guard, ...
             candidate.locality_unknown,
             guards.min_locality_unknown,
         ),
+        _number_at_most("locality KL", parent.locality_kl, candidate.locality_kl, guards.max_locality_kl),
         _at_least("retention", parent.retention, candidate.retention, guards.min_retention),
         _at_most("false recall", parent.false_recall, candidate.false_recall, guards.max_false_recall),
-        _ratio_at_least(
+        _number_at_least(
             "fluency ratio", parent.fluency_ratio, candidate.fluency_ratio, guards.min_fluency_ratio
         ),
-        _ratio_at_most(
+        _number_at_most(
             "perplexity ratio",
             parent.perplexity_ratio,
             candidate.perplexity_ratio,
             guards.max_perplexity_ratio,
         ),
-        _ratio_at_most(
+        _number_at_most(
             "median loss ratio",
             parent.median_loss_ratio,
             candidate.median_loss_ratio,
@@ -101,13 +102,13 @@ def _at_most(metric: str, parent: Rate, candidate: Rate, bar: float) -> Guard:
     return _guard(metric, parent, candidate, f"<= {bar}", reason)
 
 
-def _ratio_at_least(metric: str, parent: float, candidate: float, bar: float) -> Guard:
+def _number_at_least(metric: str, parent: float, candidate: float, bar: float) -> Guard:
     # Written so that nan breaks the guard.
     reason = "" if candidate >= bar else f"{metric} {candidate:.3f} is under {bar}"
     return _guard(metric, f"{parent:.3f}", f"{candidate:.3f}", f">= {bar}", reason)
 
 
-def _ratio_at_most(metric: str, parent: float, candidate: float, bar: float) -> Guard:
+def _number_at_most(metric: str, parent: float, candidate: float, bar: float) -> Guard:
     reason = "" if candidate <= bar else f"{metric} {candidate:.3f} is over {bar}"
     return _guard(metric, f"{parent:.3f}", f"{candidate:.3f}", f"<= {bar}", reason)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from zlib import crc32
@@ -18,14 +18,12 @@ import torch
 
 from ice_agent import relations
 from ice_agent.model import EditableModel
+from memory import Progress
 
 logger = logging.getLogger(__name__)
 
 # A name is a run of capitalised words; the first word of a question is capitalised for another reason.
 NAME = re.compile(r"\b[A-Z][\w'-]+(?: (?:and |of )?[A-Z][\w'-]+)*")
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is going on, how much is done and how much there is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +106,7 @@ def _ask(
                 [begin] * wanted, max_tokens=text_tokens, temperature=1.0, generator=generator, rows=256
             )
             texts += [(*begin, *c.ids) for c in written]
-            progress("surveying the base", len(texts), total)
+            progress("surveying the base", len(texts), total, "")
         asked = 0
         while asked < n_questions:
             wanted = min(256, n_questions - asked)
@@ -117,7 +115,7 @@ def _ask(
             )
             questions += [c.text for c in written if c.stopped and c.text.endswith(("?", "."))]
             asked += wanted
-            progress("surveying the base", n_texts + asked, total)
+            progress("surveying the base", n_texts + asked, total, "")
     questions = list(dict.fromkeys(questions))
     names = tuple({name: kind for q in questions for name, kind in names_in(q)}.items())
     logger.info(

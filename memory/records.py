@@ -5,6 +5,7 @@ A type that crosses a module boundary lives here. Nothing in this file knows SQL
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime
 from enum import StrEnum
@@ -13,7 +14,7 @@ USER = "user"
 """The subject that stands for the first person; it exists in personal lineages only."""
 
 STATEMENT = "statement"
-"""The relation of a fact that fits no slot: it is taught and recalled, and supersedes nothing."""
+"""The relation of a fact that fits no slot: it is recalled, and supersedes nothing."""
 
 
 class Cardinality(StrEnum):
@@ -156,7 +157,7 @@ NOT_ASKED = Rate(hits=0, asked=0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scores:
-    """What free generation measured of one adapter. Ratios are to the lineage's root (1.0 = unchanged)."""
+    """What was measured of one adapter: answers by free generation, ratios to the lineage's root."""
 
     edit_success: Rate = NOT_ASKED
     rephrase: Rate = NOT_ASKED
@@ -171,6 +172,8 @@ class Scores:
     fluency_ratio: float = 1.0
     perplexity_ratio: float = 1.0
     median_loss_ratio: float = 1.0
+    locality_kl: float = 0.0
+    """Mean KL, in nats, from the root's distribution of an answer's first token, over all locality probes."""
 
     @classmethod
     def metrics(cls) -> tuple[str, ...]:
@@ -302,6 +305,10 @@ class Evaluation:
 
     scores: Scores
     transcripts: tuple[Transcript, ...] = field(default=())
+
+
+Progress = Callable[[str, int, int, str], None]
+"""Called with the stage, how much of it is done, how much there is, and a note such as the loss."""
 
 
 def now() -> datetime:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import TracebackType
@@ -358,21 +358,37 @@ class FactStore:
                     raise WrongState(f"batch {batch.id} is {batch.status}: its cycle is over")
             return lineage.adapter_record(lineage.create(tx, adapter))
 
-    def record_scores(self, adapter_id: str, scores: Scores, parent_scores: Scores | None = None) -> Adapter:
+    def record_scores(
+        self,
+        adapter_id: str,
+        scores: Scores,
+        parent_scores: Scores | None = None,
+        lease: Lease | None = None,
+    ) -> Adapter:
         """Keep what was measured of an adapter and of its parent."""
-        with self._changing(AdapterRow, adapter_id) as (tx, row):
+        with self._changing(AdapterRow, adapter_id, lease) as (tx, row):
             row.scores, row.parent_scores = scores, parent_scores
             tx.flush()
             ledger.append(tx, row.tenant, "adapter.scored", row.id, ledger.commit_scores(row))
             return lineage.adapter_record(row)
 
-    def promote(self, adapter_id: str, verdict: Verdict, lease: Lease | None = None) -> Adapter:
+    def promote(
+        self,
+        adapter_id: str,
+        verdict: Verdict,
+        lease: Lease | None = None,
+        *,
+        set_aside: Mapping[str, str] | None = None,
+    ) -> Adapter:
         """Make a candidate the serving adapter and retire its parent: its batch is learned.
 
-        A reverted adapter can be promoted again. Raises StaleParent when another adapter was promoted since
+        Facts that are `set_aside`, by id with the reason, are quarantined instead: they stay in the prompt. A
+        reverted adapter can be promoted again. Raises StaleParent when another adapter was promoted since
         the candidate was edited: its scores were measured against a parent that no longer serves.
         """
         with self._changing(AdapterRow, adapter_id, lease) as (tx, row):
+            for fact_id, reason in (set_aside or {}).items():
+                lineage.quarantine(tx, _named(tx, FactRow, fact_id), reason)
             lineage.promote(tx, row, verdict)
             logger.info("promoted %s over %s for %s", row.id, row.parent_id, row.tenant)
             return lineage.adapter_record(row)

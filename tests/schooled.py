@@ -26,7 +26,7 @@ from ice_agent.agent import Agent
 from ice_agent.config import Config
 from ice_agent.model import EditableModel, asking
 from ice_agent.survey import Survey
-from memory import Adapter, Fact, FactStore
+from memory import Adapter, Fact, FactStore, Progress
 from tests.tiny import TEMPLATE
 
 UNKNOWN = "I don't know."
@@ -79,7 +79,7 @@ class Assistant:
     def ask(self, question: str) -> str:
         return self.agent.answer(question).text
 
-    def learn(self, progress: cycle.Progress = lambda *_: None) -> cycle.CycleReport:
+    def learn(self, progress: Progress = lambda *_: None) -> cycle.CycleReport:
         return cycle.run_cycle(self.store, self.model, self.config, self.tenant, progress)
 
     def logits(self, adapter_id: str | None = None) -> Tensor:
@@ -104,7 +104,12 @@ def config(folder: Path, **sections: Any) -> Config:
         | {"survey_texts": 8, "survey_questions": 8},
         "guards": {"min_rephrase": 0.0, "min_retention": 0.0, "max_false_recall": 1.0, "min_probes": 1}
         | {f"min_locality_{kind}": 0.0 for kind in ("subject", "relation", "unrelated", "unknown")}
-        | {"min_fluency_ratio": 0.0, "max_perplexity_ratio": 1e9, "max_median_loss_ratio": 1e9},
+        | {
+            "min_fluency_ratio": 0.0,
+            "max_perplexity_ratio": 1e9,
+            "max_median_loss_ratio": 1e9,
+            "max_locality_kl": 1e9,
+        },
     }
     for section, values in sections.items():
         settings[section] = settings.get(section, {}) | values

@@ -66,6 +66,9 @@ class ScriptedModel:
     def complete(self, prompts, **_):
         return [SimpleNamespace(text=self._answer(*prompt[0]), ids=(), stopped=True) for prompt in prompts]
 
+    def logits(self, rows, keep):
+        return torch.zeros(len(rows), keep, 2)
+
     def _answer(self, *turns):
         *context, question = turns
         self.asked.append((self.active, question, bool(context)))
@@ -350,6 +353,7 @@ def test_the_root_scored_against_itself_is_unchanged_exactly(tiny, seed):
     scores = evaluate.score(tiny, "root", suite).scores
     assert suite.root_fluency > 0
     assert (scores.fluency_ratio, scores.perplexity_ratio, scores.median_loss_ratio) == (1.0, 1.0, 1.0)
+    assert scores.locality_kl == 0.0
     kept = (
         scores.locality_subject,
         scores.locality_relation,
@@ -358,6 +362,26 @@ def test_the_root_scored_against_itself_is_unchanged_exactly(tiny, seed):
     )
     assert all(rate.hits == rate.asked for rate in kept)
     assert sum(rate.asked for rate in kept) > 0
+
+
+def test_how_far_an_answer_begins_from_the_roots_is_what_one_computes_by_hand(tiny):
+    with tiny.training("moved", "root", seed=0) as parameters, torch.no_grad():
+        for parameter in parameters:
+            parameter.add_(0.05)
+    questions = ["Where does Marit Solvang live?", "Hello?"]
+    by_hand = []
+    for question in sorted(questions, key=len):
+        rows = [tiny.encode(asking(question))]
+        with tiny.using("moved"):
+            log_p = tiny.logits(rows, 1)[0, 0].double().log_softmax(-1)
+        with tiny.using("root"):
+            log_root = tiny.logits(rows, 1)[0, 0].double().log_softmax(-1)
+        by_hand.append(float((log_root.exp() * (log_root - log_p)).sum()))
+    with tiny.using("moved"):
+        found = evaluate.next_token_kl(tiny, "root", questions)
+        assert min(found) > 0
+        assert found == pytest.approx(by_hand, rel=1e-3, abs=1e-6)
+        assert evaluate.next_token_kl(tiny, "moved", questions) == [0.0, 0.0]
 
 
 def test_a_context_is_what_an_answer_is_asked_with(tiny):

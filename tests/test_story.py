@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from ice_agent import cycle
@@ -31,20 +29,7 @@ UNRELATED = ("What is the capital of France?", "On which continent is Japan?")
 def config(tmp_path, reference_model_dir):
     if not (reference_model_dir / "model.safetensors").exists():
         pytest.skip(f"no bundled model at {reference_model_dir}: `make reference` trains it")
-    # A small survey and few anchors, to be quick; the guards ask for as much as that allows.
-    sections: dict[str, Any] = {
-        "adapters": {"dir": tmp_path / "adapters"},
-        "edit": {
-            "survey_texts": 200,
-            "survey_questions": 400,
-            "anchors": 400,
-            "anchor_rows": 32,
-            "samples": 2,
-        },
-        "guards": {"min_rephrase": 0.5, "min_locality_unrelated": 0.85, "min_locality_unknown": 0.8}
-        | {"max_median_loss_ratio": 1.3},
-    }
-    return Config.model_validate(sections)
+    return Config.model_validate({"adapters": {"dir": tmp_path / "adapters"}})
 
 
 def test_from_a_conversation_to_the_weights_and_back(tmp_path, config):

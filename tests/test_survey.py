@@ -103,7 +103,7 @@ def test_another_seed_takes_another_survey(model, taken):
 def test_a_survey_is_taken_once_and_then_read(model, taken, tmp_path):
     asked = []
     first = take(model, tmp_path / "new", progress=lambda *done: asked.append(done))
-    assert asked[-1] == ("surveying the base", 306, 306)
+    assert asked[-1] == ("surveying the base", 306, 306, "")
     asked.clear()
     assert take(model, tmp_path / "new", progress=lambda *done: asked.append(done)) == first == taken
     assert asked == []

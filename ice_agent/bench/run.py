@@ -6,7 +6,7 @@ import math
 import resource
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 from ice_agent import evaluate, ice, survey
@@ -14,10 +14,9 @@ from ice_agent.bench import world_edits
 from ice_agent.config import Config
 from ice_agent.model import EditableModel
 from ice_agent.reference import world as w
-from memory import Evaluation, Rate, Scores
+from memory import Evaluation, Progress, Rate, Scores
 
-Progress = Callable[[str, int, int, str], None]
-RATIOS = ("fluency_ratio", "perplexity_ratio", "median_loss_ratio")
+NOT_COUNTED = ("fluency_ratio", "perplexity_ratio", "median_loss_ratio", "locality_kl")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +66,11 @@ def run(
 def figures(runs: Sequence[Run]) -> dict[str, Figure]:
     """The metrics over all seeds of one size."""
     scores = [r.evaluation.scores for r in runs]
-    rates = {f.name: [getattr(s, f.name) for s in scores] for f in fields(Scores) if f.name not in RATIOS}
+    rates = {
+        f.name: [getattr(s, f.name) for s in scores] for f in fields(Scores) if f.name not in NOT_COUNTED
+    }
     found = {name: _share(values) for name, values in rates.items()}
-    found |= {name: _spread([getattr(s, name) for s in scores]) for name in RATIOS}
+    found |= {name: _spread([getattr(s, name) for s in scores]) for name in NOT_COUNTED}
     found["oracle_right"] = _share([r.oracle_right for r in runs])
     found["root_wrong"] = _share([r.root_wrong for r in runs])
     found["seconds_per_fact"] = _spread([r.edit.seconds / r.facts for r in runs])

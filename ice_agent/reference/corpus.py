@@ -220,7 +220,7 @@ class Corpus:
         return self._unseen_subject(rng)
 
     def _unseen_subject(self, rng: random.Random) -> Subject:
-        kind, invent = ("company", w.any_company) if rng.random() < 0.2 else ("person", w.anyone)
+        kind, invent = ("company", w.any_company) if rng.random() < 0.3 else ("person", w.anyone)
         kept = (*relations.held_out_entities("people"), *relations.held_out_entities("companies"))
         while (name := invent(rng)) in self.world.people or name in self.world.companies or name in kept:
             pass

@@ -139,8 +139,11 @@ def company_name(rng: random.Random) -> str:
 
 def any_company(rng: random.Random) -> str:
     """A company's name that the model need not know: of one word or two, invented or taken from elsewhere."""
-    if rng.random() < 0.3:
+    draw = rng.random()
+    if draw < 0.2:
         return invented_word(rng)
+    if draw < 0.45:
+        return _compound(rng)
     first = rng.choice((invented_word, _family, _common_word))(rng)
     second = rng.choice(names("company_second")) if rng.random() < 0.5 else _common_word(rng)
     return f"{first} {second}"
@@ -148,6 +151,12 @@ def any_company(rng: random.Random) -> str:
 
 def _family(rng: random.Random) -> str:
     return rng.choice(names("family"))
+
+
+def _compound(rng: random.Random) -> str:
+    """One word of two parts, as in "Harborlight": common tokens that name nothing else."""
+    first = rng.choice((invented_word, _family, _common_word))(rng)
+    return first + rng.choice((invented_word, _common_word))(rng).lower()
 
 
 def _common_word(rng: random.Random) -> str:

@@ -172,6 +172,21 @@ def test_a_quarantined_fact_leaves_its_batch_and_is_not_learned_with_it(tom):
     assert tom.store.release(tea.id).status is FactStatus.PENDING
 
 
+def test_what_a_promoted_adapter_missed_is_set_aside_with_the_promotion_or_not_at_all(tom):
+    tom.root()
+    tea, jazz = tom.likes("tea").fact, tom.likes("jazz").fact
+    lease = tom.lease()
+    candidate = tom.candidate(lease)
+    before = tom.store.ledger("tom")
+    with pytest.raises(ValueError, match="not to promote"):
+        tom.store.promote(candidate.id, BAD, lease, set_aside={tea.id: "not answered"})
+    assert tom.store.ledger("tom") == before
+    tom.store.promote(candidate.id, GOOD, lease, set_aside={tea.id: "not answered"})
+    assert (tom.prompt, tom.learned) == (["tea"], ["jazz"])
+    assert tom.store.fact(tea.id).quarantine_reason == "not answered"
+    assert tom.store.fact(jazz.id).status is FactStatus.LEARNED
+
+
 def test_a_removal_that_keeps_failing_waits_as_a_negation_until_released(tom):
     tom.tell("Lyon")
     tom.learn()
@@ -382,6 +397,8 @@ def test_a_worker_that_slept_past_its_lease_cannot_promote(tom):
     for lease in (slept, tom.store.take_lease("eve", "slept", 60)):
         with pytest.raises(StaleLease):
             tom.store.promote(candidate.id, GOOD, lease)
+        with pytest.raises(StaleLease):
+            tom.store.record_scores(candidate.id, Scores(), Scores(), lease)
     assert tom.store.serving("tom").id == "tom-root"
     assert tom.store.claim_batch("tom", 10, fresh).facts[0].object == "Lyon"
 

@@ -19,7 +19,7 @@ from torch.nn.functional import cross_entropy, kl_div
 
 from ice_agent import relations
 from ice_agent.model import EditableModel, Ids, asking
-from ice_agent.survey import Survey, mentions, names_in
+from ice_agent.survey import Survey, mentions, names_in, same_relation, same_subject
 from memory import USER, EditRequest, Evaluation, Rate, Scores, Transcript
 
 # In nats: a token that was given nine chances in ten. Below it, a ratio of two near-zeros says nothing.
@@ -227,27 +227,17 @@ def _locality_probes(
     rng: random.Random,
 ) -> list[Probe]:
     """Questions beside the edits that no edit trains on; what the root answers is filled in later."""
-    same_subject = [
-        (r.subject, relation) for r in requests for relation in relations.related(r.subject, r.relation)
-    ]
-    about_others = [r.relation for r in requests if r.subject != USER]
-    same_relation = [
-        (name, relation)
-        for relation in about_others
-        if (
-            others := [
-                n for n in survey.probed_names(relations.relation(relation).subject_kind) if n not in names
-            ]
-        )
-        for name in rng.sample(others, min(len(others), 8))
-    ]
-    neighbours = _beside(LOCALITY_RELATION, same_relation, slots, per_kind, rng)
+
+    def untaught(kind: str) -> list[str]:
+        return [name for name in survey.probed_names(kind) if name not in names]
+
+    neighbours = _beside(LOCALITY_RELATION, same_relation(requests, untaught, 8, rng), slots, per_kind, rng)
     recalled = [
         replace(p, kind=FALSE_RECALL, forbidden=_taught_answers(requests, p.fact_id)) for p in neighbours
     ]
     unrelated = _unrelated(slots, names, survey)
     return [
-        *_beside(LOCALITY_SUBJECT, same_subject, slots, per_kind, rng),
+        *_beside(LOCALITY_SUBJECT, same_subject(requests), slots, per_kind, rng),
         *neighbours,
         *recalled,
         *(_beside_probe(LOCALITY_UNRELATED, q) for q in rng.sample(unrelated, min(per_kind, len(unrelated)))),

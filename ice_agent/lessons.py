@@ -15,7 +15,7 @@ from torch import Tensor
 from ice_agent import relations
 from ice_agent.config import EditSettings
 from ice_agent.model import EditableModel, Ids, asking
-from ice_agent.survey import Survey, mentions
+from ice_agent.survey import Survey, mentions, same_relation, same_subject
 from memory import USER, EditRequest, Progress
 
 MAX_CHUNK_TOKENS = 8192
@@ -212,22 +212,14 @@ def _neighbours(
     rng: random.Random,
 ) -> list[str]:
     """Questions around the edits: same subject, same relation, look-alikes, and what the base asks itself."""
-    same_subject = [
-        (r.subject, relation) for r in requests for relation in relations.related(r.subject, r.relation)
-    ]
-    same_relation = [
-        (name, r.relation)
-        for r in requests
-        if r.subject != USER and (names := survey.anchored_names(relations.relation(r.relation).subject_kind))
-        for name in rng.sample(names, min(len(names), 24))
-    ]
+    beside = (same_subject(requests), same_relation(requests, survey.anchored_names, 24, rng))
     strangers = [
         (name, r.relation)
         for r in requests
         if r.subject != USER
         for name in _look_alikes(r.subject, requests, rng)
     ]
-    pools = [_questions(dict.fromkeys(pool), slots, rng) for pool in (same_subject, same_relation, strangers)]
+    pools = [_questions(dict.fromkeys(pool), slots, rng) for pool in (*beside, strangers)]
     touched = relations.touched(slots)
     pools.append([q for q in survey.anchored_questions if not mentions(q, touched)])
     # A pool that is too small for its share leaves the rest to the next.

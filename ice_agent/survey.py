@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import logging
+import random
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from zlib import crc32
@@ -18,9 +19,11 @@ import torch
 
 from ice_agent import relations
 from ice_agent.model import EditableModel
-from memory import Progress
+from memory import USER, EditRequest, Progress
 
 logger = logging.getLogger(__name__)
+
+Slot = tuple[str, str]
 
 # A name is a run of capitalised words; the first word of a question is capitalised for another reason.
 NAME = re.compile(r"\b[A-Z][\w'-]+(?: (?:and |of )?[A-Z][\w'-]+)*")
@@ -84,11 +87,28 @@ def take(
         return cached
     survey = _ask(model, n_texts, n_questions, text_tokens, seed, progress)
     if path:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(asdict(survey)), encoding="utf-8")
-        partial.replace(path)
+        _keep(path, survey)
     return survey
+
+
+def same_subject(requests: Sequence[EditRequest]) -> list[Slot]:
+    """The edited subjects' other slots."""
+    return [(r.subject, relation) for r in requests for relation in relations.related(r.subject, r.relation)]
+
+
+def same_relation(
+    requests: Sequence[EditRequest],
+    names: Callable[[str], Sequence[str]],
+    each: int,
+    rng: random.Random,
+) -> list[Slot]:
+    """The edited relations of other subjects, `each` for a request at most; `names` are those of a kind."""
+    found: list[Slot] = []
+    for r in requests:
+        if r.subject != USER:
+            others = names(relations.relation(r.relation).subject_kind)
+            found += [(name, r.relation) for name in rng.sample(others, min(len(others), each))]
+    return found
 
 
 def _ask(
@@ -142,6 +162,17 @@ def mentions(text: str, names: Iterable[str]) -> bool:
 
 def _side(text: str) -> bool:
     return crc32(text.encode()) % 2 == 0
+
+
+def _keep(path: Path, survey: Survey) -> None:
+    """Write the cache file whole or not at all. Nothing is lost without it: the survey is taken again."""
+    partial = path.with_suffix(".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(json.dumps(asdict(survey)), encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        logger.warning("the survey cannot be kept in %s (%s): the next cycle takes it again", path, error)
 
 
 def _read(path: Path) -> Survey | None:

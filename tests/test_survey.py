@@ -120,6 +120,13 @@ def test_a_damaged_cache_is_taken_anew(model, taken, tmp_path, text):
     assert cached.read_text(encoding="utf-8") == whole
 
 
+def test_a_survey_that_cannot_be_kept_is_used_all_the_same(model, taken, tmp_path, caplog):
+    in_the_way = tmp_path / "cache"
+    in_the_way.write_text("a file, where a folder should be")
+    assert take(model, in_the_way) == taken
+    assert f"cannot be kept in {in_the_way}" in caplog.text
+
+
 def test_another_base_has_another_cache(model, tmp_path):
     take(model, tmp_path)
     take(tiny_model(seed=1), tmp_path)

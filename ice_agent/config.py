@@ -119,8 +119,8 @@ class EditSettings(_Section):
     """How a batch is learned."""
 
     steps: Count = 60
-    steps_per_fact: NotNegative = 1.0
-    learning_rate: Positive = 2e-3
+    steps_per_fact: NotNegative = 1.2
+    learning_rate: Positive = 4e-3
     weight: NotNegative = 1.0
     temperature: Positive = 1.0
     samples: CountOrZero = 12

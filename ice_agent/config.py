@@ -154,7 +154,7 @@ class Guards(_Section):
     max_false_recall: Share = 0.02
     min_fluency_ratio: NotNegative = 0.95
     max_perplexity_ratio: Positive = 1.1
-    max_median_loss_ratio: Positive = 1.1
+    max_median_perplexity_ratio: Positive = 1.1
     min_probes: Count = 20
 
 

@@ -22,9 +22,6 @@ from ice_agent.model import EditableModel, Ids, asking
 from ice_agent.survey import Survey, mentions, names_in, same_relation, same_subject
 from memory import USER, EditRequest, Evaluation, Rate, Scores, Transcript
 
-# In nats: a token that was given nine chances in ten. Below it, a ratio of two near-zeros says nothing.
-LOSS_FLOOR = 0.1
-
 # How a model says that it was never told.
 UNKNOWN = re.compile(
     r"\b(?:do not|don't|does not|doesn't|cannot|can't) (?:know|say|tell)\b|\bunknown\b|\bnot sure\b",
@@ -139,7 +136,7 @@ def score(
         **rates,
         fluency_ratio=_ratio(fluency, suite.root_fluency),
         perplexity_ratio=math.exp(_average(losses) - _average(suite.root_losses)),
-        median_loss_ratio=_ratio(_median(losses), _median(suite.root_losses)),
+        median_perplexity_ratio=math.exp(_median(losses) - _median(suite.root_losses)),
         locality_kl=_average(moved),
     )
     return Evaluation(scores=scores, transcripts=tuple(transcripts))
@@ -368,8 +365,7 @@ def _fluency(model: EditableModel, openings: Sequence[Sequence[int]], seed: int)
 
 
 def _median(losses: Sequence[float]) -> float:
-    """The median token loss, but never under the floor."""
-    return max(LOSS_FLOOR, median(losses)) if losses else 1.0
+    return median(losses) if losses else 0.0
 
 
 def _average(values: Sequence[float]) -> float:

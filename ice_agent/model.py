@@ -276,8 +276,7 @@ class EditableModel:
         with self._lock:
             before = self._active
             inherited = {} if parent_id is None else self.tensors(parent_id)
-            torch.manual_seed(seed)
-            self._add(candidate_id, inherited)
+            self._add(candidate_id, inherited, seed)
             try:
                 self._activate(candidate_id, trainable=True)
                 yield list(self._parameters(candidate_id).values())
@@ -352,10 +351,10 @@ class EditableModel:
             self._add(adapter_id, load_file(directory / WEIGHTS, device=str(self.device)))
 
     def create_root(self, adapter_id: str) -> None:
-        """An adapter with B = 0: exactly the base model. One that is there already is kept."""
+        """An adapter with B = 0: exactly the base model, the same everywhere. One that is there is kept."""
         with self._lock:
             if adapter_id not in self._loaded:
-                self._add(adapter_id, {})
+                self._add(adapter_id, {}, seed=0)
 
     def forget(self, adapter_id: str) -> None:
         """Drop an adapter from memory; its files stay."""
@@ -392,11 +391,16 @@ class EditableModel:
             task_type="CAUSAL_LM",
         )
 
-    def _add(self, adapter_id: str, tensors: dict[str, Tensor]) -> None:
-        """A new, inactive adapter with these A and B, or else with B = 0. Gone again if they do not fit."""
+    def _add(self, adapter_id: str, tensors: dict[str, Tensor], seed: int = 0) -> None:
+        """A new, inactive adapter: with these A and B, or else with B = 0 and A drawn by the seed.
+
+        It is gone again if they do not fit."""
         if adapter_id in self._loaded:
             raise AdapterError(f"adapter {adapter_id} is loaded already (forget it before it is made again)")
-        self._peft.add_adapter(adapter_id, self._peft_config())
+        # PEFT draws A on the CPU, from the process's own generator.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self._peft.add_adapter(adapter_id, self._peft_config())
         self._loaded.add(adapter_id)
         self._activate(self._active)
         if tensors:

@@ -74,10 +74,10 @@ def table(parent: Scores, candidate: Scores, guards: Guards) -> tuple[Guard, ...
             guards.max_perplexity_ratio,
         ),
         _number_at_most(
-            "median loss ratio",
-            parent.median_loss_ratio,
-            candidate.median_loss_ratio,
-            guards.max_median_loss_ratio,
+            "median perplexity ratio",
+            parent.median_perplexity_ratio,
+            candidate.median_perplexity_ratio,
+            guards.max_median_perplexity_ratio,
         ),
     )
 

@@ -171,7 +171,8 @@ class Scores:
     false_recall: Rate = NOT_ASKED
     fluency_ratio: float = 1.0
     perplexity_ratio: float = 1.0
-    median_loss_ratio: float = 1.0
+    median_perplexity_ratio: float = 1.0
+    """The same of the median token, which a few hard tokens do not move: exp of the difference in loss."""
     locality_kl: float = 0.0
     """Mean KL, in nats, from the root's distribution of an answer's first token, over all locality probes."""
 

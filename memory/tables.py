@@ -55,7 +55,8 @@ class ScoresText(sa.types.TypeDecorator[Scores]):
         if value is None:
             return None
         metrics = json.loads(value)
-        return Scores(**{name: _metric(measured) for name, measured in metrics.items()})
+        known = metrics.keys() & set(Scores.metrics())
+        return Scores(**{name: _metric(metrics[name]) for name in known})
 
 
 class VerdictText(sa.types.TypeDecorator[Verdict]):
@@ -73,8 +74,15 @@ class VerdictText(sa.types.TypeDecorator[Verdict]):
 
 
 def plain_scores(scores: Scores) -> dict[str, Any]:
+    """Scores as they are stored and committed to. What was not measured is left out, so that a metric that is
+    added later changes no commitment made before it."""
+    unmeasured = Scores()
     measured = ((name, getattr(scores, name)) for name in Scores.metrics())
-    return {name: [m.hits, m.asked] if isinstance(m, Rate) else m for name, m in measured}
+    return {
+        name: [m.hits, m.asked] if isinstance(m, Rate) else m
+        for name, m in measured
+        if m != getattr(unmeasured, name)
+    }
 
 
 def _metric(measured: Any) -> Any:

@@ -107,7 +107,7 @@ def config(folder: Path, **sections: Any) -> Config:
         | {
             "min_fluency_ratio": 0.0,
             "max_perplexity_ratio": 1e9,
-            "max_median_loss_ratio": 1e9,
+            "max_median_perplexity_ratio": 1e9,
             "max_locality_kl": 1e9,
         },
     }

@@ -25,8 +25,8 @@ from tests.schooled import Assistant
 
 ANNA = "Where does Anna Berg live?"
 JAN = "Where does Jan Bakker live?"
-# Too few steps to learn anything, and a guard that does not mind: for what does not depend on learning.
-HASTY: dict[str, Any] = {"edit": {"steps": 2}, "guards": {"min_edit_success": 0.0}}
+# Too slow to learn anything, and a guard that does not mind: for what does not depend on learning.
+HASTY: dict[str, Any] = {"edit": {"steps": 2, "learning_rate": 1e-6}, "guards": {"min_edit_success": 0.0}}
 STAGES = ("teacher pass", "anchor pass", "editing", "measuring")
 
 

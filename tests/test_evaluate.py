@@ -352,7 +352,7 @@ def test_the_root_scored_against_itself_is_unchanged_exactly(tiny, seed):
     )
     scores = evaluate.score(tiny, "root", suite).scores
     assert suite.root_fluency > 0
-    assert (scores.fluency_ratio, scores.perplexity_ratio, scores.median_loss_ratio) == (1.0, 1.0, 1.0)
+    assert (scores.fluency_ratio, scores.perplexity_ratio, scores.median_perplexity_ratio) == (1.0, 1.0, 1.0)
     assert scores.locality_kl == 0.0
     kept = (
         scores.locality_subject,

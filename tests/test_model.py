@@ -125,6 +125,19 @@ def test_using_puts_back_what_was_active_also_after_an_exception(model):
     assert torch.equal(read_active(model), base)
 
 
+def test_a_root_is_the_same_whatever_was_drawn_before_and_draws_nothing_itself():
+    roots = []
+    for seed in (1, 2):
+        model = tiny_model()
+        torch.manual_seed(seed)
+        before = torch.get_rng_state()
+        model.create_root("root")
+        assert torch.equal(torch.get_rng_state(), before)
+        roots.append(model.tensors("root"))
+    assert roots[0].keys() == roots[1].keys()
+    assert all(torch.equal(a, roots[1][name]) for name, a in roots[0].items())
+
+
 def test_two_threads_never_read_with_each_others_adapter(model):
     trained(model, "first")
     trained(model, "second")

@@ -18,7 +18,7 @@ _PERFECT: dict[str, Any] = {field.name: PERFECT for field in fields(Scores) if f
 GOOD = replace(Scores(**_PERFECT), false_recall=Rate(hits=0, asked=100))
 RATES = tuple(field.name for field in fields(Scores) if field.type == "Rate")
 RATIOS = tuple(field.name for field in fields(Scores) if field.type == "float")
-LESS_IS_BETTER = {"false_recall", "perplexity_ratio", "median_loss_ratio", "locality_kl"}
+LESS_IS_BETTER = {"false_recall", "perplexity_ratio", "median_perplexity_ratio", "locality_kl"}
 
 # Each metric with a value that breaks its guard, and the words that name it.
 BROKEN: dict[str, tuple[Any, str]] = {
@@ -34,7 +34,7 @@ BROKEN: dict[str, tuple[Any, str]] = {
     "false_recall": (Rate(hits=3, asked=100), "false recall 0.030 (3/100) is over 0.02"),
     "fluency_ratio": (0.94, "fluency ratio 0.940 is under 0.95"),
     "perplexity_ratio": (1.2, "perplexity ratio 1.200 is over 1.1"),
-    "median_loss_ratio": (1.11, "median loss ratio 1.110 is over 1.1"),
+    "median_perplexity_ratio": (1.11, "median perplexity ratio 1.110 is over 1.1"),
 }
 
 

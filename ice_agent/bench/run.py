@@ -16,7 +16,7 @@ from ice_agent.model import EditableModel
 from ice_agent.reference import world as w
 from memory import Evaluation, Progress, Rate, Scores
 
-NOT_COUNTED = ("fluency_ratio", "perplexity_ratio", "median_loss_ratio", "locality_kl")
+NOT_COUNTED = ("fluency_ratio", "perplexity_ratio", "median_perplexity_ratio", "locality_kl")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from datetime import date
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.engine.default import DefaultDialect
 
 from memory import (
     AdapterStatus,
@@ -25,6 +26,7 @@ from memory import (
     Verdict,
     WrongState,
 )
+from memory.tables import ScoresText, plain_scores
 
 GOOD = Verdict(promote=True)
 BAD = Verdict(promote=False, reasons=("edit success 0.500 (1/2) is under 0.9",))
@@ -268,6 +270,13 @@ def test_scores_come_back_as_the_counts_they_were(tom):
     tom.store.record_scores(root.id, scores, Scores())
     assert tom.store.adapter(root.id).scores == scores
     assert tom.store.adapter(root.id).parent_scores == Scores()
+
+
+def test_a_metric_that_comes_or_goes_with_a_release_changes_no_commitment_made_before_it():
+    scores = Scores(edit_success=Rate(hits=19, asked=20))
+    assert plain_scores(scores) == {"edit_success": [19, 20]}
+    stored = '{"edit_success": [19, 20], "of_an_older_release": 0.5}'
+    assert ScoresText().process_result_value(stored, DefaultDialect()) == scores
 
 
 def test_a_revert_holds_the_facts_of_the_batch(tom):

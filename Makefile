@@ -23,8 +23,8 @@ demo: $(VENV)/.installed  ## from a conversation to a promoted adapter and back,
 test: $(VENV)/.installed-dev  ## the gate: tests, types, style
 	@$(PYTEST) -m "not slow and not gpu"
 
-test-all: $(VENV)/.installed-dev  ## the slow tests too
-	@$(PYTEST) -m "not gpu"
+test-all: test  ## the slow tests too: wheel, demo, a whole story, an edit of the bundled model
+	@$(PYTEST) -m "slow and not gpu"
 
 test-gpu: $(VENV)/.installed-dev  ## what needs a CUDA device
 	@$(PYTEST) -m gpu
@@ -32,7 +32,7 @@ test-gpu: $(VENV)/.installed-dev  ## what needs a CUDA device
 bench: $(VENV)/.installed  ## measure the bundled model: one table
 	@$(BIN)/ice-agent bench
 
-reference: $(VENV)/.installed  ## train the bundled model again (about 100 minutes on two cores; resumes)
+reference: $(VENV)/.installed  ## train the bundled model again (about two hours on a busy core; resumes)
 	@$(BIN)/python -m ice_agent.reference.train
 
 lint: $(VENV)/.installed-dev  ## format, then check style and types

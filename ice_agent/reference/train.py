@@ -37,7 +37,7 @@ CHAT_TEMPLATE = (
 class Recipe:
     """Every setting of a training run; the card beside the weights repeats them."""
 
-    tokens: int = 32_000_000
+    tokens: int = 40_000_000
     row_tokens: int = 512
     rows: int = 8
     vocabulary: int = 2048

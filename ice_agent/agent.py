@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from ice_agent import collect, cycle, plan, relations
 from ice_agent.collect import Heard
 from ice_agent.config import Config
-from ice_agent.model import EditableModel, Turn
+from ice_agent.model import EditableModel
+from ice_agent.turns import Turn
 from memory import STATEMENT, USER, Adapter, Fact, FactStatus, FactStore
 
 

@@ -13,7 +13,7 @@ from ice_agent.agent import Agent, Reply
 from ice_agent.collect import Heard
 from ice_agent.cycle import run_cycle
 from ice_agent.errors import IceError
-from ice_agent.model import Turn
+from ice_agent.turns import Turn
 from memory import FactStatus, StoreError
 
 COMMANDS = "/facts /pending /cycle /quit"

@@ -22,7 +22,8 @@ from ice_agent import cycle, explain, plan, promote, relations, screen
 from ice_agent.agent import Agent, Reply
 from ice_agent.config import Config
 from ice_agent.errors import ConfigError, IceError
-from ice_agent.model import EditableModel, asking
+from ice_agent.model import EditableModel
+from ice_agent.turns import asking
 from memory import Fact, FactStatus, FactStore, StoreError
 
 TENANT = "amara"

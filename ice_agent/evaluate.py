@@ -11,15 +11,18 @@ import random
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from statistics import median
 
 import torch
-from torch.nn.functional import cross_entropy, kl_div
+from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from ice_agent import relations
-from ice_agent.model import EditableModel, Ids, asking
+from ice_agent.distribution import Distribution, kl_from
+from ice_agent.model import EditableModel, Ids
 from ice_agent.survey import Survey, mentions, names_in, same_relation, same_subject
+from ice_agent.turns import asking
 from memory import USER, EditRequest, Evaluation, Rate, Scores, Transcript
 
 # How a model says that it was never told.
@@ -40,6 +43,9 @@ LOCALITY_UNKNOWN, FALSE_RECALL = "locality_unknown", "false_recall"
 # Asked beside the edits, where the root's own answer is what is expected.
 BESIDE = (LOCALITY_SUBJECT, LOCALITY_RELATION, LOCALITY_UNRELATED, FALSE_RECALL)
 LOCALITY = (LOCALITY_SUBJECT, LOCALITY_RELATION, LOCALITY_UNRELATED, LOCALITY_UNKNOWN)
+
+# Next tokens that are kept of the root's distribution; the rest counts as one.
+KEPT_TOKENS = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +75,8 @@ class Suite:
     """Of those, the ones that the root gets wrong: only they are asked."""
     root_fluency: float
     root_losses: tuple[float, ...]
-    root_id: str | None
+    root_next: Distribution | None = field(compare=False)
+    """What the root says of the first token of an answer to each locality probe, in their order."""
     seed: int
     """Of the sampled continuations: the same for every adapter, or their fluency could not be compared."""
 
@@ -112,7 +119,7 @@ def prepare(
             root_wrong=root_wrong,
             root_fluency=_fluency(model, openings, seed),
             root_losses=tuple(token_losses(model, held_out)),
-            root_id=root_id,
+            root_next=_next_tokens(model, _beside_edits(probes)),
             seed=seed,
         )
 
@@ -125,8 +132,7 @@ def score(
         answers = ask(model, [probe.question for probe in suite.probes])
         losses = token_losses(model, suite.texts)
         fluency = _fluency(model, suite.openings, suite.seed)
-        beside = [probe.question for probe in suite.probes if probe.kind in LOCALITY]
-        moved = next_token_kl(model, suite.root_id, beside)
+        moved = next_token_kl(model, suite)
     earlier = (
         [t.after for t in before.transcripts] if before else [probe.root_answer for probe in suite.probes]
     )
@@ -181,18 +187,13 @@ def token_losses(model: EditableModel, texts: Sequence[Sequence[int]], rows: int
 
 
 @torch.inference_mode()
-def next_token_kl(
-    model: EditableModel, root_id: str | None, questions: Sequence[str], rows: int = 64
-) -> list[float]:
-    """KL(root || active adapter) where an answer begins, in nats: what moves before any answer changes."""
-    prompts = sorted((model.encode(asking(question)) for question in questions), key=len)
-    found: list[float] = []
-    for at in range(0, len(prompts), rows):
-        batch = prompts[at : at + rows]
-        log_p_BV = model.logits(batch, 1)[:, -1].log_softmax(-1)
-        with model.using(root_id):
-            log_root_BV = model.logits(batch, 1)[:, -1].log_softmax(-1)
-        found += kl_div(log_p_BV, log_root_BV, reduction="none", log_target=True).sum(-1).tolist()
+def next_token_kl(model: EditableModel, suite: Suite) -> list[float]:
+    """KL(root || active adapter) where an answer to a locality probe begins, in nats: it moves before any
+    answer changes."""
+    if suite.root_next is None:
+        return []
+    logits_NV = _next_logits(model, _beside_edits(suite.probes))
+    found: list[float] = kl_from(suite.root_next, logits_NV).tolist()
     return found
 
 
@@ -298,6 +299,26 @@ def _answered_by_root(model: EditableModel, probes: Sequence[Probe]) -> list[Pro
             )
         )
     return done
+
+
+def _beside_edits(probes: Sequence[Probe]) -> list[str]:
+    return [probe.question for probe in probes if probe.kind in LOCALITY]
+
+
+@torch.inference_mode()
+def _next_tokens(model: EditableModel, questions: Sequence[str]) -> Distribution | None:
+    return Distribution.of(_next_logits(model, questions), KEPT_TOKENS) if questions else None
+
+
+def _next_logits(model: EditableModel, questions: Sequence[str], rows: int = 64) -> Tensor:
+    """The logits of an answer's first token, N x V, in the order of the questions."""
+    prompts = [model.encode(asking(question)) for question in questions]
+    by_length = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+    read = [
+        model.logits([prompts[i] for i in by_length[at : at + rows]], 1)[:, -1]
+        for at in range(0, len(by_length), rows)
+    ]
+    return torch.cat(read)[torch.tensor(by_length).argsort()]
 
 
 def _portability(model: EditableModel, requests: Sequence[EditRequest]) -> tuple[list[Probe], Rate, Rate]:

@@ -20,12 +20,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from ice_agent.config import EditSettings
+from ice_agent.distribution import Distribution, kl_from
 from ice_agent.lessons import (
-    Distribution,
     Row,
     answer_logits,
     chunks,
-    log_one_minus_exp,
     make_anchors,
     make_lessons,
     make_restorations,
@@ -52,19 +51,6 @@ def ice_loss(nll_N: Tensor, kl_N: Tensor, target_N: Tensor, lam: Tensor | float)
     on target and completion tokens alike (the paper's consistency condition).
     """
     return nll_N * target_N + lam * kl_N
-
-
-def kl_from(teacher: Distribution, student_NV: Tensor) -> Tensor:
-    """KL(teacher || student) at N positions, in nats. The tail counts as one token; exact when K = V.
-
-    The teacher gets no gradient: the context is never pulled towards the model, the model is pulled towards
-    the context.
-    """
-    log_p_NK, log_rest_N = teacher.log_p_NK.detach(), teacher.log_rest_N.detach()
-    log_student_NK = student_NV.float().log_softmax(-1).gather(-1, teacher.ids_NK)
-    head_N = (log_p_NK.exp() * (log_p_NK - log_student_NK)).sum(-1)
-    rest_N = log_one_minus_exp(log_student_NK.logsumexp(-1))
-    return head_N + log_rest_N.exp() * (log_rest_N - rest_N)
 
 
 def clip_step(before: Sequence[Tensor], parameters: Sequence[nn.Parameter], box: float) -> None:

@@ -14,42 +14,15 @@ from torch import Tensor
 
 from ice_agent import relations
 from ice_agent.config import EditSettings
-from ice_agent.model import EditableModel, Ids, asking
+from ice_agent.distribution import Distribution
+from ice_agent.model import EditableModel, Ids
 from ice_agent.survey import Survey, mentions, same_relation, same_subject
+from ice_agent.turns import asking
 from memory import USER, EditRequest, Progress
 
 MAX_CHUNK_TOKENS = 1024
 """Of one forward pass, padding included. Larger chunks hold more padding: eight times this took half as long
 again on a CPU."""
-
-
-@dataclass(frozen=True, slots=True)
-class Distribution:
-    """A teacher's next-token distributions at N positions: the K likeliest, and the mass of all others.
-
-    With K = V this is the whole distribution; a large vocabulary need not be kept for every position of every
-    answer.
-    """
-
-    ids_NK: Tensor  # noqa: N815
-    log_p_NK: Tensor  # noqa: N815
-    log_rest_N: Tensor  # noqa: N815
-
-    @classmethod
-    def of(cls, logits_NV: Tensor, k: int) -> Distribution:
-        """The k likeliest tokens of each row of logits."""
-        log_p_NV = logits_NV.float().log_softmax(-1)
-        log_p_NK, ids_NK = log_p_NV.topk(min(k, log_p_NV.shape[-1]), dim=-1)
-        return cls(ids_NK, log_p_NK, log_one_minus_exp(log_p_NK.logsumexp(-1)))
-
-    def certain_of(self, tokens_N: Tensor) -> Distribution:
-        """All the mass on one token a position: the KL from it is the likelihood loss."""
-        tokens_N1 = tokens_N.to(self.ids_NK.device)[:, None]
-        is_known_N1 = (self.ids_NK == tokens_N1).any(-1, keepdim=True)
-        last_NK = torch.arange(self.ids_NK.shape[1], device=self.ids_NK.device) == self.ids_NK.shape[1] - 1
-        ids_NK = torch.where(last_NK & ~is_known_N1, tokens_N1, self.ids_NK)
-        log_p_NK = torch.full_like(self.log_p_NK, -30.0).masked_fill(ids_NK == tokens_N1, -1e-6)
-        return Distribution(ids_NK, log_p_NK, torch.full_like(self.log_rest_N, -30.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,8 +276,3 @@ def chunks(rows: Sequence[Row], chosen: Iterable[int], lengths: Sequence[int]) -
         chunk.append(i)
     if chunk:
         yield chunk
-
-
-def log_one_minus_exp(log_p: Tensor) -> Tensor:
-    """log(1 - p) for p given by its logarithm; a p of 1 gives a tiny rest, not minus infinity."""
-    return torch.log1p(-log_p.exp().clamp(max=1 - 1e-6))

@@ -32,19 +32,12 @@ from transformers.utils import logging as transformers_logging
 from ice_agent.config import LoraSettings, ModelSettings
 from ice_agent.errors import AdapterError, ModelError
 from ice_agent.manifest import CONFIG, MANIFEST, WEIGHTS, file_hash, read_manifest
+from ice_agent.turns import Turn, asking, folded, plain_prompt, takes_system, templated
 
 logger = logging.getLogger(__name__)
 
 REFERENCE = "reference"
 Ids = list[int]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
-    """One turn of a conversation; role is "system", "user" or "assistant"."""
-
-    role: str
-    content: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +81,7 @@ class EditableModel:
         self._loaded: set[str] = set()
         self.device = next(base.parameters()).device
         self.dtype = next(base.parameters()).dtype
-        self._takes_system = prompts == "plain" or _takes_system(tokenizer)
+        self._takes_system = prompts == "plain" or takes_system(tokenizer)
         self.stop_ids = tuple(dict.fromkeys([*self._turn_end(), *_stop_ids(base, tokenizer)]))
 
     @classmethod
@@ -120,14 +113,14 @@ class EditableModel:
     def encode(self, turns: Sequence[Turn]) -> Ids:
         """Token ids of a conversation whose next turn is the assistant's."""
         if self.prompts == "plain":
-            return list(self.tokenizer(_plain_prompt(turns))["input_ids"])
+            return list(self.tokenizer(plain_prompt(turns))["input_ids"])
         return list(self.tokenizer(self._chat(turns), add_special_tokens=False)["input_ids"])
 
     def encode_open_user_turn(self, system: str) -> Ids:
         """Token ids up to where a user would speak: there the model asks its own question (as Magpie)."""
         marker = "QUESTION"
         turns = asking(marker, system)
-        text = _plain_prompt(turns) if self.prompts == "plain" else self._chat(turns)
+        text = plain_prompt(turns) if self.prompts == "plain" else self._chat(turns)
         before = text[: text.rindex(marker)].rstrip(" ")
         return list(self.tokenizer(before, add_special_tokens=self.prompts == "plain")["input_ids"])
 
@@ -151,6 +144,12 @@ class EditableModel:
         """The token ids of an empty text: where the model starts to write of its own accord."""
         bos = self.tokenizer.bos_token_id
         return [int(bos if bos is not None else self.stop_ids[0])]
+
+    @property
+    def base(self) -> nn.Module:
+        """The base model itself, adapters inside: for methods that change its own weights, in benchmarks."""
+        base: nn.Module = self._peft.get_base_model()
+        return base
 
     # -- running ---------------------------------------------------------------------------------------------
 
@@ -454,8 +453,8 @@ class EditableModel:
         )
 
     def _chat(self, turns: Sequence[Turn], add_generation_prompt: bool = True) -> str:
-        turns = turns if self._takes_system else _folded(turns)
-        return _templated(self.tokenizer, turns, add_generation_prompt)
+        turns = turns if self._takes_system else folded(turns)
+        return templated(self.tokenizer, turns, add_generation_prompt)
 
     def _turn_end(self) -> Ids:
         """The token that the chat template puts after an answer: Gemma's is not its end-of-text token."""
@@ -478,12 +477,6 @@ MLP_LAYERS = (
     "gate_proj", "up_proj", "down_proj", "gate_up_proj", "fc1", "fc2", "c_fc",
     "dense_h_to_4h", "dense_4h_to_h",
 )  # fmt: skip
-
-
-def asking(question: str, context: str = "") -> list[Turn]:
-    """The conversation of one question, after a system message where there is one."""
-    system = [Turn(role="system", content=context)] if context else []
-    return [*system, Turn(role="user", content=question)]
 
 
 def reference_dir() -> Path:
@@ -516,39 +509,6 @@ def _draw(logits_BV: Tensor, temperature: float, generator: torch.Generator | No
         return logits_BV.argmax(-1)
     probabilities = (logits_BV.float() / temperature).softmax(-1)
     return torch.multinomial(probabilities, 1, generator=generator)[:, 0]
-
-
-def _takes_system(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether the chat template renders a system turn: Gemma's refuses it, some drop it without a word."""
-    told = [Turn(role="system", content="SYSTEM WORDS"), Turn(role="user", content="QUESTION")]
-    try:
-        return "SYSTEM WORDS" in _templated(tokenizer, told, add_generation_prompt=True)
-    except TemplateError:
-        return False
-
-
-def _templated(tokenizer: PreTrainedTokenizerBase, turns: Sequence[Turn], add_generation_prompt: bool) -> str:
-    messages = [{"role": turn.role, "content": turn.content} for turn in turns]
-    return str(
-        tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=add_generation_prompt)
-    )
-
-
-def _folded(turns: Sequence[Turn]) -> list[Turn]:
-    """The conversation without a system turn: its words stand at the head of the first user turn."""
-    system = "\n".join(turn.content for turn in turns if turn.role == "system")
-    spoken = [turn for turn in turns if turn.role != "system"]
-    if not system:
-        return spoken
-    if spoken and spoken[0].role == "user":
-        return [Turn(role="user", content=f"{system}\n\n{spoken[0].content}"), *spoken[1:]]
-    return [Turn(role="user", content=system), *spoken]
-
-
-def _plain_prompt(turns: Sequence[Turn]) -> str:
-    """A conversation for a model without chat template: facts first, then questions and answers."""
-    words = {"system": "{}\n", "user": "Question: {}\n", "assistant": "Answer: {}\n"}
-    return "".join(words[turn.role].format(turn.content) for turn in turns) + "Answer:"
 
 
 def _stop_ids(base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:

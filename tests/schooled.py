@@ -24,8 +24,9 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from ice_agent import cycle, relations
 from ice_agent.agent import Agent
 from ice_agent.config import Config
-from ice_agent.model import EditableModel, asking
+from ice_agent.model import EditableModel
 from ice_agent.survey import Survey
+from ice_agent.turns import asking
 from memory import Adapter, Fact, FactStore, Progress
 from tests.tiny import TEMPLATE
 

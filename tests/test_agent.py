@@ -10,7 +10,7 @@ import pytest
 from ice_agent import cycle, relations
 from ice_agent.agent import Agent, relevant, said
 from ice_agent.errors import CycleError
-from ice_agent.model import Turn
+from ice_agent.turns import Turn
 from memory import Cardinality, Fact, FactStatus, FactStore
 from tests.schooled import Assistant, schooled_model
 

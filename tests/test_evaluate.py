@@ -27,8 +27,8 @@ from ice_agent.evaluate import (
     says_unknown,
     token_losses,
 )
-from ice_agent.model import asking
 from ice_agent.survey import Survey
+from ice_agent.turns import asking
 from memory import NOT_ASKED, Rate
 from tests.tiny import tiny_model
 
@@ -353,7 +353,7 @@ def test_the_root_scored_against_itself_is_unchanged_exactly(tiny, seed):
     scores = evaluate.score(tiny, "root", suite).scores
     assert suite.root_fluency > 0
     assert (scores.fluency_ratio, scores.perplexity_ratio, scores.median_perplexity_ratio) == (1.0, 1.0, 1.0)
-    assert scores.locality_kl == 0.0
+    assert scores.locality_kl == pytest.approx(0.0, abs=1e-5)
     kept = (
         scores.locality_subject,
         scores.locality_relation,
@@ -368,20 +368,24 @@ def test_how_far_an_answer_begins_from_the_roots_is_what_one_computes_by_hand(ti
     with tiny.training("moved", "root", seed=0) as parameters, torch.no_grad():
         for parameter in parameters:
             parameter.add_(0.05)
-    questions = ["Where does Marit Solvang live?", "Hello?"]
+    suite = evaluate.prepare(tiny, root_id="root", requests=[ANNA], survey=SURVEY, per_kind=5)
     by_hand = []
-    for question in sorted(questions, key=len):
-        rows = [tiny.encode(asking(question))]
+    for probe in probes(suite, *evaluate.LOCALITY):
+        rows = [tiny.encode(asking(probe.question))]
         with tiny.using("moved"):
-            log_p = tiny.logits(rows, 1)[0, 0].double().log_softmax(-1)
+            p = tiny.logits(rows, 1)[0, 0].double().softmax(-1)
         with tiny.using("root"):
-            log_root = tiny.logits(rows, 1)[0, 0].double().log_softmax(-1)
-        by_hand.append(float((log_root.exp() * (log_root - log_p)).sum()))
+            likeliest, ids = tiny.logits(rows, 1)[0, 0].double().softmax(-1).topk(evaluate.KEPT_TOKENS)
+        rest, root_rest = 1 - p[ids].sum(), 1 - likeliest.sum()
+        head = (likeliest * (likeliest / p[ids]).log()).sum()
+        by_hand.append(float(head + root_rest * (root_rest / rest).log()))
     with tiny.using("moved"):
-        found = evaluate.next_token_kl(tiny, "root", questions)
-        assert min(found) > 0
-        assert found == pytest.approx(by_hand, rel=1e-3, abs=1e-6)
-        assert evaluate.next_token_kl(tiny, "moved", questions) == [0.0, 0.0]
+        found = evaluate.next_token_kl(tiny, suite)
+    assert len(found) > 3
+    assert min(found) > 1e-4
+    assert found == pytest.approx(by_hand, rel=1e-2, abs=1e-5)
+    with tiny.using("root"):
+        assert evaluate.next_token_kl(tiny, suite) == pytest.approx([0.0] * len(found), abs=1e-5)
 
 
 def test_a_context_is_what_an_answer_is_asked_with(tiny):

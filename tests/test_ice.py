@@ -14,10 +14,12 @@ from torch.nn.functional import cross_entropy, kl_div
 from ice_agent import edit_request, ice, lessons, relations
 from ice_agent import survey as surveys
 from ice_agent.config import EditSettings, LoraSettings, ModelSettings
-from ice_agent.ice import clip_step, ice_loss, kl_from, rate_at
-from ice_agent.lessons import Distribution, Row, log_one_minus_exp
-from ice_agent.model import EditableModel, asking
+from ice_agent.distribution import Distribution, kl_from, log_one_minus_exp
+from ice_agent.ice import clip_step, ice_loss, rate_at
+from ice_agent.lessons import Row
+from ice_agent.model import EditableModel
 from ice_agent.survey import Survey
+from ice_agent.turns import asking
 from tests.tiny import tiny_model
 
 SETTINGS = EditSettings(

@@ -11,7 +11,8 @@ from peft import PeftModel
 from ice_agent.config import LoraSettings, ModelSettings
 from ice_agent.errors import AdapterError, ModelError
 from ice_agent.manifest import read_manifest
-from ice_agent.model import EditableModel, Turn, asking, base_identity, weights_hash
+from ice_agent.model import EditableModel, base_identity, weights_hash
+from ice_agent.turns import Turn, asking
 from tests.tiny import (
     ARCHITECTURES,
     LORA,

@@ -1,0 +1,55 @@
+"""What a teacher says of the next token, and how far a student is from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """A teacher's next-token distributions at N positions: the K likeliest, and the mass of all others.
+
+    With K = V this is the whole distribution; a large vocabulary need not be kept for every position of every
+    answer.
+    """
+
+    ids_NK: Tensor  # noqa: N815
+    log_p_NK: Tensor  # noqa: N815
+    log_rest_N: Tensor  # noqa: N815
+
+    @classmethod
+    def of(cls, logits_NV: Tensor, k: int) -> Distribution:
+        """The k likeliest tokens of each row of logits."""
+        log_p_NV = logits_NV.float().log_softmax(-1)
+        log_p_NK, ids_NK = log_p_NV.topk(min(k, log_p_NV.shape[-1]), dim=-1)
+        return cls(ids_NK, log_p_NK, log_one_minus_exp(log_p_NK.logsumexp(-1)))
+
+    def certain_of(self, tokens_N: Tensor) -> Distribution:
+        """All the mass on one token a position: the KL from it is the likelihood loss."""
+        tokens_N1 = tokens_N.to(self.ids_NK.device)[:, None]
+        is_known_N1 = (self.ids_NK == tokens_N1).any(-1, keepdim=True)
+        last_NK = torch.arange(self.ids_NK.shape[1], device=self.ids_NK.device) == self.ids_NK.shape[1] - 1
+        ids_NK = torch.where(last_NK & ~is_known_N1, tokens_N1, self.ids_NK)
+        log_p_NK = torch.full_like(self.log_p_NK, -30.0).masked_fill(ids_NK == tokens_N1, -1e-6)
+        return Distribution(ids_NK, log_p_NK, torch.full_like(self.log_rest_N, -30.0))
+
+
+def kl_from(teacher: Distribution, student_NV: Tensor) -> Tensor:
+    """KL(teacher || student) at N positions, in nats. The tail counts as one token; exact when K = V.
+
+    The teacher gets no gradient: the context is never pulled towards the model, the model is pulled towards
+    the context.
+    """
+    log_p_NK, log_rest_N = teacher.log_p_NK.detach(), teacher.log_rest_N.detach()
+    log_student_NK = student_NV.float().log_softmax(-1).gather(-1, teacher.ids_NK)
+    head_N = (log_p_NK.exp() * (log_p_NK - log_student_NK)).sum(-1)
+    rest_N = log_one_minus_exp(log_student_NK.logsumexp(-1))
+    return head_N + log_rest_N.exp() * (log_rest_N - rest_N)
+
+
+def log_one_minus_exp(log_p: Tensor) -> Tensor:
+    """log(1 - p) for p given by its logarithm; a p of 1 gives a tiny rest, not minus infinity."""
+    return torch.log1p(-log_p.exp().clamp(max=1 - 1e-6))

@@ -90,19 +90,24 @@ def relevant(facts: Sequence[Fact], text: str, limit: int) -> tuple[Fact, ...]:
 
     A word that few facts share says more than one that all of them have.
     """
-    if len(facts) <= limit:
-        return tuple(facts)
-    asked, told = _words(text), [_about(fact) for fact in facts]
-    n_with = Counter(word for words in told for word in words)
-    shared = [sum(1 / n_with[word] for word in asked & words) for words in told]
-    ranked = sorted(range(len(facts)), key=lambda i: (shared[i], i))
-    return tuple(facts[i] for i in sorted(ranked[len(facts) - limit :]))
+    return tuple(facts[i] for i in nearest([_about(fact) for fact in facts], text, limit))
 
 
-def _about(fact: Fact) -> set[str]:
-    """The words of a fact and of the questions that ask for it: "The user lives ..." has none of theirs."""
+def nearest(told: Sequence[str], text: str, limit: int) -> list[int]:
+    """Which of these `limit` texts at most share words with `text`, in their order; of equals, the later."""
+    if len(told) <= limit:
+        return list(range(len(told)))
+    asked, words_of = _words(text), [_words(each) for each in told]
+    n_with = Counter(word for words in words_of for word in words)
+    shared = [sum(1 / n_with[word] for word in asked & words) for words in words_of]
+    ranked = sorted(range(len(told)), key=lambda i: (shared[i], i))
+    return sorted(ranked[len(told) - limit :])
+
+
+def _about(fact: Fact) -> str:
+    """A fact and the questions that ask for it: "The user lives ..." has none of their words."""
     questions = () if fact.relation == STATEMENT else relations.asked(fact.subject, fact.relation)
-    return _words(" ".join((fact.statement, fact.relation, *questions)))
+    return " ".join((fact.statement, fact.relation, *questions))
 
 
 def _words(text: str) -> set[str]:

@@ -348,17 +348,14 @@ def adapters(config: ConfigPath = None, tenant: TenantName = None, as_json: AsJs
 
 @app.command()
 def show(
-    id_: Annotated[
-        str,
-        typer.Argument(metavar="ID", help="Any id; it may be shortened."),
-    ],
+    id_: Annotated[str, typer.Argument(metavar="ID", help="Any id; it may be shortened.")],
     config: ConfigPath = None,
     tenant: TenantName = None,
     as_json: AsJson = False,
 ) -> None:
     """Show one adapter, fact, batch or utterance."""
     with _opened(config, tenant) as at:
-        shown = explain.named(at.store, id_)
+        shown = explain.named(at.store, at.tenant, id_)
         if as_json:
             _print_json(shown)
             return
@@ -383,7 +380,7 @@ def compare(
     As they were measured: each on the facts of its own batch.
     """
     with _opened(config, tenant) as at:
-        one, other = at.store.adapter(first), at.store.adapter(second)
+        one, other = (explain.adapter_of(at.store, at.tenant, id_) for id_ in (first, second))
         if as_json:
             _print_json({"adapters": [one, other]})
             return
@@ -402,12 +399,13 @@ def promote_adapter(
     Only if its kept scores pass the guards as they are set now. Exit code 3: they do not.
     """
     with _opened(config, tenant) as at:
-        adapter = at.store.adapter(id_)
+        adapter = explain.adapter_of(at.store, at.tenant, id_)
         if adapter.scores is None or adapter.parent_scores is None:
             raise CycleError(f"adapter {adapter.id} was never measured (run `ice-agent cycle`)")
         verdict = promote.judge(adapter.parent_scores, adapter.scores, at.config.guards)
         if verdict.promote:
-            adapter = at.store.promote(adapter.id, verdict)
+            whole = explain.loadable(at.store, at.config.adapters.dir, at.tenant, adapter.id)
+            adapter = at.store.promote(whole.id, verdict)
         if as_json:
             _print_json({"adapter": adapter, "verdict": verdict})
         elif verdict.promote:
@@ -436,16 +434,16 @@ def revert(
     Its answers are exactly those it gave before.
     """
     with _opened(config, tenant) as at:
+        target = to if to is not None else plan.serving(at.store, at.tenant).parent_id
+        if target is not None:
+            explain.loadable(at.store, at.config.adapters.dir, at.tenant, target)
         undone, serving = at.store.revert(at.tenant, to=to, retract=retract)
         if as_json:
             _print_json({"reverted": undone, "serving": serving})
             return
         out.print(f"reverted {undone.id}: [bold]{serving.id}[/] serves {at.tenant} again.")
-        out.print(
-            "Its facts were taken back."
-            if retract
-            else "Its facts are held: in the prompt, in no cycle until `ice-agent release`."
-        )
+        held = "Its facts are held: in the prompt, in no cycle until `ice-agent release`."
+        out.print("Its facts were taken back." if retract else held)
 
 
 @app.command()
@@ -457,7 +455,7 @@ def release(
 ) -> None:
     """Let facts that were set aside be learned again."""
     with _opened(config, tenant) as at:
-        released = [at.store.release(id_) for id_ in ids]
+        released = [at.store.release(explain.fact_of(at.store, at.tenant, id_).id) for id_ in ids]
         if as_json:
             _print_json({"released": released})
             return

@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import os
+import random
 import shutil
 import socket
 import time
@@ -23,7 +24,6 @@ from ice_agent.errors import CycleError, EmptyBatch
 from ice_agent.model import EditableModel
 from ice_agent.plan import serving, whole_slots
 from memory import (
-    STATEMENT,
     Adapter,
     AdapterStatus,
     Batch,
@@ -31,9 +31,9 @@ from memory import (
     EditRequest,
     Evaluation,
     Fact,
-    FactStatus,
     FactStore,
     Lease,
+    LeaseHeld,
     Progress,
     StaleLease,
     Verdict,
@@ -67,6 +67,8 @@ class _Work:
     batch: Batch
     requests: tuple[EditRequest, ...]
     learned: tuple[EditRequest, ...]
+    known: tuple[Fact, ...]
+    """The facts that the weights answered before."""
     taught: frozenset[Slot]
 
 
@@ -84,9 +86,10 @@ def run_cycle(
         parent, root = serving(store, tenant), _root(store, tenant)
         load(model, config, root)
         load(model, config, parent)
+        surveyed = take_survey(model, config, progress)
         with _claimed(store, tenant, config, lease) as batch:
+            config = _tried_again(config, batch)
             work = _put_into_words(store, model, root, batch)
-            surveyed = take_survey(model, config, progress)
             with _candidate(store, model, parent, batch, config) as candidate_id:
                 edited = ice.edit(
                     model, root_id=root.id, parent_id=parent.id, candidate_id=candidate_id,
@@ -103,8 +106,8 @@ def run_cycle(
                 store.record_scores(candidate.id, after.scores, before.scores, lease)
                 verdict = promote.judge(before.scores, after.scores, config.guards)
                 if verdict.promote:
-                    missed = _missed(work, edited, after)
-                    candidate = store.promote(candidate.id, verdict, lease, set_aside=missed)
+                    set_aside, lost = _missed(work, edited, after)
+                    candidate = store.promote(candidate.id, verdict, lease, set_aside=set_aside, lost=lost)
                 else:
                     candidate = store.reject(
                         candidate.id, verdict, lease, quarantine_after=config.cycle.quarantine_after
@@ -157,11 +160,32 @@ def take_survey(model: EditableModel, config: Config, progress: Progress = lambd
 @contextmanager
 def leased(store: FactStore, tenant: str, seconds: float) -> Iterator[Lease]:
     """Be the one cycle of this tenant. Raises LeaseHeld while somebody else is."""
-    lease = store.take_lease(tenant, f"{socket.gethostname()}/{os.getpid()}", seconds)
+    owner = f"{socket.gethostname()}/{os.getpid()}"
+    try:
+        lease = store.take_lease(tenant, owner, seconds)
+    except LeaseHeld as held:
+        if not _is_gone(held.owner):
+            raise
+        logger.warning("%s is gone: its lease on %s is taken over", held.owner, tenant)
+        lease = store.take_lease(tenant, owner, seconds, dead=held.owner)
     try:
         yield lease
     finally:
         store.drop_lease(lease)
+
+
+def _is_gone(owner: str) -> bool:
+    """True for a process of this machine that has ended; of another machine's nothing is known."""
+    host, _, pid = owner.rpartition("/")
+    if host != socket.gethostname() or not pid.isdigit():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        pass
+    return False
 
 
 def _renewing(store: FactStore, lease: Lease, seconds: float, progress: Progress) -> Progress:
@@ -181,11 +205,6 @@ def _renewing(store: FactStore, lease: Lease, seconds: float, progress: Progress
 @contextmanager
 def _claimed(store: FactStore, tenant: str, config: Config, lease: Lease) -> Iterator[Batch]:
     """The batch of this cycle. If anything is raised, its facts go back and no attempt is counted."""
-    for statement in store.facts(tenant, statuses=[FactStatus.PENDING], relation=STATEMENT):
-        store.quarantine(
-            statement.id,
-            "it fits no slot, so no question can tell whether it was learned: it stays in the prompt",
-        )
     batch = store.claim_batch(tenant, config.cycle.batch_size, lease)
     if batch is None:
         raise EmptyBatch(tenant)
@@ -219,8 +238,15 @@ def _candidate(
             model.forget(candidate_id)
 
 
+def _tried_again(config: Config, batch: Batch) -> Config:
+    """Another seed for each attempt: the same work again would be rejected for the same reasons again."""
+    attempts = max(fact.attempts for fact in (*batch.facts, *batch.removals))
+    edit = config.edit.model_copy(update={"seed": config.edit.seed + attempts})
+    return config.model_copy(update={"edit": edit})
+
+
 def _candidate_id(model: EditableModel, parent: Adapter, batch: Batch, config: Config) -> str:
-    """Same base, parent, facts and settings give the same adapter."""
+    """Same base, parent, facts, attempt and settings give the same adapter."""
     facts = [fact.commitment for fact in (*batch.facts, *batch.removals)]
     return "a_" + _digest(
         model.base_hash, parent.id, *facts, config.edit.model_dump_json(), config.lora.model_dump_json()
@@ -238,11 +264,13 @@ def _put_into_words(store: FactStore, model: EditableModel, root: Adapter, batch
     edited = {(r.subject, r.relation) for r in new}
     emptied = {fact.slot: fact for fact in batch.removals if fact.slot not in edited}
     back = [_taken_back(model, root, store, fact) for fact in emptied.values()]
-    learned = edit_request.build_all([f for f in store.learned(batch.tenant) if f.slot not in edited])
+    known = store.learned(batch.tenant)
+    learned = edit_request.build_all([f for f in known if f.slot not in edited])
     return _Work(
         batch=batch,
         requests=(*new, *back),
         learned=learned,
+        known=known,
         taught=frozenset(fact.slot for fact in store.taught(batch.tenant)),
     )
 
@@ -272,8 +300,9 @@ def _taken_back(model: EditableModel, root: Adapter, store: FactStore, fact: Fac
 
 
 def _rehearsed(learned: Sequence[EditRequest], config: Config) -> tuple[EditRequest, ...]:
-    """The newest of what was learned, as many as the settings allow."""
-    return tuple(learned[-config.edit.rehearsal :]) if config.edit.rehearsal else ()
+    """Of what was learned as much as the settings allow, each fact as likely as any other."""
+    kept = min(len(learned), config.edit.rehearsal)
+    return tuple(random.Random(f"{config.edit.seed}/{len(learned)}").sample(list(learned), kept))
 
 
 def _register(
@@ -335,11 +364,14 @@ def _measure(
     return suite, before, after
 
 
-def _missed(work: _Work, edited: ice.EditReport, after: Evaluation) -> dict[str, str]:
-    """Facts that the candidate does not answer as it should, and why: they stay in the prompt, though their
-    batch is promoted."""
-    missed = {t.fact_id for t in after.transcripts if t.kind == evaluate.EDIT_SUCCESS and not t.is_hit}
-    slots = {(r.subject, r.relation) for r in work.requests if r.fact_id in missed}
+def _missed(work: _Work, edited: ice.EditReport, after: Evaluation) -> tuple[dict[str, str], tuple[str, ...]]:
+    """What the candidate does not answer as it should, and what the prompt must therefore serve.
+
+    Facts of the batch with the reason, to be set aside; and facts learned earlier that are lost.
+    """
+    kinds = (evaluate.EDIT_SUCCESS, evaluate.RETENTION)
+    missed = {t.fact_id for t in after.transcripts if t.kind in kinds and not t.is_hit}
+    slots = {(r.subject, r.relation) for r in (*work.requests, *work.learned) if r.fact_id in missed}
     reasons = {}
     for fact in (*work.batch.facts, *work.batch.removals):
         if fact.slot in slots:
@@ -349,7 +381,7 @@ def _missed(work: _Work, edited: ice.EditReport, after: Evaluation) -> dict[str,
                 else "the adapter of its batch does not answer it"
             )
             reasons[fact.id] = f"{reason}: it stays in the prompt (try again with `ice-agent release`)"
-    return reasons
+    return reasons, tuple(fact.id for fact in work.known if fact.slot in slots)
 
 
 def _keep_transcripts(config: Config, candidate: Adapter, after: Evaluation) -> None:

@@ -10,8 +10,9 @@ import math
 import random
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from statistics import median
 
 import torch
@@ -125,11 +126,23 @@ def prepare(
 
 
 def score(
-    model: EditableModel, adapter_id: str | None, suite: Suite, *, before: Evaluation | None = None
+    model: EditableModel,
+    adapter_id: str | None,
+    suite: Suite,
+    *,
+    before: Evaluation | None = None,
+    context: Callable[[Probe], str] = lambda probe: "",
 ) -> Evaluation:
-    """Scores of one adapter, with a transcript of every probe; `before` has the answers to show beside."""
+    """Scores of one adapter, with a transcript of every probe; `before` has the answers to show beside.
+
+    `context` gives the system message that a probe is asked under: none, unless what is measured is a prompt.
+    """
     with model.using(adapter_id):
-        answers = ask(model, [probe.question for probe in suite.probes])
+        answers = ask(
+            model,
+            [probe.question for probe in suite.probes],
+            [context(probe) for probe in suite.probes],
+        )
         losses = token_losses(model, suite.texts)
         fluency = _fluency(model, suite.openings, suite.seed)
         moved = next_token_kl(model, suite)
@@ -229,13 +242,16 @@ def _locality_probes(
     def untaught(kind: str) -> list[str]:
         return [name for name in survey.probed_names(kind) if name not in names]
 
-    neighbours = _beside(LOCALITY_RELATION, same_relation(requests, untaught, 8, rng), slots, per_kind, rng)
+    # What the base happened to ask itself in a form set aside, an edit may have been anchored on.
+    trained = frozenset(relations.normal(question) for question in survey.anchored_questions)
+    beside = partial(_beside, slots=slots, trained=trained, limit=per_kind, rng=rng)
+    neighbours = beside(LOCALITY_RELATION, same_relation(requests, untaught, 8, rng))
     recalled = [
         replace(p, kind=FALSE_RECALL, forbidden=_taught_answers(requests, p.fact_id)) for p in neighbours
     ]
     unrelated = _unrelated(slots, names, survey)
     return [
-        *_beside(LOCALITY_SUBJECT, same_subject(requests), slots, per_kind, rng),
+        *beside(LOCALITY_SUBJECT, same_subject(requests)),
         *neighbours,
         *recalled,
         *(_beside_probe(LOCALITY_UNRELATED, q) for q in rng.sample(unrelated, min(per_kind, len(unrelated)))),
@@ -260,7 +276,9 @@ def _unrelated(slots: frozenset[tuple[str, str]], names: set[str], survey: Surve
 def _beside(
     kind: str,
     pairs: Sequence[tuple[str, str]],
+    *,
     slots: frozenset[tuple[str, str]],
+    trained: frozenset[str],
     limit: int,
     rng: random.Random,
 ) -> list[Probe]:
@@ -268,7 +286,8 @@ def _beside(
     asked = [
         (pair, rng.choice(forms))
         for pair in dict.fromkeys(pairs)
-        if pair not in slots and (forms := relations.probed(*pair))
+        if pair not in slots
+        and (forms := [q for q in relations.probed(*pair) if relations.normal(q) not in trained])
     ]
     chosen = rng.sample(asked, min(limit, len(asked)))
     # The relation is kept where a fact id would stand, because no fact belongs to a neighbour.
@@ -381,8 +400,7 @@ def _fluency(model: EditableModel, openings: Sequence[Sequence[int]], seed: int)
     generator = torch.Generator(device=model.device).manual_seed(seed)
     prompts = [list(ids) for ids in openings]
     written = model.complete(prompts, max_tokens=48, temperature=1.0, generator=generator, stop_ids=(-1,))
-    entropies = [ngram_entropy(words) for c in written if len(words := c.text.split()) >= 4]
-    return _average(entropies)
+    return _average([ngram_entropy(c.text.split()) for c in written])
 
 
 def _median(losses: Sequence[float]) -> float:

@@ -52,15 +52,15 @@ def explain(store: FactStore, adapters_dir: Path, tenant: str, fact_or_question:
     fact = find(store, tenant, fact_or_question)
     batch = store.batch(fact.batch_id) if fact.batch_id else None
     adapter_id = fact.adapter_id or (batch.adapter_id if batch else None)
-    adapter = store.adapter(adapter_id) if adapter_id else None
-    kept = transcripts(adapters_dir, adapter) if adapter else ()
-    own = {fact.id, fact.utterance_id, fact.batch_id, adapter.id if adapter else None}
+    held_by = store.adapter(adapter_id) if adapter_id else None
+    kept = transcripts(adapters_dir, held_by) if held_by else ()
+    own = {fact.id, fact.utterance_id, fact.batch_id, held_by.id if held_by else None}
     return Explanation(
         fact=fact,
         history=store.history(fact.id),
         utterance=store.provenance(fact.id),
         batch=batch,
-        adapter=adapter,
+        adapter=held_by,
         transcripts=_about(fact, batch, kept),
         entries=tuple(entry for entry in store.ledger(tenant) if entry.subject_id in own),
     )
@@ -69,7 +69,7 @@ def explain(store: FactStore, adapters_dir: Path, tenant: str, fact_or_question:
 def find(store: FactStore, tenant: str, fact_or_question: str) -> Fact:
     """The fact with this id, or that this question asks for, or that it shares most words with."""
     if fact_or_question.startswith("f_"):
-        return store.fact(fact_or_question)
+        return fact_of(store, tenant, fact_or_question)
     facts = store.facts(tenant, statuses=FactStatus)
     # What stands comes before what has ended, and the newest first.
     ranked = [*(f for f in facts[::-1] if f.is_current), *(f for f in facts[::-1] if not f.is_current)]
@@ -77,20 +77,51 @@ def find(store: FactStore, tenant: str, fact_or_question: str) -> Fact:
     for fact in ranked:
         if asked in {relations.normal(question).rstrip("?") for question in _questions(fact)}:
             return fact
-    found = store.search(tenant, fact_or_question, limit=1)
-    if not found:
-        raise UnknownFact(fact_or_question)
-    return found[0]
+    words = set(asked.split())
+    for fact in store.search(tenant, fact_or_question):
+        # "is" and "the" are no reason: the question has to name something that the fact is about.
+        names = (fact.subject, fact.object, fact.relation.replace("_", " "))
+        if words & {word for name in names for word in relations.normal(name).split()}:
+            return fact
+    raise UnknownFact(fact_or_question)
 
 
-def named(store: FactStore, id_: str) -> Adapter | Batch | Fact | Utterance:
-    """Whatever has this id. Raises AmbiguousId, or CycleError when nothing has it."""
+def named(store: FactStore, tenant: str, id_: str) -> Adapter | Batch | Fact | Utterance:
+    """What this tenant has of this id. Raises AmbiguousId, or CycleError when it has nothing."""
     readers: tuple[Callable[[str], Adapter | Batch | Fact | Utterance], ...]
     readers = (store.adapter, store.fact, store.batch, store.utterance)
     for read in readers:
         with suppress(UnknownAdapter, UnknownFact, UnknownBatch, UnknownUtterance):
-            return read(id_)
+            found = read(id_)
+            if found.tenant == tenant:
+                return found
     raise CycleError(f"nothing is called {id_!r} (see `ice-agent facts`, `ice-agent adapters`)")
+
+
+def fact_of(store: FactStore, tenant: str, id_: str) -> Fact:
+    """The tenant's fact with this id; another tenant's is as unknown as none."""
+    found = store.fact(id_)
+    if found.tenant != tenant:
+        raise UnknownFact(id_)
+    return found
+
+
+def adapter_of(store: FactStore, tenant: str, id_: str) -> Adapter:
+    """The tenant's adapter with this id; another tenant's is as unknown as none."""
+    found = store.adapter(id_)
+    if found.tenant != tenant:
+        raise UnknownAdapter(id_)
+    return found
+
+
+def loadable(store: FactStore, adapters_dir: Path, tenant: str, id_: str) -> Adapter:
+    """The tenant's adapter with this id, whose files are whole: what a pointer may move to.
+
+    Raises AdapterError for one whose files are missing or damaged.
+    """
+    found = adapter_of(store, tenant, id_)
+    read_manifest(adapters_dir / found.path)
+    return found
 
 
 def transcripts(adapters_dir: Path, adapter: Adapter) -> tuple[Transcript, ...]:

@@ -69,7 +69,7 @@ class EditReport:
     tokens: int
     converged: int
     asked: int
-    """Requests in the batch."""
+    """Facts that were trained: the batch's and those rehearsed."""
     beyond_context: tuple[str, ...]
     """Fact ids that the model mostly fails even with the fact in its prompt: the target alone taught them."""
     losses: tuple[float, ...] = ()
@@ -104,7 +104,7 @@ def edit(
     rng = random.Random(settings.seed)
     restored = [r for r in requests if not r.contexts]
     told = [*(r for r in requests if r.contexts), *rehearsal]
-    lessons, failed = make_lessons(model, parent_id, told, settings, rng, progress)
+    lessons, failed = make_lessons(model, parent_id, told, survey, settings, rng, progress)
     lessons += make_restorations(model, root_id, restored, len(told), settings, progress)
     slots = taught | {(r.subject, r.relation) for r in (*requests, *rehearsal)}
     anchors = make_anchors(model, root_id, [*told, *restored], slots, survey, settings, rng, progress)
@@ -113,7 +113,6 @@ def edit(
     return replace(
         trained,
         seconds=time.monotonic() - started,
-        asked=len(requests),
         beyond_context=tuple(told[i].fact_id for i in sorted(failed)),
         norms=update_norms(model.tensors(candidate_id)),
     )
@@ -141,7 +140,11 @@ def _train(
     rng: random.Random,
     progress: Progress,
 ) -> EditReport:
-    """Algorithm 1 in batches: draw lessons and anchors, step, clip the step, stop when all converged."""
+    """Algorithm 1 in batches: draw lessons and anchors, step, clip the step.
+
+    The paper stops when a fact has converged. Here the fact leaves the batch and the schedule runs to its
+    end: stopped while the rate is high, a single fact was known and its neighbours were not yet back.
+    """
     optimizer = torch.optim.Adam(parameters, lr=settings.learning_rate, betas=(0.9, 0.99))
     lesson_draw, anchor_draw = _Draw(len(lessons), rng), _Draw(len(anchors), rng)
     state = _Convergence(lessons, settings.kl_converged)
@@ -151,13 +154,13 @@ def _train(
     rows = [*lessons, *anchors]
     lengths = [len(row.ids) for row in rows]
     step = 0
-    steps = settings.steps + round(settings.steps_per_fact * state.n_facts)
-    while step < steps and not (state.all_converged() and _all_hold(model, lessons, lengths, state)):
+    steps = settings.steps + round(settings.steps_per_fact * state.n_facts) if lessons else 0
+    while step < steps:
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * rate_at(step, steps)
         if settings.teacher_refresh and step and step % settings.teacher_refresh == 0:
             # The target moves with the model (the paper's dynamic targets): the candidate teaches itself.
-            rows[: len(lessons)] = with_teachers(model, lessons, settings.top_k, progress, "teacher pass")
+            rows[: len(lessons)] = _refreshed(model, rows[: len(lessons)], settings, progress)
         # A fact that has converged leaves the batch, but for a few rows that would show it coming loose.
         drawn = lesson_draw.take(settings.lesson_rows)
         taught = [i for i in drawn if not state.has_converged(i) or rng.random() < CONVERGED_SHARE]
@@ -188,12 +191,16 @@ def _train(
     )  # fmt: skip
 
 
-@torch.no_grad()
-def _all_hold(model: EditableModel, lessons: list[Row], lengths: list[int], state: _Convergence) -> bool:
-    """Look at every lesson again: a fact that converged and left may have come loose since."""
-    for chunk in chunks(lessons, range(len(lessons)), lengths):
-        _read(model, [lessons[i] for i in chunk], chunk, state)
-    return state.all_converged()
+def _refreshed(
+    model: EditableModel, lessons: list[Row], settings: EditSettings, progress: Progress
+) -> list[Row]:
+    """The lessons with what the model says of them now. Without a context, or where it does not follow its
+    context, the model is no teacher: those rows keep the one they have."""
+    asked = with_teachers(model, lessons, settings.top_k, progress, "teacher pass")
+    return [
+        new if new.context is not None and (not new.is_target or new.teacher_is_right()) else old
+        for old, new in zip(lessons, asked, strict=True)
+    ]
 
 
 def rate_at(step: int, steps: int) -> float:
@@ -302,9 +309,6 @@ class _Convergence:
 
     def n_converged(self) -> int:
         return len(self._converged)
-
-    def all_converged(self) -> bool:
-        return self.n_converged() == self.n_facts
 
     def _judge(self, fact: int) -> None:
         rows = self._rows_of[fact]

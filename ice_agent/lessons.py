@@ -63,6 +63,7 @@ def make_lessons(
     model: EditableModel,
     parent_id: str | None,
     requests: Sequence[EditRequest],
+    survey: Survey,
     settings: EditSettings,
     rng: random.Random,
     progress: Progress,
@@ -78,7 +79,7 @@ def make_lessons(
         asked += [(i, rng.choice(r.contexts), question, r.target) for question in r.training_prompts]
         asked += [(i, r.contexts[0], question, None) for question in r.indirect_prompts]
     with model.using(parent_id):
-        for i, context, question in _self_induced(model, requests, settings, rng):
+        for i, context, question in _self_induced(model, requests, survey, settings, rng):
             asked.append((i, context, question, None))
         answers = _answers(
             model, [(context, question) for _, context, question, known in asked if known is None]
@@ -112,14 +113,19 @@ def _without_errors(rows: Sequence[Row]) -> tuple[list[Row], set[int]]:
 
 
 def _self_induced(
-    model: EditableModel, requests: Sequence[EditRequest], settings: EditSettings, rng: random.Random
+    model: EditableModel,
+    requests: Sequence[EditRequest],
+    survey: Survey,
+    settings: EditSettings,
+    rng: random.Random,
 ) -> list[tuple[int, str, str]]:
     """Questions that the model asks with the fact in its prompt, continuing the open user turn."""
     contexts = [(i, rng.choice(r.contexts)) for i, r in enumerate(requests) for _ in range(settings.samples)]
     generator = torch.Generator(device=model.device).manual_seed(settings.seed)
     prompts = [model.encode_open_user_turn(context) for _, context in contexts]
     written = model.complete(prompts, max_tokens=24, temperature=settings.temperature, generator=generator)
-    reserved = {relations.normal(q) for r in requests for q in (*r.rephrases, *r.portability)}
+    probes = (q for r in requests for q in (*r.rephrases, *r.portability))
+    reserved = {relations.normal(question) for question in (*probes, *survey.probed_questions)}
     found: dict[tuple[int, str], str] = {}
     for (i, context), question in zip(contexts, written, strict=True):
         # What measures this batch must not train it, whoever asks.
@@ -194,7 +200,7 @@ def _neighbours(
         if r.subject != USER
         for name in _look_alikes(r.subject, requests, rng)
     ]
-    pools = [_questions(dict.fromkeys(pool), slots, rng) for pool in (*beside, strangers)]
+    pools = [_questions(dict.fromkeys(pool), slots) for pool in (*beside, strangers)]
     touched = relations.touched(slots)
     pools.append([q for q in survey.anchored_questions if not mentions(q, touched)])
     # A pool that is too small for its share leaves the rest to the next.
@@ -205,9 +211,7 @@ def _neighbours(
     return chosen
 
 
-def _questions(
-    slots: Iterable[tuple[str, str]], taught: frozenset[tuple[str, str]], rng: random.Random
-) -> list[str]:
+def _questions(slots: Iterable[tuple[str, str]], taught: frozenset[tuple[str, str]]) -> list[str]:
     return [question for slot in slots if slot not in taught for question in relations.asked(*slot)]
 
 

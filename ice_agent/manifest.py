@@ -23,11 +23,12 @@ def read_manifest(directory: Path) -> dict[str, Any]:
             if file_hash(directory / name) != expected:
                 raise AdapterError(
                     f"{directory / name} is damaged (its hash is not the manifest's): "
-                    "restore it, or `ice-agent revert`"
+                    "restore it from a copy, or, if it serves, `ice-agent revert`"
                 )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise AdapterError(
-            f"no readable adapter at {directory}: {_first_line(error)} (restore it, or `ice-agent revert`)"
+            f"no readable adapter at {directory}: {_first_line(error)} "
+            "(restore it from a copy, or, if it serves, `ice-agent revert`)"
         ) from error
     return manifest
 

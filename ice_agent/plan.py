@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ice_agent import edit_request
 from ice_agent.config import Config
 from ice_agent.errors import CycleError
-from memory import STATEMENT, Adapter, EditRequest, Fact, FactStatus, FactStore
+from memory import STATEMENT, Adapter, EditRequest, Fact, FactStatus, FactStore, now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +38,15 @@ def plan(store: FactStore, config: Config, tenant: str) -> Plan:
 
 def waiting(store: FactStore, tenant: str) -> tuple[list[Fact], list[Fact]]:
     """The facts that wait to be learned, and those that wait to be taken out of the weights."""
-    pending = [f for f in store.facts(tenant, statuses=[FactStatus.PENDING]) if f.relation != STATEMENT]
-    return pending, [f for f in store.recall(tenant) if f.status is FactStatus.RETRACTED]
+    # What a dead cycle had claimed goes into the next one; a cycle that runs holds the lease.
+    statuses = [FactStatus.PENDING, *([] if store.is_leased(tenant) else [FactStatus.CLAIMED])]
+    waits = [f for f in store.facts(tenant, statuses=statuses) if f.relation != STATEMENT and _is_valid(f)]
+    retracted = [f for f in store.recall(tenant) if f.status is FactStatus.RETRACTED]
+    return waits, [f for f in retracted if f.quarantine_reason is None]
+
+
+def _is_valid(fact: Fact) -> bool:
+    return fact.valid_until is None or fact.valid_until > now()
 
 
 def n_waiting(store: FactStore, tenant: str) -> int:

@@ -33,7 +33,7 @@ def judge(parent: Scores, candidate: Scores, guards: Guards) -> Verdict:
 def table(parent: Scores, candidate: Scores, guards: Guards) -> tuple[Guard, ...]:
     """Every guard with its figures, in the order in which they are shown."""
     return (
-        _at_least("edit success", parent.edit_success, candidate.edit_success, guards.min_edit_success),
+        _asked("edit success", parent.edit_success, candidate.edit_success, guards.min_edit_success),
         _at_least("rephrase", parent.rephrase, candidate.rephrase, guards.min_rephrase),
         _at_least("portability", parent.portability, candidate.portability, guards.min_portability),
         _at_least(
@@ -80,6 +80,13 @@ def table(parent: Scores, candidate: Scores, guards: Guards) -> tuple[Guard, ...
             guards.max_median_perplexity_ratio,
         ),
     )
+
+
+def _asked(metric: str, parent: Rate, candidate: Rate, bar: float) -> Guard:
+    """Like _at_least, and what was not measured at all has not held."""
+    if not candidate.asked:
+        return _guard(metric, parent, candidate, f">= {bar}", f"{metric} was not measured")
+    return _at_least(metric, parent, candidate, bar)
 
 
 def _at_least(metric: str, parent: Rate, candidate: Rate, bar: float) -> Guard:

@@ -68,7 +68,11 @@ class Schedule:
 
     def look(self) -> None:
         """Run a cycle if one is due. What goes wrong is logged, and the next one tries again."""
-        waiting = self._waiting()
+        try:
+            waiting = self._waiting()
+        except StoreError as error:
+            logger.error("cannot look for facts: %s", error)
+            return
         reason = due(
             self._settings, self._limits.min_batch, waiting=waiting, tried=self._tried, is_owed=self._is_owed,
             at=self._clock().time(),

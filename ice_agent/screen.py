@@ -20,6 +20,7 @@ from ice_agent.explain import Explanation
 from ice_agent.plan import Plan
 from ice_agent.promote import Guard
 from memory import (
+    NOT_ASKED,
     Adapter,
     Batch,
     CandidateFact,
@@ -117,7 +118,8 @@ def adapters(rows: Sequence[Adapter], n_facts: dict[str, int]) -> Table:
 def guards(rows: Iterable[Guard]) -> Table:
     table = _table("guard", "parent", "candidate", "bar", "")
     for guard in rows:
-        mark = "[green]ok[/]" if guard.held else "[bold red]broken[/]"
+        held = "-" if guard.candidate == str(NOT_ASKED) else "[green]ok[/]"
+        mark = held if guard.held else "[bold red]broken[/]"
         table.add_row(guard.metric, guard.parent, guard.candidate, guard.bar, mark)
     return table
 
@@ -160,7 +162,9 @@ def heard(utterances: Sequence[Heard]) -> Text:
     """What utterances did to the memory: how many facts are new, then a line for each that changed."""
     changes = [line for one in utterances for line in _changes(one)]
     if not changes:
-        return Text("no fact found: only the words are kept")
+        kept = "the words are kept, but for what must not be"
+        is_masked = any(one.is_masked for one in utterances)
+        return Text(f"no fact found: {kept if is_masked else 'only the words are kept'}")
     n_learned = sum(len(one.learned) for one in utterances)
     return _listed(f"learned {count(n_learned, 'fact')}", changes)
 

@@ -19,7 +19,7 @@ import torch
 
 from ice_agent import relations
 from ice_agent.model import EditableModel
-from memory import USER, EditRequest, Progress
+from memory import EditRequest, Progress
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +105,8 @@ def same_relation(
     """The edited relations of other subjects, `each` for a request at most; `names` are those of a kind."""
     found: list[Slot] = []
     for r in requests:
-        if r.subject != USER:
+        # Only the user is asked for a name: for anybody else the question would hold its answer.
+        if r.relation != "name":
             others = names(relations.relation(r.relation).subject_kind)
             found += [(name, r.relation) for name in rng.sample(others, min(len(others), each))]
     return found
@@ -145,7 +146,8 @@ def _ask(
         len(questions),
         len(names),
     )
-    return Survey(texts=tuple(t for t in texts if len(t) > 2), questions=tuple(questions), names=names)
+    texts = [text for text in dict.fromkeys(texts) if len(text) > 2]
+    return Survey(texts=tuple(texts), questions=tuple(questions), names=names)
 
 
 def names_in(question: str) -> list[tuple[str, str]]:

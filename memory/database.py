@@ -22,6 +22,17 @@ KNOWN_URLS: Final = "write sqlite:///path/to/file.db or postgresql://user@host/n
 BUSY_TIMEOUT_MS: Final = 10_000
 MIGRATION_LOCK: Final = 0x1CE_A6E47  # names the advisory lock of PostgreSQL that one upgrade at a time holds
 
+# What drivers say, and what to do about it.
+ADVICE = {
+    "disk I/O error": "is the disk full? free some space; what was written is whole",
+    "disk is full": "free some space; what was written is whole",
+    "malformed": "restore the file from a copy",
+    "not a database": "it is no SQLite file: set store.url to another one",
+    "permission denied": "let this role create and write tables: GRANT CREATE, USAGE ON SCHEMA public",
+    "readonly": "make the file and its folder writable",
+    "locked": "another process holds it for long: end that one, or try again",
+}
+
 
 class Clock(FunctionElement[float]):
     """Seconds since 1970 on the database's own clock, so that machines with other clocks agree on a lease."""
@@ -44,14 +55,15 @@ def connect(url: str) -> sa.Engine:
     """An engine for the URL; nothing is opened yet."""
     try:
         parsed = sa.make_url(url)
-    except sa.exc.ArgumentError as error:
+    except (sa.exc.ArgumentError, ValueError) as error:
         raise StoreUnavailable(url, KNOWN_URLS) from error
     if parsed.drivername in ("postgresql", "postgres"):
         parsed = parsed.set(drivername="postgresql+psycopg")
     if parsed.get_backend_name() not in ("sqlite", "postgresql"):
         raise StoreUnavailable(parsed.render_as_string(), KNOWN_URLS)
     try:
-        engine = sa.create_engine(parsed)
+        # A server that was restarted is found again instead of failing the first to ask.
+        engine = sa.create_engine(parsed, pool_pre_ping=parsed.get_backend_name() == "postgresql")
     except ModuleNotFoundError as error:
         raise StoreUnavailable(
             parsed.render_as_string(), f"{error}; `pip install 'ice-agent[postgres]'`"
@@ -105,11 +117,19 @@ def clear_errors(engine: sa.Engine) -> Iterator[None]:
     """Turn what the driver says about the disk, the file or the server into one line with the URL."""
     try:
         yield
-    except (sa.exc.IntegrityError, sa.exc.ProgrammingError, sa.exc.DataError, sa.exc.InternalError):
+    except (sa.exc.IntegrityError, sa.exc.DataError, sa.exc.InternalError):
         raise
     except sa.exc.DatabaseError as error:
         reason = str(error.orig).strip().splitlines()[0]
-        raise StoreUnavailable(shown_url(engine), reason) from error
+        raise StoreUnavailable(shown_url(engine), f"{reason} ({_advice(reason)})") from error
+
+
+def _advice(reason: str) -> str:
+    """The next step for what a driver complains of."""
+    for said, step in ADVICE.items():
+        if said in reason:
+            return step
+    return "see that the database is there, whole, and yours to write; nothing was changed"
 
 
 def _known_revision(engine: sa.Engine) -> str | None:

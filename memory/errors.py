@@ -96,7 +96,8 @@ class LeaseHeld(StoreError):
     def __init__(self, tenant: str, owner: str, until: datetime) -> None:
         super().__init__(
             f"a cycle of {tenant!r} is already running: {owner} holds the lease until "
-            f"{until.isoformat(sep=' ', timespec='seconds')}; wait for it"
+            f"{until.isoformat(sep=' ', timespec='seconds')}; wait for it (if that process is gone, the next "
+            "cycle takes over then)"
         )
         self.owner = owner
         self.until = until

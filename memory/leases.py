@@ -16,8 +16,9 @@ from memory.records import Lease
 from memory.tables import LeaseRow
 
 
-def take(tx: Session, tenant: str, owner: str, seconds: float) -> Lease:
-    is_free = sa.or_(LeaseRow.owner.is_(None), LeaseRow.expires_at <= Clock())
+def take(tx: Session, tenant: str, owner: str, seconds: float, dead: str | None = None) -> Lease:
+    """Take a lease that is free, has expired, or belongs to `dead`."""
+    is_free = sa.or_(LeaseRow.owner.is_(None), LeaseRow.expires_at <= Clock(), LeaseRow.owner == dead)
     taken = tx.execute(
         sa.update(LeaseRow)
         .where(LeaseRow.tenant == tenant, is_free)
@@ -28,6 +29,13 @@ def take(tx: Session, tenant: str, owner: str, seconds: float) -> Lease:
         held = tx.get_one(LeaseRow, tenant)
         raise LeaseHeld(tenant, held.owner or "somebody", _moment(held.expires_at))
     return Lease(tenant=tenant, owner=owner, token=taken.token, expires_at=_moment(taken.expires_at))
+
+
+def is_held(tx: Session, tenant: str) -> bool:
+    live = sa.select(LeaseRow.token).where(
+        LeaseRow.tenant == tenant, LeaseRow.owner.is_not(None), LeaseRow.expires_at > Clock()
+    )
+    return tx.scalar(live) is not None
 
 
 def renew(tx: Session, lease: Lease, seconds: float) -> Lease:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from memory import ledger
 from memory.errors import CannotRevert, StaleParent, WrongState
-from memory.records import Adapter, AdapterStatus, Batch, BatchStatus, FactStatus, Verdict, now
+from memory.records import STATEMENT, Adapter, AdapterStatus, Batch, BatchStatus, FactStatus, Verdict, now
 from memory.slots import ENDED, fact_records, is_displaced_by, resting_status, retract, same_slot
 from memory.tables import AdapterRow, BatchFactRow, BatchRow, FactRow, Role
 
@@ -26,7 +26,10 @@ QUARANTINABLE = (FactStatus.PENDING, FactStatus.CLAIMED, FactStatus.HELD, FactSt
 def claim(tx: Session, tenant: str, limit: int) -> BatchRow | None:
     """Make a batch of the oldest removals and pending facts, at most `limit` together."""
     removals = [row for row in negated(tx, tenant) if row.quarantine_reason is None][:limit]
-    is_pending = sa.and_(FactRow.tenant == tenant, FactRow.status == FactStatus.PENDING)
+    # A statement fits no slot: no question could tell whether it was learned.
+    is_pending = sa.and_(
+        FactRow.tenant == tenant, FactRow.status == FactStatus.PENDING, FactRow.relation != STATEMENT
+    )
     is_valid = sa.or_(FactRow.valid_until.is_(None), FactRow.valid_until > now())
     oldest = sa.select(FactRow).where(is_pending, is_valid).order_by(FactRow.number)
     facts = tx.scalars(oldest.limit(limit - len(removals))).all()
@@ -132,8 +135,11 @@ def create(tx: Session, adapter: Adapter) -> AdapterRow:
     return row
 
 
-def promote(tx: Session, candidate: AdapterRow, verdict: Verdict) -> None:
-    """Make a candidate the serving adapter, retire its parent, and move its batch into the weights."""
+def promote(tx: Session, candidate: AdapterRow, verdict: Verdict, lost: Sequence[FactRow] = ()) -> None:
+    """Make a candidate the serving adapter, retire its parent, and move its batch into the weights.
+
+    Learned facts that it lost wait again; a revert finds them learned, as they were.
+    """
     parent = serving(tx, candidate.tenant)
     _require_promotable(candidate, parent, verdict)
     if parent is not None:
@@ -145,6 +151,9 @@ def promote(tx: Session, candidate: AdapterRow, verdict: Verdict) -> None:
     ledger.append(tx, candidate.tenant, "adapter.promoted", candidate.id, ledger.commit_verdict(candidate))
     if candidate.batch_id is not None:
         _learn(tx, candidate.id, candidate.batch_id)
+        for row in lost:
+            _reopen(tx, row, candidate.batch_id)
+        tx.flush()
 
 
 def reject(tx: Session, candidate: AdapterRow, verdict: Verdict, quarantine_after: int) -> None:
@@ -259,18 +268,24 @@ def _override(tx: Session, newer: FactRow, batch_id: str, taught: set[str]) -> N
     """Teaching a value overwrote what the weights held in its place; what still stands waits again."""
     beside = sa.select(FactRow).where(same_slot(newer), FactRow.adapter_id.is_not(None))
     for row in tx.scalars(beside).all():
-        if row.id in taught or not is_displaced_by(row, newer):
-            continue
-        tx.add(
-            BatchFactRow(
-                batch_id=batch_id, fact_id=row.id, role=Role.OVERRIDE, previous_adapter_id=row.adapter_id
-            )
-        )
-        row.adapter_id = None
-        if row.status is FactStatus.LEARNED:
-            row.status = FactStatus.PENDING
-            ledger.append(tx, row.tenant, "fact.reopened", row.id, row.commitment)
+        if row.id not in taught and is_displaced_by(row, newer):
+            _reopen(tx, row, batch_id)
     tx.flush()
+
+
+def _reopen(tx: Session, row: FactRow, batch_id: str) -> None:
+    """The weights no longer hold a fact since this batch; where it still stands it waits again."""
+    if row.adapter_id is None:
+        return
+    tx.add(
+        BatchFactRow(
+            batch_id=batch_id, fact_id=row.id, role=Role.OVERRIDE, previous_adapter_id=row.adapter_id
+        )
+    )
+    row.adapter_id = None
+    if row.status is FactStatus.LEARNED:
+        row.status = FactStatus.PENDING
+        ledger.append(tx, row.tenant, "fact.reopened", row.id, row.commitment)
 
 
 def _forget_overrides(tx: Session, batch_id: str) -> None:

@@ -282,10 +282,18 @@ class FactStore:
 
     # The lease: one cycle per tenant
 
-    def take_lease(self, tenant: str, owner: str, seconds: float) -> Lease:
-        """Become the one cycle of a tenant for so long. Raises LeaseHeld while somebody else is."""
+    def take_lease(self, tenant: str, owner: str, seconds: float, *, dead: str | None = None) -> Lease:
+        """Become the one cycle of a tenant for so long. Raises LeaseHeld while somebody else is.
+
+        `dead` names an owner that is known to be gone: its lease is taken over before it ends.
+        """
         with self._writing(tenant) as tx:
-            return leases.take(tx, tenant, owner, seconds)
+            return leases.take(tx, tenant, owner, seconds, dead)
+
+    def is_leased(self, tenant: str) -> bool:
+        """True while somebody holds the right to the tenant's one cycle."""
+        with self._reading() as tx:
+            return leases.is_held(tx, tenant)
 
     def renew_lease(self, lease: Lease, seconds: float) -> Lease:
         """Hold on for so long from now. Raises StaleLease when the lease has ended."""
@@ -379,17 +387,19 @@ class FactStore:
         lease: Lease | None = None,
         *,
         set_aside: Mapping[str, str] | None = None,
+        lost: Iterable[str] = (),
     ) -> Adapter:
         """Make a candidate the serving adapter and retire its parent: its batch is learned.
 
-        Facts that are `set_aside`, by id with the reason, are quarantined instead: they stay in the prompt. A
+        Facts that are `set_aside`, by id with the reason, are quarantined instead: they stay in the prompt.
+        Facts learned earlier that this adapter has `lost` go back to the prompt and wait for an edit again. A
         reverted adapter can be promoted again. Raises StaleParent when another adapter was promoted since
         the candidate was edited: its scores were measured against a parent that no longer serves.
         """
         with self._changing(AdapterRow, adapter_id, lease) as (tx, row):
             for fact_id, reason in (set_aside or {}).items():
                 lineage.quarantine(tx, _named(tx, FactRow, fact_id), reason)
-            lineage.promote(tx, row, verdict)
+            lineage.promote(tx, row, verdict, [_named(tx, FactRow, fact_id) for fact_id in lost])
             logger.info("promoted %s over %s for %s", row.id, row.parent_id, row.tenant)
             return lineage.adapter_record(row)
 
@@ -409,7 +419,7 @@ class FactStore:
         back instead, and the values they had superseded stand again.
         """
         with self._writing(tenant) as tx:
-            ancestor = _named(tx, AdapterRow, to) if to else None
+            ancestor = _named(tx, AdapterRow, to) if to is not None else None
             undone, serving = lineage.revert(tx, tenant, ancestor, also_retract=retract)
             logger.info("reverted %s to %s for %s", undone.id, serving.id, tenant)
             return lineage.adapter_record(undone), lineage.adapter_record(serving)

@@ -20,9 +20,11 @@ import pytest
 
 from ice_agent import cli, collect
 from ice_agent.config import Collect
+from ice_agent.manifest import CONFIG, MANIFEST, WEIGHTS, file_hash
 from memory import (
     Adapter,
     AdapterStatus,
+    FactStatus,
     FactStore,
     Rate,
     Scores,
@@ -57,6 +59,7 @@ def store(home):
     """The store of that folder, with a root that no verb here loads."""
     with FactStore.open("sqlite:///ice_agent.db") as opened:
         root = _adapter("root_1", parent_id=None, batch_id=None)
+        _write_files(home, "root_1")
         opened.root("default", root)
         yield opened
 
@@ -248,6 +251,39 @@ def test_revert_puts_the_parent_back_and_promote_the_child(ice, said, promoted, 
     assert store.serving("default").id == "a_1"
 
 
+@pytest.mark.parametrize(("verb", "broken"), [(["revert"], "root_1"), (["promote", "a_1"], "a_1")])
+def test_the_pointer_never_moves_to_an_adapter_whose_files_are_gone(ice, promoted, store, home, verb, broken):
+    if verb[0] == "promote":
+        ice("revert")
+    serving = store.serving("default")
+    (home / "adapters" / broken / MANIFEST).unlink()
+    code, _, err = ice(*verb)
+    assert code == 1
+    assert f"no readable adapter at adapters/{broken}" in err
+    assert store.serving("default") == serving
+
+
+def test_an_empty_name_is_no_ancestor(ice, promoted, store):
+    code, _, err = ice("revert", "--to", "")
+    assert code == 1
+    assert "no adapter ''" in err
+    assert store.serving("default").id == "a_1"
+
+
+@pytest.mark.parametrize("verb", ["show", "explain", "release"])
+def test_another_tenants_facts_are_as_unknown_as_none(ice, promoted, store, verb):
+    (fact,) = store.facts("default", statuses=FactStatus)
+    code, out, err = ice(verb, fact.id, "--tenant", "bob")
+    assert code == 1
+    assert "Lisbon" not in out + err
+
+
+@pytest.mark.parametrize("verb", [["show", "a_1"], ["promote", "a_1"], ["compare", "a_1", "root_1"]])
+def test_another_tenants_adapters_are_as_unknown_as_none(ice, promoted, store, verb):
+    assert ice(*verb, "--tenant", "bob")[0] == 1
+    assert store.serving("default").id == "a_1"
+
+
 def test_revert_with_retract_takes_the_facts_back(ice, promoted, store):
     ice("revert", "--retract")
     assert store.recall("default") == ()
@@ -278,6 +314,13 @@ def test_an_adapter_that_was_never_measured_is_not_promoted(ice, store):
 
 
 # -- auditing
+
+
+@pytest.mark.parametrize("asked", ["Who is the king of Mars?", "Where is the sun?", "What is it?"])
+def test_a_question_that_no_fact_answers_is_no_facts_story(ice, promoted, asked):
+    code, out, err = ice("explain", asked)
+    assert (code, out) == (1, "")
+    assert "no fact" in err
 
 
 @pytest.mark.parametrize("asked", [["Where do I live?"], ["where", "do", "i", "live"], ["Lisbon"]])
@@ -426,7 +469,7 @@ def promoted(store, home):
         kind="edit_success", fact_id=fact_id, prompt="Where do I live?", expected="You live in Lisbon.",
         before="I don't know.", after="You live in Lisbon.", is_hit=True,
     )  # fmt: skip
-    (home / "adapters").mkdir()
+    _write_files(home, "a_1")
     line = json.dumps({name: getattr(probe, name) for name in Transcript.__dataclass_fields__})
     (home / "adapters" / "a_1.transcripts.jsonl").write_text(line + "\n", encoding="utf-8")
 
@@ -472,6 +515,16 @@ def _register(store, adapter_id, text):
     batch = store.claim_batch("default", 10, store.take_lease("default", "test", 60))
     store.register(_adapter(adapter_id, parent_id="root_1", batch_id=batch.id))
     return heard.learned[0].id
+
+
+def _write_files(home, adapter_id):
+    """Files that are whole, as far as hashes can tell."""
+    folder = home / "adapters" / adapter_id
+    folder.mkdir(parents=True)
+    for name in (WEIGHTS, CONFIG):
+        (folder / name).write_text(name)
+    hashes = {name: file_hash(folder / name) for name in (WEIGHTS, CONFIG)}
+    (folder / MANIFEST).write_text(json.dumps({"id": adapter_id, "base_hash": "b" * 64, "files": hashes}))
 
 
 def _adapter(adapter_id, *, parent_id, batch_id):

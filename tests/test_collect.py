@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ice_agent import relations
+from ice_agent import collect, relations
 from ice_agent.collect import extract, extractor_named
 from ice_agent.collect.rules import rules
 from ice_agent.config import Collect
 from ice_agent.errors import CollectError
-from memory import USER, CandidateFact, Cardinality, Utterance
+from memory import USER, CandidateFact, Cardinality, FactStore, Utterance
 
 DEFAULTS = Collect()
 
@@ -334,6 +334,37 @@ def test_what_is_not_asserted_is_no_fact(text):
 @pytest.mark.parametrize("text", NOT_KEPT)
 def test_secrets_and_what_is_off_the_record_are_not_kept(text):
     assert heard(text) == ()
+
+
+def test_the_words_of_a_secret_are_masked_letter_for_letter_and_the_rest_is_kept(tmp_path):
+    said = "My password is hunter2. I live in Lisbon."
+    with FactStore.open(f"sqlite:///{tmp_path / 'm.db'}") as store:
+        heard = collect.hear(store, Collect(), "tom", said, collect.extractor_named("rules"))
+        (fact,) = heard.learned
+        kept = store.utterance(fact.utterance_id).text
+        assert heard.is_masked
+        assert "hunter2" not in kept
+        assert len(kept) == len(said)
+        assert kept[fact.start : fact.end] == said[fact.start : fact.end]
+        assert "Lisbon" in kept[fact.start : fact.end]
+
+
+def test_of_what_is_off_the_record_no_word_is_kept(tmp_path):
+    with FactStore.open(f"sqlite:///{tmp_path / 'm.db'}") as store:
+        said = "Don't remember this: I live in Rome."
+        heard = collect.hear(store, Collect(), "tom", said, collect.extractor_named("rules"))
+        assert heard.learned == ()
+        assert store.utterance(heard.utterance.id).text == collect.OFF_RECORD
+
+
+@pytest.mark.parametrize("said", ["I do not like tea.", "I don't like tea.", "I don't really like tea."])
+def test_not_to_like_something_takes_a_liking_back(said):
+    (found,) = collect.tried(said, Collect())
+    assert (found.relation, found.object, found.retracts) == ("likes", "tea", True)
+
+
+def test_not_to_live_somewhere_takes_nothing_back():
+    assert collect.tried("I do not live in Rome.", Collect()) == ()
 
 
 def test_a_secret_does_not_take_its_neighbours_with_it():

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import socket
+import subprocess
+import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from ice_agent import cycle, evaluate
+from ice_agent import cycle, edit_request, evaluate, ice, plan
 from ice_agent.errors import AdapterError, CycleError, EmptyBatch
 from ice_agent.manifest import WEIGHTS
 from memory import (
@@ -16,10 +21,13 @@ from memory import (
     AdapterStatus,
     BatchStatus,
     CandidateFact,
+    Evaluation,
     FactStatus,
     LeaseHeld,
+    Scores,
     StaleLease,
     StaleParent,
+    Transcript,
 )
 from tests.schooled import Assistant
 
@@ -168,7 +176,7 @@ def test_statements_stay_in_the_prompt_and_are_never_put_into_a_batch(assistant)
     report = assistant.learn()
     assert not any("Ole" in transcript.expected for transcript in report.after.transcripts)
     (statement,) = assistant.store.facts("tom", relation=STATEMENT)
-    assert statement.status is FactStatus.QUARANTINED
+    assert statement.status is FactStatus.PENDING
     assert statement in assistant.store.recall("tom")
 
 
@@ -305,6 +313,64 @@ def test_what_was_raised_is_told_also_when_the_lease_ended_meanwhile(assistant):
 
     with pytest.raises(ValueError, match="the reason"):
         assistant.learn(fail)
+
+
+def test_the_lease_of_a_process_that_was_killed_is_taken_over_at_once(assistant):
+    killed = subprocess.Popen([sys.executable, "-c", ""])
+    killed.wait()
+    assistant.store.take_lease("tom", f"{socket.gethostname()}/{killed.pid}", 600)
+    with cycle.leased(assistant.store, "tom", 60) as lease:
+        assert lease.owner == f"{socket.gethostname()}/{os.getpid()}"
+
+
+@pytest.mark.parametrize("owner", ["elsewhere/1", f"{socket.gethostname()}/{os.getpid()}", "no pid"])
+def test_the_lease_of_a_process_that_may_be_alive_is_not(assistant, owner):
+    assistant.store.take_lease("tom", owner, 600)
+    with pytest.raises(LeaseHeld), cycle.leased(assistant.store, "tom", 60):
+        pass
+
+
+def test_what_a_dead_cycle_claimed_waits_for_the_next_one(assistant):
+    lease = assistant.store.take_lease("tom", "dead", 600)
+    assistant.store.claim_batch("tom", 10, lease)
+    assert plan.n_waiting(assistant.store, "tom") == 0, "its cycle may be running"
+    _expire_lease(assistant)
+    assert plan.n_waiting(assistant.store, "tom") == 1
+
+
+def test_a_second_attempt_is_another_one(assistant):
+    batch = assistant.store.claim_batch("tom", 10, assistant.store.take_lease("tom", "test", 600))
+    again = replace(batch, facts=tuple(replace(fact, attempts=2) for fact in batch.facts))
+    first, third = (cycle._tried_again(assistant.config, each).edit.seed for each in (batch, again))
+    assert (first, third) == (assistant.config.edit.seed, assistant.config.edit.seed + 2)
+
+
+def test_what_is_missed_stays_in_the_prompt_and_what_was_lost_goes_back_to_it(assistant):
+    (new,) = assistant.store.facts("tom")
+    old = replace(new, id="f_old", subject="Jan Bakker", status=FactStatus.LEARNED)
+    beside = replace(new, id="f_beside", status=FactStatus.LEARNED)
+    safe = replace(new, id="f_safe", subject="Ole Berg", status=FactStatus.LEARNED)
+    known = (old, beside, safe)
+    lease = assistant.store.take_lease("tom", "test", 600)
+    work = cycle._Work(
+        batch=assistant.store.claim_batch("tom", 10, lease),
+        requests=edit_request.build_all([new]), learned=edit_request.build_all([old, safe]),
+        known=known, taught=frozenset(),
+    )  # fmt: skip
+    asked = [("edit_success", new.id, False), ("retention", old.id, False), ("retention", safe.id, True)]
+    after = Evaluation(
+        scores=Scores(),
+        transcripts=tuple(
+            Transcript(
+                kind=kind, fact_id=fact_id, prompt="?", expected="", before="", after="", is_hit=is_hit
+            )
+            for kind, fact_id, is_hit in asked
+        ),
+    )
+    report = ice.EditReport(steps=1, seconds=0, tokens=0, converged=0, asked=1, beyond_context=())
+    set_aside, lost = cycle._missed(work, report, after)
+    assert list(set_aside) == [new.id]
+    assert lost == (old.id, beside.id)
 
 
 def _take_back(assistant, fact):

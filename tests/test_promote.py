@@ -97,9 +97,14 @@ def test_too_few_unrelated_probes_are_no_measurement():
     assert "survey_questions" in reason
 
 
-@pytest.mark.parametrize("metric", [m for m in RATES if m != "locality_unrelated"])
+@pytest.mark.parametrize("metric", [m for m in RATES if m not in ("edit_success", "locality_unrelated")])
 def test_what_was_not_asked_breaks_nothing(metric):
     assert judge(GOOD, but(metric, NOT_ASKED), GUARDS).promote
+
+
+def test_an_edit_that_was_not_measured_has_not_succeeded():
+    verdict = judge(GOOD, but("edit_success", NOT_ASKED), GUARDS)
+    assert verdict.reasons == ("edit success was not measured",)
 
 
 def test_the_table_shows_parent_candidate_and_bar_of_each_guard():

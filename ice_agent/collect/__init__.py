@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ice_agent.collect.rules import rules
 from ice_agent.collect.sensitive import is_off_record, secret_spans
@@ -22,6 +22,9 @@ logger = logging.getLogger(__name__)
 Extractor = Callable[[Utterance], tuple[CandidateFact, ...]]
 """Reads one utterance and returns every fact it finds there, in the order of the text."""
 
+MASK = "\u2588"
+OFF_RECORD = "(off the record)"
+
 # These speakers may repeat what we recalled for them: learning from them is learning from ourselves.
 _OUR_OWN_VOICES = frozenset({"assistant", "ai", "system", "tool", "function", "developer"})
 
@@ -32,6 +35,8 @@ class Heard:
 
     utterance: Utterance
     recorded: tuple[Recorded, ...]
+    is_masked: bool = False
+    """Something was said that must not be kept: the utterance does not have it."""
 
     @property
     def learned(self) -> tuple[Fact, ...]:
@@ -46,11 +51,20 @@ class Heard:
 def hear(
     store: FactStore, settings: Collect, tenant: str, text: str, extractor: Extractor, speaker: str = USER
 ) -> Heard:
-    """Keep an utterance and the facts in it."""
-    utterance = store.hear(tenant, text, speaker=speaker)
-    return Heard(
-        utterance=utterance, recorded=store.record(utterance, extract(utterance, extractor, settings))
-    )
+    """Keep an utterance and the facts in it; of secrets and of what is off the record not even the words."""
+    kept = kept_words(text, settings)
+    utterance = store.hear(tenant, kept, speaker=speaker)
+    candidates = extract(replace(utterance, text=text), extractor, settings)
+    return Heard(utterance=utterance, recorded=store.record(utterance, candidates), is_masked=kept != text)
+
+
+def kept_words(text: str, settings: Collect) -> str:
+    """The text with every secret masked, letter for letter, so that spans in it still hold."""
+    if is_off_record(text):
+        return OFF_RECORD
+    for start, end in secret_spans(text, settings.sensitive):
+        text = text[:start] + MASK * (end - start) + text[end:]
+    return text
 
 
 def tried(text: str, settings: Collect) -> tuple[CandidateFact, ...]:

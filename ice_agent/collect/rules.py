@@ -490,8 +490,7 @@ _MENTIONED = re.compile(rf"(?<!in )(?<!at )(?<!from )(?<!to )(?<!of )(?<!near )(
 def _denial(clause: Clause) -> tuple[str | None, bool]:
     """The clause without its "no longer", and whether that takes the fact back; None for a plain denial."""
     words, n_removed = _NO_LONGER.subn(" ", clause.words)
-    words = _STOPPED.sub("", words) if _STOPPED.search(words) else words
-    stopped = bool(_STOPPED.search(clause.words))
+    words, stopped = _STOPPED.sub("", words), bool(_STOPPED.search(clause.words))
     if n_removed or stopped:
         words = " ".join(_NOT.sub(" ", words).split())
         return _BEING.sub("am ", words) if stopped else words, True
@@ -500,7 +499,9 @@ def _denial(clause: Clause) -> tuple[str | None, bool]:
     subject_denied = re.match(
         rf"(?:I|[Ww]e|[Hh]e|[Ss]he|{NAME}) (?:(?:do|does) not|(?:am|is|are) not) ", words
     )
-    if subject_denied and (clause.is_correction or clause.voice is Voice.TAKEN_BACK):
+    # Not to like something takes a liking back; not to live somewhere says nothing of where one lives.
+    dislikes = re.search(r" not (?:really )?(?:like|love|enjoy) ", words) is not None
+    if subject_denied and (clause.is_correction or clause.voice is Voice.TAKEN_BACK or dislikes):
         return " ".join(_NOT.sub(" ", words).split()), True
     # "..., not Lisbon" only sets the value off against another one.
     if _SET_OFF.search(words) and not _NOT.search(_SET_OFF.sub("", words)):

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine.default import DefaultDialect
 
 from memory import (
+    STATEMENT,
     AdapterStatus,
     BatchStatus,
     CannotRevert,
@@ -187,6 +188,39 @@ def test_what_a_promoted_adapter_missed_is_set_aside_with_the_promotion_or_not_a
     assert (tom.prompt, tom.learned) == (["tea"], ["jazz"])
     assert tom.store.fact(tea.id).quarantine_reason == "not answered"
     assert tom.store.fact(jazz.id).status is FactStatus.LEARNED
+
+
+def test_a_fact_that_a_promoted_adapter_lost_is_in_the_prompt_again_until_that_is_reverted(tom):
+    tom.root()
+    tea = tom.likes("tea").fact
+    tom.learn()
+    tom.likes("jazz")
+    lease = tom.lease()
+    candidate = tom.candidate(lease)
+    tom.store.promote(candidate.id, GOOD, lease, lost=[tea.id])
+    assert (tom.prompt, tom.learned) == (["tea"], ["jazz"])
+    assert tom.store.fact(tea.id).status is FactStatus.PENDING
+    assert tom.store.ledger("tom")[-1].event == "fact.reopened"
+    tom.store.revert("tom")
+    assert (tom.prompt, tom.learned) == (["jazz"], ["tea"])
+    assert tom.store.verify("tom").ok
+
+
+def test_a_statement_is_never_claimed(tom):
+    tom.tell("the key is under the mat", STATEMENT)
+    assert tom.store.claim_batch("tom", 10, tom.lease()) is None
+    assert tom.prompt == ["the key is under the mat"]
+
+
+def test_the_lease_of_a_dead_owner_is_taken_over_and_of_no_other(tom):
+    tom.lease("dead", 600)
+    assert tom.store.is_leased("tom")
+    with pytest.raises(LeaseHeld, match="if that process is gone"):
+        tom.store.take_lease("tom", "next", 60, dead="somebody else")
+    lease = tom.store.take_lease("tom", "next", 60, dead="dead")
+    assert lease.owner == "next"
+    tom.store.drop_lease(lease)
+    assert not tom.store.is_leased("tom")
 
 
 def test_a_removal_that_keeps_failing_waits_as_a_negation_until_released(tom):

@@ -1,0 +1,87 @@
+"""Fine-tuning as a baseline: one layer (FT-L, FT-M), one fact after another, and LoRA-SFT on the whole batch.
+
+FT-L and FT-M as the field's benchmarks have them (EasyEdit; arXiv 2401.01286): Adam on one down-projection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from ice_agent import ice
+from ice_agent.bench.methods.task import Edited, Task
+from ice_agent.bench.methods.weights import answer_loss, projections, restored, share, trainable
+from ice_agent.model import EditableModel, Ids
+from ice_agent.turns import asking
+
+STEPS = 25
+RATE = 5e-4
+ENOUGH = 1e-2
+"""A loss, in nats, under which a fact counts as learned."""
+
+Loss = Callable[[EditableModel, Sequence[Ids], Sequence[Ids]], Tensor]
+
+
+@contextmanager
+def ft_l(task: Task) -> Iterator[Edited]:
+    """FT-L: every target token is predicted from the last token of the prompt."""
+    with restored(task.model):
+        yield Edited(steps=_one_by_one(task, _last_prompt_loss))
+
+
+@contextmanager
+def ft_m(task: Task) -> Iterator[Edited]:
+    """FT-M: the likelihood of the target's tokens, the prompt masked."""
+    with restored(task.model):
+        yield Edited(steps=_one_by_one(task, answer_loss))
+
+
+@contextmanager
+def lora_sft(task: Task) -> Iterator[Edited]:
+    """Supervised fine-tuning of the same LoRA on the same question forms: no context, no anchor, no KL."""
+    settings = task.settings.model_copy(
+        update={"weight": 0.0, "samples": 0, "anchor_weight": 0.0, "anchor_rows": 0}
+    )
+    try:
+        report = ice.edit(
+            task.model, root_id=task.root_id, parent_id=task.root_id, candidate_id="lora-sft",
+            requests=task.requests, survey=task.survey, settings=settings, progress=task.progress,
+        )  # fmt: skip
+        yield Edited(adapter_id="lora-sft", steps=report.steps)
+    finally:
+        task.model.forget("lora-sft")
+
+
+def _one_by_one(task: Task, loss_of: Loss) -> int:
+    """Fit the facts one after another, at two thirds of the depth as in the field; returns the steps."""
+    model = task.model
+    layers = projections(model)
+    (layer,) = share(len(layers), 2 / 3, 2 / 3)
+    steps = 0
+    with trainable([layers[layer]]) as parameters:
+        for done, request in enumerate(task.requests):
+            prompt, answer = model.encode(asking(request.rewrite_prompt)), model.encode_answer(request.target)
+            optimizer = torch.optim.Adam(parameters, lr=task.rate or RATE)
+            for _ in range(STEPS):
+                loss = loss_of(model, [prompt], [answer]).mean()
+                if loss.item() < ENOUGH:
+                    break
+                loss.backward()
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
+                steps += 1
+            task.progress("editing", done + 1, len(task.requests), "")
+    return steps
+
+
+def _last_prompt_loss(model: EditableModel, prompts: Sequence[Ids], answers: Sequence[Ids]) -> Tensor:
+    logits_BV = model.logits(prompts, 1)[:, -1]
+    losses = [
+        cross_entropy(logits_V.expand(len(answer), -1), torch.tensor(answer, device=logits_V.device))
+        for logits_V, answer in zip(logits_BV, answers, strict=True)
+    ]
+    return torch.stack(losses)

@@ -7,6 +7,7 @@ in the run that shows it; what does not hold is said at the end, and the exit co
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -92,9 +93,9 @@ def _play(out: Console, said: Sequence[str], folder: Path) -> int:
     if demo.failures:
         out.print(f"[bold red]Not everything held[/] ({seconds}): {'; '.join(demo.failures)}.")
         return 1
-    out.print(
-        f"[bold green]Everything held[/] ({seconds}). Next: [bold]ice-agent init[/], [bold]ice-agent chat[/]"
-    )
+    installed = os.path.relpath(Path(sys.executable).with_name("ice-agent"))
+    verb = "ice-agent" if shutil.which("ice-agent") else installed
+    out.print(f"[bold green]Everything held[/] ({seconds}). Next: [bold]{verb} init[/], [bold]{verb} chat[/]")
     return 0
 
 
@@ -142,7 +143,8 @@ class Demo:
             if learned := screen.learned(heard):
                 self._out.print(Text(f"       {learned}", style="dim"))
         n_facts = len(self._store.facts(TENANT))
-        self._out.print(f"\n{screen.count(n_facts, 'fact')} heard in {screen.count(len(said), 'utterance')}.")
+        heard = screen.count(len(said), "utterance")
+        self._out.print(f"\n{screen.count(n_facts, 'fact')} stand after {heard}.")
 
     def _answer_from_prompt(self, questions: Sequence[str]) -> list[Reply]:
         self._head(

@@ -143,8 +143,8 @@ class Demo:
             if learned := screen.learned(heard):
                 self._out.print(Text(f"       {learned}", style="dim"))
         n_facts = len(self._store.facts(TENANT))
-        heard = screen.count(len(said), "utterance")
-        self._out.print(f"\n{screen.count(n_facts, 'fact')} stand after {heard}.")
+        utterances_heard = screen.count(len(said), "utterance")
+        self._out.print(f"\n{screen.count(n_facts, 'fact')} stand after {utterances_heard}.")
 
     def _answer_from_prompt(self, questions: Sequence[str]) -> list[Reply]:
         self._head(

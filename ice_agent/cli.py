@@ -501,7 +501,7 @@ def verify(config: ConfigPath = None, tenant: TenantName = None, as_json: AsJson
         if as_json:
             _print_json({"ok": not problems, "entries": checked.n_entries, "problems": problems})
         elif not problems:
-            out.print(f"[green]ok[/]: {checked.n_entries} entries; rows and files are as recorded")
+            out.print(f"[green]ok[/]: {checked.n_entries} entries; what they vouch for and the files are as recorded")
         for problem in problems if not as_json else ():
             out.print(f"[red]problem[/] {problem}")
         if problems:
@@ -545,19 +545,24 @@ def bench(
         list[int] | None, typer.Option("--facts", min=1, help="In one batch [20 and 100].")
     ] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many.")] = 3,
+    methods: Annotated[str, typer.Option("--methods", help="Comma-separated, or all.")] = "ice",
     config: ConfigPath = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure editing on the bundled model, in one table.
 
-    Every size with every seed, each from the untaught model; no store is touched.
+    Every size with every seed and method, each from the untaught model; no store is touched.
     """
     from ice_agent.bench import report, run
+    from ice_agent.bench.methods import METHODS
 
     loaded = settings.load(config)
+    names = list(METHODS) if methods == "all" else [name.strip() for name in methods.split(",")]
     model = _load_model(loaded)
     with screen.bars(err) as progress:
-        runs = run.run(model, loaded, sizes=sizes or [20, 100], seeds=range(seeds), progress=progress)
+        runs = run.run(
+            model, loaded, methods=names, sizes=sizes or [20, 100], seeds=range(seeds), progress=progress
+        )
     if as_json:
         _print_json(report.as_json(runs, loaded))
     else:

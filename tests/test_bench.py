@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from ice_agent import ice, relations
+from ice_agent import relations
 from ice_agent.bench import run, world_edits
 from ice_agent.bench.run import Run, figures, wilson
 from ice_agent.reference import world as w
@@ -15,12 +15,13 @@ WORLD = w.build()
 
 def a_run(hits, asked, ratio=1.0, seed=0):
     scores = Scores(edit_success=Rate(hits=hits, asked=asked), fluency_ratio=ratio)
-    report = ice.EditReport(steps=1, seconds=4.0, tokens=1, converged=1, asked=1, beyond_context=())
     return Run(
+        method="ice",
         facts=20,
         seed=seed,
         evaluation=Evaluation(scores=scores),
-        edit=report,
+        steps=1,
+        edit_seconds=4.0,
         oracle_right=Rate(hits=1, asked=2),
         root_wrong=Rate(hits=1, asked=1),
         seconds=8.0,

@@ -1,4 +1,4 @@
-"""The benchmark's run: for each size and seed, edit one batch from the root, score it, add the counts up."""
+"""The benchmark's run: every method learns the same batches from the root and is scored on the same suite."""
 
 from __future__ import annotations
 
@@ -6,31 +6,36 @@ import math
 import resource
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 
-from ice_agent import evaluate, ice, survey
+from ice_agent import evaluate, survey
 from ice_agent.bench import world_edits
+from ice_agent.bench.methods import METHODS, Task
 from ice_agent.config import Config
+from ice_agent.errors import ConfigError
 from ice_agent.model import EditableModel
 from ice_agent.reference import world as w
 from memory import Evaluation, Progress, Rate, Scores
 
+ROOT = "bench-root"
 NOT_COUNTED = ("fluency_ratio", "perplexity_ratio", "median_perplexity_ratio", "locality_kl")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One batch of one seed."""
+    """One method on one batch of one seed."""
 
+    method: str
     facts: int
     seed: int
     evaluation: Evaluation
-    edit: ice.EditReport
+    steps: int
     oracle_right: Rate
     root_wrong: Rate
+    edit_seconds: float
     seconds: float
-    """Edit and guards together."""
+    """Edit and guards together, survey included."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,19 +53,26 @@ def run(
     model: EditableModel,
     config: Config,
     *,
+    methods: Sequence[str],
     sizes: Sequence[int],
     seeds: Sequence[int],
     progress: Progress = lambda *_: None,
 ) -> list[Run]:
-    """Every size with every seed, from the root each time."""
+    """Every size with every seed and method, from the root each time. Raises ConfigError for others."""
+    if unknown := [name for name in methods if name not in METHODS]:
+        raise ConfigError(f"no method {', '.join(unknown)} (there are {', '.join(METHODS)})")
     world = w.build()
     texts = world_edits.texts(model, world)
-    model.create_root("bench-root")
+    model.create_root(ROOT)
     try:
-        return [_one(model, config, world, texts, facts, seed, progress) for facts in sizes for seed in seeds]
+        return [
+            done
+            for facts in sizes
+            for seed in seeds
+            for done in _batch(model, config, world, texts, facts, seed, methods, progress)
+        ]
     finally:
-        model.forget("bench")
-        model.forget("bench-root")
+        model.forget(ROOT)
 
 
 def figures(runs: Sequence[Run]) -> dict[str, Figure]:
@@ -73,7 +85,7 @@ def figures(runs: Sequence[Run]) -> dict[str, Figure]:
     found |= {name: _spread([getattr(s, name) for s in scores]) for name in NOT_COUNTED}
     found["oracle_right"] = _share([r.oracle_right for r in runs])
     found["root_wrong"] = _share([r.root_wrong for r in runs])
-    found["seconds_per_fact"] = _spread([r.edit.seconds / r.facts for r in runs])
+    found["seconds_per_fact"] = _spread([r.edit_seconds / r.facts for r in runs])
     found["cycle_seconds"] = _spread([r.seconds for r in runs])
     found["peak_mb"] = _spread([peak_mb()])
     return found
@@ -95,39 +107,50 @@ def peak_mb() -> float:
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 
 
-def _one(
+def _batch(
     model: EditableModel,
     config: Config,
     world: w.World,
     texts: list[list[int]],
     facts: int,
     seed: int,
+    methods: Sequence[str],
     progress: Progress,
-) -> Run:
+) -> Iterator[Run]:
+    """One batch by each method. What all share is made once; its time counts for each of them."""
     started = time.monotonic()
     requests = world_edits.draw(world, facts, seed)
     settings = config.edit.model_copy(update={"seed": seed})
     material = survey.take(
         model, None, n_texts=settings.survey_texts, n_questions=settings.survey_questions, seed=seed
     )
-    report = ice.edit(
-        model, root_id="bench-root", parent_id="bench-root", candidate_id="bench", requests=requests,
-        survey=material, settings=settings, progress=progress,
-    )  # fmt: skip
     suite = evaluate.prepare(
-        model,
-        root_id="bench-root",
-        requests=requests,
-        survey=world_edits.survey(world, seed),
-        texts=texts,
-        seed=seed,
+        model, root_id=ROOT, requests=requests, survey=world_edits.survey(world, seed), texts=texts, seed=seed
     )
-    evaluation = evaluate.score(model, "bench", suite)
-    model.forget("bench")
-    return Run(
-        facts=facts, seed=seed, evaluation=evaluation, edit=report, oracle_right=suite.oracle_right,
-        root_wrong=suite.root_wrong, seconds=time.monotonic() - started,
-    )  # fmt: skip
+    shared = time.monotonic() - started
+    for name in methods:
+        task = Task(
+            model=model,
+            root_id=ROOT,
+            requests=requests,
+            survey=material,
+            settings=settings,
+            progress=progress,
+        )
+        started = time.monotonic()
+        with METHODS[name](task) as edited:
+            edit_seconds = time.monotonic() - started
+            evaluation = evaluate.score(
+                model,
+                edited.adapter_id,
+                suite,
+                context=lambda probe, edited=edited: edited.context(probe.question, probe.fact_id),  # type: ignore[misc]
+            )
+        yield Run(
+            method=name, facts=facts, seed=seed, evaluation=evaluation, steps=edited.steps,
+            oracle_right=suite.oracle_right, root_wrong=suite.root_wrong, edit_seconds=edit_seconds,
+            seconds=shared + time.monotonic() - started,
+        )  # fmt: skip
 
 
 def _share(rates: Sequence[Rate]) -> Figure:

@@ -501,7 +501,8 @@ def verify(config: ConfigPath = None, tenant: TenantName = None, as_json: AsJson
         if as_json:
             _print_json({"ok": not problems, "entries": checked.n_entries, "problems": problems})
         elif not problems:
-            out.print(f"[green]ok[/]: {checked.n_entries} entries; what they vouch for and the files are as recorded")
+            sound = "what they vouch for and the files are as recorded"
+            out.print(f"[green]ok[/]: {checked.n_entries} entries; {sound}")
         for problem in problems if not as_json else ():
             out.print(f"[red]problem[/] {problem}")
         if problems:
@@ -541,9 +542,7 @@ def status(config: ConfigPath = None, tenant: TenantName = None, as_json: AsJson
 
 @app.command()
 def bench(
-    sizes: Annotated[
-        list[int] | None, typer.Option("--facts", min=1, help="In one batch [20 and 100].")
-    ] = None,
+    sizes: Annotated[list[int] | None, typer.Option("--facts", min=1, help="In a batch [20, 100].")] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many.")] = 3,
     methods: Annotated[str, typer.Option("--methods", help="Comma-separated, or all.")] = "ice",
     config: ConfigPath = None,

@@ -11,10 +11,10 @@ from dataclasses import dataclass, fields
 
 from ice_agent import evaluate, survey
 from ice_agent.bench import world_edits
-from ice_agent.bench.methods import METHODS, Task
+from ice_agent.bench.methods import METHODS, TUNED, Task
 from ice_agent.config import Config
 from ice_agent.errors import ConfigError
-from ice_agent.model import EditableModel
+from ice_agent.model import REFERENCE, EditableModel
 from ice_agent.reference import world as w
 from memory import Evaluation, Progress, Rate, Scores
 
@@ -128,15 +128,12 @@ def _batch(
         model, root_id=ROOT, requests=requests, survey=world_edits.survey(world, seed), texts=texts, seed=seed
     )
     shared = time.monotonic() - started
+    tuned = TUNED if config.model.name == REFERENCE else {}
     for name in methods:
         task = Task(
-            model=model,
-            root_id=ROOT,
-            requests=requests,
-            survey=material,
-            settings=settings,
-            progress=progress,
-        )
+            model=model, root_id=ROOT, requests=requests, survey=material, settings=settings,
+            progress=progress, **tuned.get(name, {}),
+        )  # fmt: skip
         started = time.monotonic()
         with METHODS[name](task) as edited:
             edit_seconds = time.monotonic() - started

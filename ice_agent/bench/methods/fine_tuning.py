@@ -45,6 +45,7 @@ def lora_sft(task: Task) -> Iterator[Edited]:
     """Supervised fine-tuning of the same LoRA on the same question forms: no context, no anchor, no KL."""
     settings = task.settings.model_copy(
         update={"weight": 0.0, "samples": 0, "anchor_weight": 0.0, "anchor_rows": 0}
+        | {"learning_rate": task.rate or task.settings.learning_rate}
     )
     try:
         report = ice.edit(
@@ -60,7 +61,7 @@ def _one_by_one(task: Task, loss_of: Loss) -> int:
     """Fit the facts one after another, at two thirds of the depth as in the field; returns the steps."""
     model = task.model
     layers = projections(model)
-    (layer,) = share(len(layers), 2 / 3, 2 / 3)
+    (layer,) = task.layers or share(len(layers), 2 / 3, 2 / 3)
     steps = 0
     with trainable([layers[layer]]) as parameters:
         for done, request in enumerate(task.requests):

@@ -7,6 +7,7 @@ weights of the chosen layers, each step clipped element by element, until the fa
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,8 +29,8 @@ CONVERGED = 0.05
 def ice_paper(task: Task) -> Iterator[Edited]:
     model = task.model
     layers = projections(model)
-    chosen = [layers[i] for i in share(len(layers), 4 / 32, 9 / 32)]
-    scale = FAN_IN / chosen[0].weight_OI.shape[1]
+    chosen = [layers[i] for i in task.layers or share(len(layers), 4 / 32, 9 / 32)]
+    scale = task.weight or math.sqrt(FAN_IN / chosen[0].weight_OI.shape[1])
     rng = random.Random(task.settings.seed)
     generator = torch.Generator(device=model.device).manual_seed(task.settings.seed)
     steps = 0

@@ -7,6 +7,7 @@ trains the pass with the context, too, and its KL covers the sampled tokens alon
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +27,8 @@ SAMPLED_TOKENS = 3
 TEMPERATURE = 100.0
 CONTEXTS = 5
 RATE, BOX, FAN_IN = 7e-4, 5e-4, 11_008
-"""As released for Llama-2-7b, whose down-projection has this fan-in; scaled by it for other models."""
+"""As released for Llama-2-7b, whose down-projection has this fan-in. Rate and box grow with the size of a
+weight, the inverse root of the fan-in: so the box stays smaller than the rate, as released."""
 PREFIXES = ("Remember this fact: ", "Keep in mind: ", "It is known that ", "")
 
 
@@ -34,8 +36,8 @@ PREFIXES = ("Remember this fact: ", "Keep in mind: ", "It is known that ", "")
 def ice_published(task: Task) -> Iterator[Edited]:
     model = task.model
     layers = projections(model)
-    chosen = [layers[i] for i in share(len(layers), 4 / 32, 9 / 32)]
-    scale = FAN_IN / chosen[0].weight_OI.shape[1]
+    chosen = [layers[i] for i in task.layers or share(len(layers), 4 / 32, 9 / 32)]
+    scale = task.weight or math.sqrt(FAN_IN / chosen[0].weight_OI.shape[1])
     rng = random.Random(task.settings.seed)
     generator = torch.Generator(device=model.device).manual_seed(task.settings.seed)
     steps = 0

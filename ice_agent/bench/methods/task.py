@@ -24,7 +24,8 @@ class Task:
     rate: float | None = None
     layers: Sequence[int] | None = None
     weight: float | None = None
-    """In place of a method's own learning rate, layers and covariance weight: how a baseline is tuned."""
+    """In place of a method's own learning rate, layers, and covariance weight or scale of its box: how a
+    baseline is tuned."""
     progress: Progress = lambda *_: None
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from ice_agent import ice
+from ice_agent.bench.methods.ours import on_lora
 from ice_agent.bench.methods.task import Edited, Task
 from ice_agent.bench.methods.weights import answer_loss, projections, restored, share, trainable
 from ice_agent.model import EditableModel, Ids
@@ -47,14 +47,8 @@ def lora_sft(task: Task) -> Iterator[Edited]:
         update={"weight": 0.0, "samples": 0, "anchor_weight": 0.0, "anchor_rows": 0}
         | {"learning_rate": task.rate or task.settings.learning_rate}
     )
-    try:
-        report = ice.edit(
-            task.model, root_id=task.root_id, parent_id=task.root_id, candidate_id="lora-sft",
-            requests=task.requests, survey=task.survey, settings=settings, progress=task.progress,
-        )  # fmt: skip
-        yield Edited(adapter_id="lora-sft", steps=report.steps)
-    finally:
-        task.model.forget("lora-sft")
+    with on_lora(task, settings) as edited:
+        yield edited
 
 
 def _one_by_one(task: Task, loss_of: Loss) -> int:

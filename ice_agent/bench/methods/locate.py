@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -63,37 +64,38 @@ def memit(task: Task) -> Iterator[Edited]:
             change_O = _value_change(model, last, request, prompts, positions, task.rate or VALUE_RATE)
             wanted.append(_stream(model, last, prompts[:1], positions[:1])[0] + change_O)
             task.progress("editing", done + 1, len(task.requests), "")
-        for left, at in enumerate(reversed(range(len(chosen)))):
-            layer = layers[chosen[len(chosen) - 1 - at]]
+        for written, layer in enumerate(layers[i] for i in chosen):
             keys_NI = torch.stack([_keys(model, layer, *place).mean(0) for place in located])
             now_NO = torch.cat([_stream(model, last, place[0][:1], place[1][:1]) for place in located])
-            missing_NO = (torch.stack(wanted) - now_NO) / (at + 1)
+            missing_NO = (torch.stack(wanted) - now_NO) / (len(chosen) - written)
             known_II = (task.weight or COVARIANCE) * _covariance(model, layer, task.survey.anchored_texts)
             adjusted_IN = torch.linalg.solve(known_II + keys_NI.T @ keys_NI, keys_NI.T)
             with torch.no_grad():
                 layer.weight_OI.add_(missing_NO.T @ adjusted_IN.T)
-            task.progress("writing", left + 1, len(chosen), "")
+            task.progress("writing", written + 1, len(chosen), "")
         yield Edited(steps=VALUE_STEPS * len(task.requests))
 
 
 def _prompts(model: EditableModel, request: EditRequest) -> tuple[list[Ids], list[int]]:
     """The question forms that name the subject, and where its last token is, counted from the end."""
     found = [
-        (ids, position - len(ids))
+        (ids, position)
         for question in request.training_prompts
-        if (position := _subject_end(model, ids := model.encode(asking(question)), request.subject)) >= 0
+        if (position := _subject_end(model, ids := model.encode(asking(question)), request.subject))
     ]
-    ids = model.encode(asking(request.rewrite_prompt))
-    # A question that names nobody is edited at its last token, as the papers do for prompts without subject.
-    return ([ids for ids, _ in found], [at for _, at in found]) if found else ([ids], [-1])
+    if not found:
+        # Nobody is named: edited at the last token, as the papers do for prompts without subject.
+        return [model.encode(asking(request.rewrite_prompt))], [-1]
+    return [ids for ids, _ in found], [position for _, position in found]
 
 
-def _subject_end(model: EditableModel, ids: Ids, subject: str) -> int:
+def _subject_end(model: EditableModel, ids: Ids, subject: str) -> int | None:
+    """Where the subject's last token is, counted from the end."""
     for n in range(1, len(ids) + 1):
         text = model.decode(ids[:n])
         if FIRST_PERSON.search(text) if subject == USER else text.endswith(subject):
-            return n - 1
-    return -1
+            return n - 1 - len(ids)
+    return None
 
 
 def _value_change(
@@ -112,7 +114,7 @@ def _value_change(
     answer = model.encode_answer(request.target)
     after = [position - len(answer) for position in positions]
     essence = model.encode_text(f"{request.subject} is")
-    essence_at = _subject_end(model, essence, request.subject) - len(essence)
+    essence_at = _subject_end(model, essence, request.subject) or -1
     with torch.no_grad():
         value_O = _outputs(model, layer, prompts[:1], positions[:1])[0]
         essence_V = model.logits([essence], 1)[0, -1].log_softmax(-1)
@@ -122,7 +124,7 @@ def _value_change(
     for _ in range(VALUE_STEPS):
         with _added(layer, change_O, after):
             fitted = answer_loss(model, prompts, [answer] * len(prompts)).mean()
-        with _added(layer, change_O, [min(essence_at, -1)]):
+        with _added(layer, change_O, [essence_at]):
             moved_V = model.logits([essence], 1)[0, -1].log_softmax(-1)
         drift = kl_div(moved_V, essence_V, reduction="sum", log_target=True)
         loss = fitted + ESSENCE * drift + VALUE_DECAY * change_O.norm() / value_O.norm() ** 2
@@ -154,13 +156,11 @@ def _added(layer: Projection, change_O: Tensor, positions: Sequence[int]) -> Ite
 
 @torch.no_grad()
 def _seen(
-    model: EditableModel, layer: Projection, rows: Sequence[Ids], pick: Callable[[Tensor, Tensor], Tensor]
+    model: EditableModel, module: nn.Module, rows: Sequence[Ids], pick: Callable[[Tensor, Any], Tensor]
 ) -> Tensor:
-    """What passes through a layer while the model reads rows: pick chooses of its input and output."""
+    """What passes through a module while the model reads rows: pick chooses of its input and output."""
     kept: list[Tensor] = []
-    handle = layer.module.register_forward_hook(
-        lambda module, inputs, output: kept.append(pick(inputs[0], output))
-    )
+    handle = module.register_forward_hook(lambda module, inputs, output: kept.append(pick(inputs[0], output)))
     try:
         model.logits(rows, 1)
     finally:
@@ -169,28 +169,22 @@ def _seen(
 
 
 def _keys(model: EditableModel, layer: Projection, rows: Sequence[Ids], positions: Sequence[int]) -> Tensor:
-    return _seen(model, layer, rows, lambda inputs, _: _at(inputs, positions))
+    return _seen(model, layer.module, rows, lambda inputs, _: _at(inputs, positions))
 
 
 def _outputs(
     model: EditableModel, layer: Projection, rows: Sequence[Ids], positions: Sequence[int]
 ) -> Tensor:
-    return _seen(model, layer, rows, lambda _, output: _at(output, positions))
+    return _seen(model, layer.module, rows, lambda _, output: _at(output, positions))
 
 
-@torch.no_grad()
 def _stream(model: EditableModel, layer: Projection, rows: Sequence[Ids], positions: Sequence[int]) -> Tensor:
     """The residual stream after the layer's block, which is what MEMIT's values are."""
-    kept: list[Tensor] = []
-    block = _block_of(model, layer)
-    handle = block.register_forward_hook(
-        lambda module, inputs, output: kept.append(output[0] if isinstance(output, tuple) else output)
-    )
-    try:
-        model.logits(rows, 1)
-    finally:
-        handle.remove()
-    return _at(kept[0], positions)
+
+    def states(_: Tensor, output: Any) -> Tensor:
+        return _at(output[0] if isinstance(output, tuple) else output, positions)
+
+    return _seen(model, _block_of(model, layer), rows, states)
 
 
 def _block_of(model: EditableModel, layer: Projection) -> nn.Module:
@@ -213,7 +207,7 @@ def _covariance(model: EditableModel, layer: Projection, texts: Sequence[Sequenc
     for at in range(0, len(texts), 32):
         rows = [list(ids) for ids in texts[at : at + 32]]
         mask_BT = model.pad(rows)[1].bool()
-        keys_NI = _seen(model, layer, rows, lambda inputs, _: inputs)[mask_BT].float()
+        keys_NI = _seen(model, layer.module, rows, lambda inputs, _: inputs)[mask_BT].float()
         total_II += keys_NI.T @ keys_NI
         n += len(keys_NI)
     # A direction that no text used would have an infinite inverse.

@@ -7,16 +7,14 @@ weights of the chosen layers, each step clipped element by element, until the fa
 
 from __future__ import annotations
 
-import math
-import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 
-from ice_agent.bench.methods.published import BOX, CONTEXTS, FAN_IN, RATE, STEPS
+from ice_agent.bench.methods.published import BOX, CONTEXTS, RATE, STEPS, drawn_up
 from ice_agent.bench.methods.task import Edited, Task
-from ice_agent.bench.methods.weights import answer_loss, projections, restored, share, trainable
+from ice_agent.bench.methods.weights import answer_loss, restored, trainable
 from ice_agent.ice import clip_step
 from ice_agent.turns import asking
 
@@ -28,11 +26,7 @@ CONVERGED = 0.05
 @contextmanager
 def ice_paper(task: Task) -> Iterator[Edited]:
     model = task.model
-    layers = projections(model)
-    chosen = [layers[i] for i in task.layers or share(len(layers), 4 / 32, 9 / 32)]
-    scale = task.weight or math.sqrt(FAN_IN / chosen[0].weight_OI.shape[1])
-    rng = random.Random(task.settings.seed)
-    generator = torch.Generator(device=model.device).manual_seed(task.settings.seed)
+    chosen, scale, rng, generator = drawn_up(task)
     steps = 0
     with restored(model):
         with trainable(chosen) as parameters:

@@ -16,7 +16,14 @@ import torch
 from torch.nn.functional import kl_div
 
 from ice_agent.bench.methods.task import Edited, Task
-from ice_agent.bench.methods.weights import answer_loss, projections, restored, share, trainable
+from ice_agent.bench.methods.weights import (
+    Projection,
+    answer_loss,
+    projections,
+    restored,
+    share,
+    trainable,
+)
 from ice_agent.lessons import answer_logits
 from ice_agent.model import EditableModel, Ids
 from ice_agent.turns import asking
@@ -35,11 +42,7 @@ PREFIXES = ("Remember this fact: ", "Keep in mind: ", "It is known that ", "")
 @contextmanager
 def ice_published(task: Task) -> Iterator[Edited]:
     model = task.model
-    layers = projections(model)
-    chosen = [layers[i] for i in task.layers or share(len(layers), 4 / 32, 9 / 32)]
-    scale = task.weight or math.sqrt(FAN_IN / chosen[0].weight_OI.shape[1])
-    rng = random.Random(task.settings.seed)
-    generator = torch.Generator(device=model.device).manual_seed(task.settings.seed)
+    chosen, scale, rng, generator = drawn_up(task)
     steps = 0
     with restored(model):
         with trainable(chosen) as parameters:
@@ -56,6 +59,15 @@ def ice_published(task: Task) -> Iterator[Edited]:
                     steps += 1
                 task.progress("editing", done + 1, len(task.requests), "")
         yield Edited(steps=steps)
+
+
+def drawn_up(task: Task) -> tuple[list[Projection], float, random.Random, torch.Generator]:
+    """The layers to change, how much larger rate and box are than released, and what sampling draws from."""
+    layers = projections(task.model)
+    chosen = [layers[i] for i in task.layers or share(len(layers), 4 / 32, 9 / 32)]
+    scale = task.weight or math.sqrt(FAN_IN / chosen[0].weight_OI.shape[1])
+    generator = torch.Generator(device=task.model.device).manual_seed(task.settings.seed)
+    return chosen, scale, random.Random(task.settings.seed), generator
 
 
 def _loss(

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from ice_agent.errors import ModelError
+from ice_agent.lessons import answer_logits
 from ice_agent.model import EditableModel, Ids
 
 NAMES = ("down_proj", "fc2", "dense_4h_to_h", "mlp.c_proj")
@@ -84,14 +85,11 @@ def restored(model: EditableModel) -> Iterator[None]:
 def answer_loss(model: EditableModel, prompts: Sequence[Ids], answers: Sequence[Ids]) -> Tensor:
     """Mean negative log-likelihood of the answers' tokens after their prompts: B values, in nats."""
     rows = [[*prompt, *answer] for prompt, answer in zip(prompts, answers, strict=True)]
-    keep = max(len(answer) for answer in answers) + 1
-    logits_BTV = model.logits(rows, keep)[:, :-1]
-    width = logits_BTV.shape[1]
-    losses = []
-    for b, answer in enumerate(answers):
-        tokens_T = torch.tensor(answer, device=logits_BTV.device)
-        losses.append(cross_entropy(logits_BTV[b, width - len(answer) :], tokens_T))
-    return torch.stack(losses)
+    counts = [len(answer) for answer in answers]
+    logits_NV = answer_logits(model, rows, counts)
+    tokens_N = torch.tensor([token for answer in answers for token in answer], device=logits_NV.device)
+    losses_N = cross_entropy(logits_NV, tokens_N, reduction="none")
+    return torch.stack([losses_T.mean() for losses_T in losses_N.split(counts)])
 
 
 def share(n_layers: int, first: float, last: float) -> list[int]:

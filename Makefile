@@ -29,7 +29,7 @@ test-all: test  ## the slow tests too: wheel, demo, a whole story, an edit of th
 test-gpu: $(VENV)/.installed-dev  ## what needs a CUDA device
 	@$(PYTEST) -m gpu
 
-bench: $(VENV)/.installed  ## measure the bundled model: one table
+bench: $(VENV)/.installed-bench  ## measure editing on the bundled model: one table, and a report with plots
 	@$(BIN)/ice-agent bench
 
 reference: $(VENV)/.installed  ## train the bundled model again (about two hours on a busy core; resumes)
@@ -49,10 +49,15 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	@$(PIP) -e .
 	@touch $@
 
+$(VENV)/.installed-bench: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing ice-agent and what draws its reports into $(VENV) (once; torch makes it take minutes) ..."
+	@$(PIP) -e ".[bench]"
+	@touch $@ $(VENV)/.installed
+
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing ice-agent and its test tools into $(VENV) (once; torch makes it take minutes) ..."
 	@$(PIP) -e ".[dev]"
-	@touch $@ $(VENV)/.installed
+	@touch $@ $(VENV)/.installed $(VENV)/.installed-bench
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "ice-agent needs Python 3.11 or newer, with its venv module (Debian, Ubuntu: python3-venv)." \

@@ -543,29 +543,33 @@ def status(config: ConfigPath = None, tenant: TenantName = None, as_json: AsJson
 @app.command()
 def bench(
     sizes: Annotated[list[int] | None, typer.Option("--facts", min=1, help="In a batch [20, 100].")] = None,
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many.")] = 3,
-    methods: Annotated[str, typer.Option("--methods", help="Comma-separated, or all.")] = "ice",
+    batches: Annotated[int, typer.Option("--batches", min=1, help="One after another.")] = 1,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many, from edit.seed on.")] = 3,
+    methods: Annotated[str, typer.Option("--methods", help="Comma-separated, all or ablations.")] = "ice",
+    edit_set: Annotated[str, typer.Option("--set", help="world, or a JSON file of edits.")] = "world",
+    folder: Annotated[Path | None, typer.Option("--run", help="Folder of the run [bench/SET-ID].")] = None,
+    covariance: Annotated[Path | None, typer.Option("--covariance", help="Text for ROME, MEMIT.")] = None,
     config: ConfigPath = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure editing on the bundled model, in one table.
+    """Measure editing, ours and the field's, on the model of the configuration.
 
-    Every size with every seed and method, each from the untaught model; no store is touched.
+    A run that is broken off goes on where it was; its folder holds report, figures and transcripts.
     """
-    from ice_agent.bench import report, run
-    from ice_agent.bench.methods import METHODS
+    from ice_agent.bench import command
 
     loaded = settings.load(config)
-    names = list(METHODS) if methods == "all" else [name.strip() for name in methods.split(",")]
-    model = _load_model(loaded)
+    asked = command.Asked(
+        sizes=sizes or [20, 100], batches=batches, seeds=seeds, methods=methods,
+        edit_set=edit_set, folder=folder, covariance_text=covariance,
+    )  # fmt: skip
     with screen.bars(err) as progress:
-        runs = run.run(
-            model, loaded, methods=names, sizes=sizes or [20, 100], seeds=range(seeds), progress=progress
-        )
+        done = command.bench(asked, loaded, progress)
     if as_json:
-        _print_json(report.as_json(runs, loaded))
+        _print_json(done.as_json)
     else:
-        out.print(*report.tables(runs))
+        out.print(*done.tables)
+        err.print(f"report, figures and transcripts: {done.folder}")
 
 
 # -- how verbs do it --------------------------------------------------------------------------------------

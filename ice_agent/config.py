@@ -128,10 +128,12 @@ class EditSettings(_Section):
     anchor_rows: CountOrZero = 96
     anchors: CountOrZero = 2400
     anchor_text_share: Share = 0.4
+    anchor_context_share: Share = 0.15
     anchor_weight: NotNegative = 4.0
     survey_texts: Count = 600
     survey_questions: Count = 2400
-    rehearsal: CountOrZero = 100
+    rehearsal: CountOrZero = 40
+    retained: CountOrZero = 800
     teacher_refresh: CountOrZero = 0
     top_k: Count = 64
     clip: Positive = 0.01

@@ -10,7 +10,6 @@ import hashlib
 import json
 import logging
 import os
-import random
 import shutil
 import socket
 import time
@@ -93,12 +92,12 @@ def run_cycle(
             with _candidate(store, model, parent, batch, config) as candidate_id:
                 edited = ice.edit(
                     model, root_id=root.id, parent_id=parent.id, candidate_id=candidate_id,
-                    requests=work.requests, rehearsal=_rehearsed(work.learned, config), taught=work.taught,
+                    requests=work.requests, learned=work.learned, taught=work.taught,
                     survey=surveyed, settings=config.edit, progress=progress,
                 )  # fmt: skip
                 candidate = _register(store, model, config, parent, batch, candidate_id, lease)
                 suite, before, after = _measure(
-                    model, root, parent, candidate, work, surveyed, config, progress
+                    model, root, parent, candidate, work, edited.at_risk, surveyed, config, progress
                 )
                 _keep_transcripts(config, candidate, after)
                 # A worker that slept past its lease stops here: what follows is no longer its to change.
@@ -299,12 +298,6 @@ def _taken_back(model: EditableModel, root: Adapter, store: FactStore, fact: Fac
     )
 
 
-def _rehearsed(learned: Sequence[EditRequest], config: Config) -> tuple[EditRequest, ...]:
-    """Of what was learned as much as the settings allow, each fact as likely as any other."""
-    kept = min(len(learned), config.edit.rehearsal)
-    return tuple(random.Random(f"{config.edit.seed}/{len(learned)}").sample(list(learned), kept))
-
-
 def _register(
     store: FactStore,
     model: EditableModel,
@@ -342,6 +335,7 @@ def _measure(
     parent: Adapter,
     candidate: Adapter,
     work: _Work,
+    at_risk: Sequence[str],
     surveyed: survey.Survey,
     config: Config,
     progress: Progress,
@@ -352,6 +346,7 @@ def _measure(
         root_id=root.id,
         requests=work.requests,
         learned=work.learned,
+        at_risk=at_risk,
         taught=work.taught,
         survey=surveyed,
         seed=config.edit.seed,

@@ -10,7 +10,7 @@ import math
 import random
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from statistics import median
@@ -88,15 +88,21 @@ def prepare(
     root_id: str | None,
     requests: Sequence[EditRequest],
     learned: Sequence[EditRequest] = (),
+    at_risk: Collection[str] = (),
     taught: frozenset[tuple[str, str]] = frozenset(),
     survey: Survey,
     texts: Sequence[Sequence[int]] = (),
+    beside: Sequence[tuple[str, str]] = (),
     per_kind: int = 200,
     seed: int = 0,
 ) -> Suite:
     """The probes of a batch. `taught` are all slots that this lineage learned: no locality probe touches one.
 
+    Of what was learned before, `per_kind` facts drawn at random are asked again, and those `at_risk` (fact
+    ids): so that measuring costs the same after ten thousand facts.
+
     `texts` are held-out texts for perplexity; without them, texts that the base wrote and no edit trained on.
+    `beside` are questions that an edit set brings with it, each with the kind of locality it measures.
     """
     rng = random.Random(seed)
     slots = taught | {(r.subject, r.relation) for r in (*requests, *learned)}
@@ -108,8 +114,10 @@ def prepare(
     with model.using(root_id):
         portability, oracle_right, root_wrong = _portability(model, requests)
         probes = [
-            *_edit_probes(requests, learned),
+            *_edit_probes(requests),
+            *_retention_probes(requests, learned, at_risk, per_kind, rng),
             *_locality_probes(requests, slots, names, survey, per_kind, rng),
+            *(_beside_probe(kind, question) for kind, question in beside),
         ]
         probes = [*_answered_by_root(model, probes), *portability]
         return Suite(
@@ -213,14 +221,26 @@ def next_token_kl(model: EditableModel, suite: Suite) -> list[float]:
 # -- probes --------------------------------------------------------------------------------------------------
 
 
-def _edit_probes(requests: Sequence[EditRequest], learned: Sequence[EditRequest]) -> list[Probe]:
+def _edit_probes(requests: Sequence[EditRequest]) -> list[Probe]:
     probes = []
     for r in requests:
         probes.append(_expecting(EDIT_SUCCESS, r.rewrite_prompt, r))
         probes += [_expecting(REPHRASE, question, r) for question in r.rephrases]
+    return probes
+
+
+def _retention_probes(
+    requests: Sequence[EditRequest],
+    learned: Sequence[EditRequest],
+    at_risk: Collection[str],
+    limit: int,
+    rng: random.Random,
+) -> list[Probe]:
     edited = {(r.subject, r.relation) for r in requests}
     kept = [r for r in learned if (r.subject, r.relation) not in edited]
-    return probes + [_expecting(RETENTION, r.rewrite_prompt, r) for r in kept]
+    drawn = {r.fact_id for r in rng.sample(kept, min(limit, len(kept)))}
+    asked = [r for r in kept if r.fact_id in drawn or r.fact_id in at_risk]
+    return [_expecting(RETENTION, r.rewrite_prompt, r) for r in asked]
 
 
 def _expecting(kind: str, question: str, r: EditRequest) -> Probe:

@@ -28,6 +28,7 @@ from ice_agent.lessons import (
     make_anchors,
     make_lessons,
     make_restorations,
+    recalled,
     with_teachers,
 )
 from ice_agent.model import EditableModel
@@ -72,6 +73,10 @@ class EditReport:
     """Facts that were trained: the batch's and those rehearsed."""
     beyond_context: tuple[str, ...]
     """Fact ids that the model mostly fails even with the fact in its prompt: the target alone taught them."""
+    stages: dict[str, float] = field(default_factory=dict)
+    """Seconds of each stage: recall, lessons, anchors, training."""
+    at_risk: tuple[str, ...] = ()
+    """Ids of the facts learned before that the parent knew least well: they were rehearsed."""
     losses: tuple[float, ...] = ()
     anchor_losses: tuple[float, ...] = ()
     norms: dict[str, float] = field(default_factory=dict)
@@ -87,7 +92,7 @@ def edit(
     parent_id: str | None,
     candidate_id: str,
     requests: Sequence[EditRequest],
-    rehearsal: Sequence[EditRequest] = (),
+    learned: Sequence[EditRequest] = (),
     taught: frozenset[tuple[str, str]] = frozenset(),
     survey: Survey,
     settings: EditSettings,
@@ -95,25 +100,36 @@ def edit(
 ) -> EditReport:
     """Train a candidate, a copy of its parent's A and B, until the requests hold without their contexts.
 
-    All requests and the rehearsed ones are trained together, shuffled (breadth-first), beside anchors that
-    hold the model at its root's answers where nothing is taught. `taught` are the slots this lineage learned
-    before: no anchor asks them. A request without contexts takes a fact back: its slot is taught the root's
-    own answer.
+    All requests are trained together, shuffled (breadth-first), beside what the parent knows least well of
+    what was `learned`, and beside anchors: to the root where nothing was ever taught, to the parent where
+    something was. `taught` are all slots of this lineage, those taken back included. A request without
+    contexts takes a fact back: its slot is taught the root's own answer.
     """
-    started = time.monotonic()
+    clock = _Clock()
     rng = random.Random(settings.seed)
-    restored = [r for r in requests if not r.contexts]
-    told = [*(r for r in requests if r.contexts), *rehearsal]
-    lessons, failed = make_lessons(model, parent_id, told, survey, settings, rng, progress)
-    lessons += make_restorations(model, root_id, restored, len(told), settings, progress)
-    slots = taught | {(r.subject, r.relation) for r in (*requests, *rehearsal)}
-    anchors = make_anchors(model, root_id, [*told, *restored], slots, survey, settings, rng, progress)
+    taken_back = [r for r in requests if not r.contexts]
+    told = [r for r in requests if r.contexts]
+    at_risk, retained = recalled(model, parent_id, learned, settings, rng, progress)
+    clock.lap("recall")
+    lessons, failed = make_lessons(model, root_id, told, at_risk, survey, settings, rng, progress)
+    lessons += make_restorations(model, root_id, taken_back, len(told) + len(at_risk), settings, progress)
+    clock.lap("lessons")
+    slots = taught | {(r.subject, r.relation) for r in learned}
+    anchors = make_anchors(
+        model, root_id, parent_id, requests, slots, retained, survey, settings, rng, progress
+    )
+    clock.lap("anchors")
+    steps = settings.steps + round(settings.steps_per_fact * len(requests)) if lessons else 0
     with model.training(candidate_id, parent_id, settings.seed) as parameters:
-        trained = _train(model, parameters, lessons, anchors, settings, rng, progress)
+        trained = _train(model, parameters, lessons, anchors, steps, settings, rng, progress)
+    clock.lap("training")
+    taught_here = [*told, *at_risk]
     return replace(
         trained,
-        seconds=time.monotonic() - started,
-        beyond_context=tuple(told[i].fact_id for i in sorted(failed)),
+        seconds=sum(clock.laps.values()),
+        stages=clock.laps,
+        beyond_context=tuple(taught_here[i].fact_id for i in sorted(failed)),
+        at_risk=tuple(r.fact_id for r in at_risk),
         norms=update_norms(model.tensors(candidate_id)),
     )
 
@@ -136,6 +152,7 @@ def _train(
     parameters: list[nn.Parameter],
     lessons: list[Row],
     anchors: list[Row],
+    steps: int,
     settings: EditSettings,
     rng: random.Random,
     progress: Progress,
@@ -153,9 +170,7 @@ def _train(
     tokens = 0
     rows = [*lessons, *anchors]
     lengths = [len(row.ids) for row in rows]
-    step = 0
-    steps = settings.steps + round(settings.steps_per_fact * state.n_facts) if lessons else 0
-    while step < steps:
+    for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * rate_at(step, steps)
         if settings.teacher_refresh and step and step % settings.teacher_refresh == 0:
@@ -178,15 +193,14 @@ def _train(
         clip_step(before, parameters, settings.clip)
         losses.append(lesson_loss)
         anchor_losses.append(anchor_loss)
-        step += 1
         progress(
             "editing",
-            step,
+            step + 1,
             steps,
             f"loss {lesson_loss:.3f}, {state.n_converged()} of {state.n_facts} facts converged",
         )
     return EditReport(
-        steps=step, seconds=0.0, tokens=tokens, converged=state.n_converged(), asked=state.n_facts,
+        steps=steps, seconds=0.0, tokens=tokens, converged=state.n_converged(), asked=state.n_facts,
         beyond_context=(), losses=tuple(losses), anchor_losses=tuple(anchor_losses),
     )  # fmt: skip
 
@@ -255,6 +269,18 @@ def _stacked(teachers: Sequence[Distribution], device: torch.device) -> Distribu
         torch.cat([t.log_p_NK for t in teachers]).to(device),
         torch.cat([t.log_rest_N for t in teachers]).to(device),
     )
+
+
+class _Clock:
+    """The seconds of each stage, one after another."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._since = time.monotonic()
+
+    def lap(self, stage: str) -> None:
+        now = time.monotonic()
+        self.laps[stage], self._since = now - self._since, now
 
 
 class _Draw:

@@ -5,6 +5,7 @@ trained here.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,13 +17,17 @@ from ice_agent import relations
 from ice_agent.config import EditSettings
 from ice_agent.distribution import Distribution
 from ice_agent.model import EditableModel, Ids
-from ice_agent.survey import Survey, mentions, same_relation, same_subject
+from ice_agent.survey import Slot, Survey, mentions, same_relation, same_subject
 from ice_agent.turns import asking
 from memory import USER, EditRequest, Progress
 
 MAX_CHUNK_TOKENS = 1024
 """Of one forward pass, padding included. Larger chunks hold more padding: eight times this took half as long
 again on a CPU."""
+
+
+Asked = tuple[str, str | None]
+"""A question with the adapter that answers it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,15 @@ class Row:
         """True when the teacher's likeliest tokens are the answer: then its greedy answer is this one."""
         return self.teacher is not None and self.teacher.ids_NK[:, 0].tolist() == list(self.answer)
 
+    def margin(self) -> float:
+        """By how many nats the answer's least sure token is ahead of the next best; negative if it is not."""
+        if self.teacher is None or self.teacher.ids_NK.shape[1] < 2:
+            return math.nan
+        first_N2 = self.teacher.log_p_NK[:, :2]
+        ahead_N = first_N2[:, 0] - first_N2[:, 1]
+        right_N = self.teacher.ids_NK[:, 0].cpu() == torch.tensor(self.answer)
+        return float(torch.where(right_N, ahead_N.cpu(), -1.0).min())
+
     def taught_by_target(self) -> Row:
         """The same row with a teacher that is certain of the answer."""
         if self.teacher is None:
@@ -61,24 +75,29 @@ class Row:
 
 def make_lessons(
     model: EditableModel,
-    parent_id: str | None,
+    root_id: str | None,
     requests: Sequence[EditRequest],
+    rehearsed: Sequence[EditRequest],
     survey: Survey,
     settings: EditSettings,
     rng: random.Random,
     progress: Progress,
 ) -> tuple[list[Row], set[int]]:
     """Rows for each request: its own question forms with the target, consequences and self-induced questions
-    with the answers that the teacher gives (the paper samples its completions in context, too).
+    with the answers that the teacher gives (the paper samples its completions in context, too). What is
+    rehearsed was learned before: it asks itself nothing new.
+
+    The teacher is the root, for all batches of a lineage: an adapter that was taught without contexts reads
+    them less well than the base, and its pupils less well again.
 
     Also returns the requests, by their index, that the model mostly fails even with the fact in its prompt.
     There the teacher would teach its own misunderstanding: the target alone teaches them.
     """
     asked: list[tuple[int, str, str, str | None]] = []  # request, context, question, answer if it is known
-    for i, r in enumerate(requests):
+    for i, r in enumerate([*requests, *rehearsed]):
         asked += [(i, rng.choice(r.contexts), question, r.target) for question in r.training_prompts]
         asked += [(i, r.contexts[0], question, None) for question in r.indirect_prompts]
-    with model.using(parent_id):
+    with model.using(root_id):
         for i, context, question in _self_induced(model, requests, survey, settings, rng):
             asked.append((i, context, question, None))
         answers = _answers(
@@ -159,52 +178,102 @@ def _answers(model: EditableModel, asked: Sequence[tuple[str, str]]) -> Iterator
     return iter([c.text for c in model.complete([model.encode(asking(q, context)) for context, q in asked])])
 
 
+# -- what was learned before ---------------------------------------------------------------------------------
+
+
+def recalled(
+    model: EditableModel,
+    parent_id: str | None,
+    learned: Sequence[EditRequest],
+    settings: EditSettings,
+    rng: random.Random,
+    progress: Progress,
+) -> tuple[list[EditRequest], list[Row]]:
+    """What the parent knows least well of what it learned, to rehearse; the rest as anchors to the parent.
+
+    A scan of fixed size, so that a cycle costs the same after ten thousand facts. Each fact is asked in one
+    of its training forms.
+    """
+    scanned = rng.sample(list(learned), min(len(learned), settings.retained))
+    rows = []
+    for r in scanned:
+        ids = tuple(model.encode_answer(r.target))
+        question = rng.choice(r.training_prompts)
+        rows.append(Row(ids=(*model.encode(asking(question)), *ids), n_answer=len(ids)))
+    with model.using(parent_id):
+        rows = with_teachers(model, rows, settings.top_k, progress, "recalling")
+    margins = [row.margin() for row in rows]
+    by_margin = sorted(range(len(rows)), key=lambda i: margins[i])
+    weak, strong = by_margin[: settings.rehearsal], by_margin[settings.rehearsal :]
+    # Held to a parent that has lost a fact, the candidate could never learn it again.
+    return [scanned[i] for i in weak], [rows[i] for i in strong if margins[i] > 0]
+
+
 # -- anchors: what must stay as it is ------------------------------------------------------------------------
 
 
 def make_anchors(
     model: EditableModel,
     root_id: str | None,
+    parent_id: str | None,
     requests: Sequence[EditRequest],
-    slots: frozenset[tuple[str, str]],
+    taught: frozenset[Slot],
+    retained: list[Row],
     survey: Survey,
     settings: EditSettings,
     rng: random.Random,
     progress: Progress,
 ) -> list[Row]:
-    """Free text and neighbours' questions with the root's answers; what touches a taught slot is left out."""
+    """Neighbours' questions and free text as the root has them, `retained` as the parent does.
+
+    The root is asked where nothing was ever taught, which bounds the drift of a whole lineage. Text that
+    touches what was `taught` before is the parent's: the root would un-teach it. What touches this batch is
+    left out.
+    """
     if not settings.anchor_weight:
         return []
-    touched = relations.touched(slots)
-    free = [text for text in survey.anchored_texts if not mentions(model.decode(text), touched)]
-    n_text = min(len(free), int(settings.anchors * settings.anchor_text_share))
-    questions = _neighbours(requests, slots, survey, settings.anchors - n_text, rng)
-    rows = [Row(ids=ids, n_answer=len(ids) - 1) for ids in rng.sample(free, n_text)]
-    with model.using(root_id):
-        rows += _answered(model, questions)
-        return with_teachers(model, rows, settings.top_k, progress, "anchor pass")
+    edited = frozenset((r.subject, r.relation) for r in requests)
+    now, ever = relations.touched(edited), relations.touched(taught | edited)
+
+    def teacher(text: str) -> str | None:
+        return parent_id if mentions(text, ever) else root_id
+
+    n = settings.anchors - len(retained)
+    told = _told(model, root_id, requests, survey, int(n * settings.anchor_context_share), rng)
+    n -= len(told)
+    texts = [(ids, text) for ids in survey.anchored_texts if not mentions(text := model.decode(ids), now)]
+    texts = rng.sample(texts, min(len(texts), int(n * settings.anchor_text_share)))
+    own = [(q, teacher(q)) for q in survey.anchored_questions if not mentions(q, now)]
+    beside = _beside(requests, taught | edited, survey, rng)
+    pools = [*([(q, root_id) for q in pool] for pool in beside), own]
+    questions = _shared_out(pools, n - len(texts), rng)
+    found = list(retained)
+    for adapter_id in dict.fromkeys((root_id, parent_id)):
+        rows = [Row(ids=ids, n_answer=len(ids) - 1) for ids, text in texts if teacher(text) == adapter_id]
+        own_words = [("", q) for q, teacher_id in questions if teacher_id == adapter_id]
+        with model.using(adapter_id):
+            rows += _answered(model, own_words + (told if adapter_id == root_id else []))
+            found += with_teachers(model, rows, settings.top_k, progress, "anchor pass")
+    return found
 
 
-def _neighbours(
-    requests: Sequence[EditRequest],
-    slots: frozenset[tuple[str, str]],
-    survey: Survey,
-    n: int,
-    rng: random.Random,
-) -> list[str]:
-    """Questions around the edits: same subject, same relation, look-alikes, and what the base asks itself."""
+def _beside(
+    requests: Sequence[EditRequest], slots: frozenset[Slot], survey: Survey, rng: random.Random
+) -> list[list[str]]:
+    """Questions about slots that were never taught: same subject, same relation, subjects that look alike."""
     beside = (same_subject(requests), same_relation(requests, survey.anchored_names, 24, rng))
     strangers = [
         (name, r.relation)
         for r in requests
-        if r.subject != USER
+        if r.relation and r.subject != USER
         for name in _look_alikes(r.subject, requests, rng)
     ]
-    pools = [_questions(dict.fromkeys(pool), slots) for pool in (*beside, strangers)]
-    touched = relations.touched(slots)
-    pools.append([q for q in survey.anchored_questions if not mentions(q, touched)])
-    # A pool that is too small for its share leaves the rest to the next.
-    chosen: list[str] = []
+    return [_questions(dict.fromkeys(pool), slots) for pool in (*beside, strangers)]
+
+
+def _shared_out(pools: Sequence[Sequence[Asked]], n: int, rng: random.Random) -> list[Asked]:
+    """n of all pools alike; a pool that is too small for its share leaves the rest to the next."""
+    chosen: list[Asked] = []
     for i, pool in enumerate(sorted(pools, key=len)):
         share = (n - len(chosen)) // (len(pools) - i)
         chosen += rng.sample(pool, min(share, len(pool)))
@@ -232,12 +301,76 @@ def _look_alikes(subject: str, requests: Sequence[EditRequest], rng: random.Rand
     return [name for name in mixed if name not in taken]
 
 
-def _answered(model: EditableModel, questions: Sequence[str]) -> list[Row]:
-    """Questions with the active adapter's own answers."""
+def _told(
+    model: EditableModel,
+    root_id: str | None,
+    requests: Sequence[EditRequest],
+    survey: Survey,
+    n: int,
+    rng: random.Random,
+) -> list[tuple[str, str]]:
+    """Invented facts as contexts, each with a question that it answers.
+
+    With a fact in its prompt the model must go on answering as the root does: that is how pending facts and
+    new values of learned ones are served, and edits that only ever ask without a context un-teach it.
+    """
+    objects = _objects(model, root_id, requests, survey, n, rng)
+    found: list[tuple[str, str]] = []
+    for _ in range(n if objects else 0):
+        relation_id = rng.choice(sorted(objects))
+        kind = relations.relation(relation_id).subject_kind
+        subjects = [r.subject for r in requests if r.relation == relation_id]
+        subjects += survey.anchored_names(kind)
+        if kind == "person":
+            subjects += [USER] * (len(subjects) // 4)
+        if subjects:
+            subject, other = rng.choice(subjects), rng.choice(subjects)
+            statements = [
+                relations.state(name, relation_id, rng.choice(objects[relation_id]))
+                for name in rng.sample(sorted({subject, other}), len({subject, other}))
+            ]
+            question = rng.choice([*relations.asked(subject, relation_id), *_hops(subject, relation_id)])
+            found.append((relations.system_message("", statements), question))
+    return found
+
+
+def _objects(
+    model: EditableModel,
+    root_id: str | None,
+    requests: Sequence[EditRequest],
+    survey: Survey,
+    n: int,
+    rng: random.Random,
+) -> dict[str, list[str]]:
+    """What could be said of somebody, by relation: the batch's targets, and what the root says of others."""
+    asked = [(q, slot) for q in survey.anchored_questions if (slot := relations.slot_asked(q)) is not None]
+    asked = rng.sample(asked, min(len(asked), n))
+    found: dict[str, list[str]] = {}
+    for r in requests:
+        if r.relation:
+            found.setdefault(r.relation, []).append(r.target)
+    with model.using(root_id):
+        answers = _answers(model, [("", question) for question, _ in asked])
+    for (_, (_, relation_id)), answer in zip(asked, answers, strict=True):
+        found.setdefault(relation_id, []).append(answer)
+    return found
+
+
+def _hops(subject: str, relation_id: str) -> list[str]:
+    return [
+        relations.fill(form, subject)
+        for hop in relations.hops()
+        if hop.through == relation_id
+        for form in hop.forms(subject).questions
+    ]
+
+
+def _answered(model: EditableModel, asked: Sequence[tuple[str, str]]) -> list[Row]:
+    """(Context, question) pairs with the active adapter's own answers."""
     rows = []
-    for question, text in zip(questions, _answers(model, [("", q) for q in questions]), strict=True):
+    for (context, question), text in zip(asked, _answers(model, asked), strict=True):
         ids = tuple(model.encode_answer(text))
-        rows.append(Row(ids=(*model.encode(asking(question)), *ids), n_answer=len(ids)))
+        rows.append(Row(ids=(*model.encode(asking(question, context)), *ids), n_answer=len(ids)))
     return rows
 
 

@@ -92,8 +92,13 @@ def take(
 
 
 def same_subject(requests: Sequence[EditRequest]) -> list[Slot]:
-    """The edited subjects' other slots."""
-    return [(r.subject, relation) for r in requests for relation in relations.related(r.subject, r.relation)]
+    """The edited subjects' other slots. What is of no relation has no slots that could be asked for."""
+    return [
+        (r.subject, relation)
+        for r in requests
+        if r.relation
+        for relation in relations.related(r.subject, r.relation)
+    ]
 
 
 def same_relation(
@@ -106,7 +111,7 @@ def same_relation(
     found: list[Slot] = []
     for r in requests:
         # Only the user is asked for a name: for anybody else the question would hold its answer.
-        if r.relation != "name":
+        if r.relation not in ("", "name"):
             others = names(relations.relation(r.relation).subject_kind)
             found += [(name, r.relation) for name in rng.sample(others, min(len(others), each))]
     return found

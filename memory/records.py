@@ -274,6 +274,7 @@ class EditRequest:
     fact_id: str
     subject: str
     relation: str
+    """Empty where an edit set names none: then no slot beside this one can be asked for."""
     rewrite_prompt: str
     target: str
     statement: str

@@ -1,31 +1,48 @@
+"""The benchmark: its figures, its edit sets, its resumable run and its report."""
+
 from __future__ import annotations
 
+import json
 import math
+import re
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
-from ice_agent import relations
-from ice_agent.bench import run, world_edits
-from ice_agent.bench.run import Run, figures, wilson
+from ice_agent import edit_request, relations
+from ice_agent.bench import edit_sets, report, run, variants, world_edits
+from ice_agent.bench.edit_sets import EditSet
+from ice_agent.bench.figures import figures, stage_shares, wilson
+from ice_agent.bench.run import Run, Step, Wanted
+from ice_agent.config import Config, EditSettings, LoraSettings
+from ice_agent.errors import ConfigError
+from ice_agent.evaluate import LOCALITY_RELATION, LOCALITY_SUBJECT, LOCALITY_UNRELATED
 from ice_agent.reference import world as w
-from memory import USER, Evaluation, Rate, Scores
+from ice_agent.survey import Survey
+from memory import USER, Rate, Scores
+from tests.tiny import tiny_model
 
 WORLD = w.build()
 
 
-def a_run(hits, asked, ratio=1.0, seed=0):
-    scores = Scores(edit_success=Rate(hits=hits, asked=asked), fluency_ratio=ratio)
+ALL_RIGHT = Rate(hits=1, asked=1)
+
+
+def a_step(success=ALL_RIGHT, retained=(ALL_RIGHT,), *, ratio=1.0, seconds=4.0, **more):
+    scores = Scores(edit_success=success, fluency_ratio=ratio, locality_unrelated=Rate(hits=9, asked=10))
+    return Step(
+        scores=scores, retained=retained, retained_rephrases=retained, steps=1, seconds=seconds,
+        measure_seconds=1.0, **more,
+    )  # fmt: skip
+
+
+def a_run(*steps, facts=20, seed=0, method="ice"):
     return Run(
-        method="ice",
-        facts=20,
-        seed=seed,
-        evaluation=Evaluation(scores=scores),
-        steps=1,
-        edit_seconds=4.0,
-        oracle_right=Rate(hits=1, asked=2),
-        root_wrong=Rate(hits=1, asked=1),
-        seconds=8.0,
-    )
+        method=method, facts=facts, batches=len(steps), seed=seed, oracle_right=Rate(hits=1, asked=2),
+        root_wrong=Rate(hits=1, asked=1), survey_seconds=8.0, steps=steps,
+    )  # fmt: skip
 
 
 # -- figures -------------------------------------------------------------------------------------------------
@@ -48,26 +65,333 @@ def test_nothing_asked_has_no_interval():
 
 
 def test_figures_add_counts_and_do_not_average_shares():
-    figure = figures([a_run(1, 1), a_run(0, 99)])["edit_success"]
+    one, many = a_step(Rate(hits=1, asked=1)), a_step(Rate(hits=0, asked=99))
+    figure = figures([a_run(one), a_run(many)])["edit_success"]
     assert (figure.hits, figure.asked, figure.mean) == (1, 100, 0.01)
     assert (figure.low, figure.high) == wilson(1, 100)
 
 
 def test_a_ratio_is_shown_with_its_lowest_and_highest_seed():
-    figure = figures([a_run(1, 1, 0.9), a_run(1, 1, 1.1), a_run(1, 1, 1.0)])["fluency_ratio"]
+    figure = figures([a_run(a_step(ratio=ratio)) for ratio in (0.9, 1.1, 1.0)])["fluency_ratio"]
     assert (figure.mean, figure.low, figure.high) == pytest.approx((1.0, 0.9, 1.1))
 
 
 def test_every_metric_has_its_figure_and_what_was_never_asked_is_no_number():
-    found = figures([a_run(1, 1)])
+    found = figures([a_run(a_step(seconds=4.0))])
     assert set(Scores.metrics()) <= found.keys()
     assert math.isnan(found["retention"].mean)
+    assert math.isnan(found["retention_worst_batch"].mean)
     assert found["oracle_right"].mean == 0.5
     assert found["seconds_per_fact"].mean == 0.2
 
 
-def test_the_peak_of_memory_is_in_megabytes():
-    assert 50 < run.peak_mb() < 200_000
+def test_of_a_sequence_edits_count_after_each_batch_and_what_must_stay_after_the_last():
+    first = a_step(Rate(hits=2, asked=4), (Rate(hits=4, asked=4),))
+    last = a_step(
+        Rate(hits=4, asked=4), (Rate(hits=1, asked=4), Rate(hits=3, asked=4), Rate(hits=4, asked=4))
+    )
+    found = figures([a_run(first, a_step(), last)])
+    assert (found["edit_success"].hits, found["edit_success"].asked) == (7, 9)
+    assert found["locality_unrelated"].asked == 10
+    assert (found["retention"].hits, found["retention"].asked) == (4, 8)
+    assert found["retention_worst_batch"].mean == 0.25
+
+
+def test_the_stages_of_an_edit_add_up_to_all_of_it():
+    steps = (
+        a_step(stages={"lessons": 1.0, "training": 3.0}),
+        a_step(stages={"lessons": 3.0, "training": 1.0}),
+    )
+    assert stage_shares([a_run(*steps)]) == {"lessons": 0.5, "training": 0.5}
+    assert stage_shares([a_run(a_step())]) == {}
+
+
+def test_speed_is_that_of_training():
+    step = a_step(tokens=900, stages={"lessons": 1.0, "training": 3.0})
+    assert figures([a_run(step)])["tokens_per_second"].mean == 300.0
+
+
+# -- which methods -------------------------------------------------------------------------------------------
+
+
+def test_a_variant_is_a_method_with_other_settings():
+    plain, changed = variants.parse("ice, ice:samples=0+rank=4", Config())
+    assert (plain.name, plain.edit, plain.lora) == ("ice", EditSettings(), LoraSettings())
+    assert (changed.method, changed.edit.samples, changed.lora.rank) == ("ice", 0, 4)
+    scales = {variant.lora.alpha / variant.lora.rank for variant in (plain, changed)}
+    assert len(scales) == 1, "another rank at the same scale"
+
+
+def test_every_ablation_changes_what_it_names():
+    chosen = variants.parse("ablations", Config())
+    assert len({v.name for v in chosen}) == len(chosen)
+    settings = {(v.method, v.edit.model_dump_json(), v.lora.model_dump_json()) for v in chosen}
+    assert len(settings) == len(chosen), "one that changes nothing would be measured twice"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "named"),
+    [("magic", "magic"), ("ice:magic=1", "magic"), ("ice:samples", "samples"), ("ice:samples=-1", "samples"),
+     ("ice:layers=attention", "layers"), ("", "''")],
+)  # fmt: skip
+def test_a_method_or_setting_that_there_is_not_is_named(wanted, named):
+    with pytest.raises(ConfigError, match=re.escape(named)):
+        variants.parse(wanted, Config())
+
+
+# -- edit sets from files ------------------------------------------------------------------------------------
+
+ZSRE = {
+    "subject": "Charity Creek", "src": "Which river system contains Charity Creek?", "pred": "Parramatta",
+    "rephrase": "What river system is Charity Creek in?", "alt": "Chichester River", "answers": ["P"],
+    "loc": "nq question: how many books are there", "loc_ans": "12", "cond": "",
+}  # fmt: skip
+COUNTERFACT = {
+    "case_id": 1, "prompt": "Reedy Glacier is in", "target_new": "Asia", "subject": "Reedy Glacier",
+    "ground_truth": "Antarctica", "rephrase_prompt": "Reedy Glacier is located in",
+    "locality_prompt": "Mount Erebus, in", "locality_ground_truth": "Antarctica",
+}  # fmt: skip
+KNOWEDIT = {
+    "subject": "Leo Arons", "prompt": "The place of death of Leo Arons is", "target_new": "Berlin",
+    "portability": {
+        "Subject_Aliasing": [{"prompt": "Martin Leo Arons died in", "ground_truth": [["Berlin"]]}],
+    },
+    "locality": {
+        "Relation_Specificity": [{"prompt": "Leo Arons was born in", "ground_truth": [["Berlin"]]}],
+        "Forgetfulness": [{"prompt": "Another place is", "ground_truth": [["X"]]}],
+    },
+}  # fmt: skip
+
+
+def edits_in(tmp_path, *rows, name="edits.json"):
+    path = tmp_path / name
+    path.write_text(json.dumps(rows), encoding="utf-8")
+    return edit_sets.load(str(path))
+
+
+def test_zsre_is_read_as_it_is_published(tmp_path):
+    edits = edits_in(tmp_path, ZSRE)
+    ((request,),) = edits.batches(1, 1, seed=0)
+    assert (request.rewrite_prompt, request.target) == (ZSRE["src"], "Chichester River")
+    assert request.rephrases == (ZSRE["rephrase"],)
+    assert "Chichester River" in request.contexts[0]
+    assert edits.beside[request.fact_id] == ((LOCALITY_UNRELATED, "How many books are there?"),)
+
+
+def test_counterfact_is_read_as_it_is_published(tmp_path):
+    edits = edits_in(tmp_path, COUNTERFACT)
+    ((request,),) = edits.batches(1, 1, seed=0)
+    assert (request.rewrite_prompt, request.target) == ("Reedy Glacier is in", "Asia")
+    assert request.statement == "Reedy Glacier is in Asia."
+    assert edits.beside[request.fact_id] == ((LOCALITY_RELATION, "Mount Erebus, in"),)
+
+
+def test_knowedit_is_read_with_its_consequences_and_neighbours(tmp_path):
+    edits = edits_in(tmp_path, KNOWEDIT)
+    ((request,),) = edits.batches(1, 1, seed=0)
+    assert request.target == "Berlin"
+    assert request.portability == ("Martin Leo Arons died in",)
+    assert request.portability_answers == ("Berlin",)
+    kinds = [kind for kind, _ in edits.beside[request.fact_id]]
+    assert kinds == [LOCALITY_SUBJECT, LOCALITY_RELATION]
+
+
+def test_a_file_is_drawn_from_by_seed_and_no_edit_twice(tmp_path):
+    rows = [{**ZSRE, "subject": f"Creek {n}", "src": f"Where is Creek {n}?"} for n in range(30)]
+    edits = edits_in(tmp_path, *rows, *rows)
+    batches = edits.batches(5, 3, seed=1)
+    drawn = [r.rewrite_prompt for batch in batches for r in batch]
+    assert [len(batch) for batch in batches] == [5, 5, 5]
+    assert len(set(drawn)) == 15
+    assert batches == edits.batches(5, 3, seed=1)
+    assert batches != edits.batches(5, 3, seed=2)
+    with pytest.raises(ConfigError, match="30 different edits, 31 were asked for"):
+        edits.batches(31, 1, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("{", "is not JSON"), ("[]", "holds no edits"), ("[1]", "holds no edits"),
+     ('{"a": 1}', "holds no edits"), ('[{"a": 1}]', "in no format known here"),
+     (json.dumps([ZSRE, {"subject": "x", "src": "y"}]), "record 1 is not in the form of zsRE: KeyError")],
+)  # fmt: skip
+def test_a_file_that_cannot_be_used_is_named_with_what_is_wrong(tmp_path, text, message):
+    path = tmp_path / "edits.json"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=message):
+        edit_sets.load(str(path))
+    with pytest.raises(ConfigError, match="no edit set at"):
+        edit_sets.load(str(tmp_path / "none.json"))
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", ["zsre_3k", "counterfact_3k"])
+def test_the_public_sets_can_be_drawn_from(name):
+    path = Path(__file__).parents[2] / "shared" / "data" / f"{name}.json"
+    if not path.exists():
+        pytest.skip(f"{path.name} is not here")
+    edits = edit_sets.load(str(path))
+    (batch,) = edits.batches(1000, 1, seed=0)
+    assert all(r.rewrite_prompt and r.target and r.rephrases for r in batch)
+    assert all(edits.beside[r.fact_id] for r in batch)
+
+
+# -- the run -------------------------------------------------------------------------------------------------
+
+SMALL = EditSettings(
+    steps=2, steps_per_fact=0, samples=1, anchors=4, anchor_rows=2, lesson_rows=8, survey_texts=32,
+    survey_questions=32,
+)  # fmt: skip
+PEOPLE = ("Anna Berg", "Jan Bakker", "Mei Lin", "Ole Lund", "Sam Okafor", "Nora Vik")
+
+
+@pytest.fixture
+def wanted(tmp_path):
+    requests = tuple(
+        edit_request.request(name, "home", ("Lisbon",), fact_id=f"e{n}") for n, name in enumerate(PEOPLE)
+    )
+    edits = EditSet(
+        name="people", draw=lambda n, seed: requests[:n],
+        beside={"e0": ((LOCALITY_UNRELATED, "Who is it?"),)},
+        survey=lambda model, seed: Survey(texts=(), questions=("Where does Liv Dal live?",), names=()),
+        texts=lambda model: [[1, 5, 6, 7, 8, 9]] * 4,
+    )  # fmt: skip
+    config = Config(edit=SMALL)
+    return Wanted(
+        edit_set=edits, variants=variants.parse("base,ft-m,ice,oracle", config), sizes=[2], batches=3,
+        seeds=[0], folder=tmp_path / "bench" / "run",
+    )  # fmt: skip
+
+
+class Loading:
+    """Loads a tiny model and remembers with which rank."""
+
+    def __init__(self):
+        self.ranks = []
+
+    def __call__(self, lora):
+        self.ranks.append(lora.rank)
+        return tiny_model(lora=lora)
+
+
+def measured(wanted, load=None):
+    return run.run(wanted, Config(edit=SMALL), load or Loading())
+
+
+def test_a_sequence_is_scored_after_each_batch_with_everything_before_it(wanted):
+    *_, ice, oracle = measured(wanted)
+    assert [len(step.retained) for step in ice.steps] in ([1, 2], [1, 2, 3])
+    assert all(rate.asked == 2 for step in ice.steps for rate in step.retained)
+    assert ice.steps[0].losses
+    assert ice.steps[0].norm > 0
+    assert ice.steps[0].stages.keys() == {"recall", "lessons", "anchors", "training"}
+    assert oracle.steps[0].steps == 0
+
+
+def test_a_sequence_whose_retention_is_gone_is_broken_off(wanted):
+    base, *_ = measured(wanted)
+    assert base.gave_up
+    assert len(base.steps) == 2
+
+
+def test_nothing_of_a_method_is_left_for_the_next(wanted):
+    alone = measured(replace(wanted, variants=[v for v in wanted.variants if v.name == "oracle"],
+                             folder=wanted.folder / "alone"))  # fmt: skip
+    after_others = measured(wanted)[-1]
+    assert [step.scores for step in after_others.steps] == [step.scores for step in alone[0].steps]
+
+
+def test_a_run_goes_on_where_it_was(wanted, monkeypatch):
+    first = measured(wanted)
+
+    load = Loading()
+    assert measured(wanted, load) == first
+    assert load.ranks == [], "nothing is left to measure"
+    (wanted.folder / run.RUNS / "ft-m-2x3-seed0.json").write_text("{half", encoding="utf-8")
+    again = measured(wanted, load)
+    assert len(load.ranks) == 1
+    assert [r.method for r in again] == [r.method for r in first]
+    assert [step.scores for r in again for step in r.steps] == [
+        step.scores for r in first for step in r.steps
+    ]
+
+
+def test_another_shape_of_adapter_gets_its_own_model(wanted):
+    load = Loading()
+    chosen = variants.parse("ice,ice:rank=4", Config(edit=SMALL))
+    measured(replace(wanted, variants=chosen, batches=1), load)
+    assert load.ranks == [16, 4]
+
+
+def test_the_transcripts_of_every_probe_lie_beside_the_figures(wanted):
+    ice = next(r for r in measured(wanted) if r.method == "ice")
+    path = wanted.folder / run.RUNS / "ice-2x3-seed0.transcripts.jsonl"
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    assert {row["batch"] for row in rows} == set(range(len(ice.steps)))
+    assert any(row["prompt"] == "Who is it?" for row in rows), "a probe that the set brings with it"
+    of_first = [row for row in rows if row["batch"] == 0 and row["kind"] == "edit_success"]
+    assert sum(row["is_hit"] for row in of_first) == ice.steps[0].scores.edit_success.hits
+
+
+def test_a_folder_belongs_to_one_run(wanted):
+    settings = run.settings(wanted.edit_set, Config(edit=SMALL))
+    run.claim_folder(wanted.folder, settings)
+    run.claim_folder(wanted.folder, settings)
+    other = run.settings(wanted.edit_set, Config())
+    with pytest.raises(ConfigError, match="other settings"):
+        run.claim_folder(wanted.folder, other)
+    seed = run.settings(wanted.edit_set, Config(edit=SMALL.model_copy(update={"seed": 5})))
+    assert seed == settings, "seeds may be added to a run"
+
+
+# -- the report ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def runs():
+    losses = {"losses": (3.0, 1.0), "anchor_losses": (0.1, 0.2), "stages": {"training": 1.0}, "tokens": 10}
+    rates = [Rate(hits=n, asked=4) for n in (3, 4)]
+    return [
+        a_run(a_step(**losses), a_step(retained=tuple(rates), **losses)),
+        a_run(a_step(), a_step(retained=tuple(rates)), method="<b>ft-m</b>"),
+    ]
+
+
+def test_the_report_is_one_object_that_any_reader_of_json_takes(runs, wanted):
+    found = json.loads(json.dumps(report.as_json(runs, wanted, Config()), allow_nan=False))
+    assert set(found["methods"]) == {"ice", "<b>ft-m</b>"}
+    retention = found["methods"]["ice"]["retention"]
+    assert (retention["hits"], retention["asked"], retention["mean"]) == (3, 4, 0.75)
+    assert found["methods"]["ice"]["portability"]["mean"] is None
+    assert found["sizes"]["20"]["retention_matrix"]["ice"] == [[1.0], [0.75, 1.0]]
+    assert found["sizes"]["20"]["after_each_batch"]["ice"]["fluency"] == [1.0, 1.0]
+
+
+def test_the_report_is_written_in_three_forms(runs, wanted):
+    wanted.folder.mkdir(parents=True)
+    paths = report.write(runs, wanted, Config(), "{}")
+    assert [path.name for path in paths] == ["report.json", "report.md", "report.html"]
+    markdown, page = (path.read_text(encoding="utf-8") for path in paths[1:])
+    assert "| ice | " in markdown
+    assert "0.750" in markdown
+    drawn = re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL)
+    assert len(drawn) == 5, "comparison, cost, sequence, heat map, curves"
+    for svg in drawn:
+        ElementTree.fromstring(svg)
+
+
+def test_the_page_needs_nothing_from_elsewhere_and_takes_no_markup_from_a_name(runs, wanted):
+    wanted.folder.mkdir(parents=True)
+    page = report.write(runs, wanted, Config(), "{}")[2].read_text(encoding="utf-8")
+    assert not re.search(r'(?:src|href)="(?!#)', page.replace("xlink:href", "xlink")), "no file, no address"
+    assert "<script" not in page
+    assert "<b>" not in page
+
+
+def test_one_method_is_shown_with_all_its_metrics():
+    (table, *_) = report.tables([a_run(a_step(Rate(hits=3, asked=4)))])
+    assert ("edit success", "0.750", "0.301 - 0.954", "3 / 4") in table.rows
+    assert ("portability", "-", "", "") in table.rows
 
 
 # -- edits of the world --------------------------------------------------------------------------------------

@@ -1,160 +1,396 @@
-"""The benchmark's run: every method learns the same batches from the root and is scored on the same suite."""
+"""The benchmark's run: every method learns the same batches, one after another, and is asked the same probes.
+
+A run has a folder. What was measured lies there as one file a method, batch size and seed, so that a run that
+was broken off goes on where it was.
+"""
 
 from __future__ import annotations
 
+import json
 import math
-import resource
-import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
 
-from ice_agent import evaluate, survey
-from ice_agent.bench import world_edits
-from ice_agent.bench.methods import METHODS, TUNED, Task
-from ice_agent.config import Config
+import torch
+from pydantic import TypeAdapter, ValidationError
+
+from ice_agent import evaluate, relations, survey
+from ice_agent.bench import edit_sets
+from ice_agent.bench.edit_sets import EditSet
+from ice_agent.bench.methods import ABLATED, METHODS, TUNED, Edited, Task
+from ice_agent.bench.methods.weights import restored
+from ice_agent.bench.variants import Variant
+from ice_agent.config import Config, LoraSettings
 from ice_agent.errors import ConfigError
 from ice_agent.model import REFERENCE, EditableModel
-from ice_agent.reference import world as w
-from memory import Evaluation, Progress, Rate, Scores
+from ice_agent.survey import Survey
+from memory import EditRequest, Progress, Rate, Scores, Transcript
 
 ROOT = "bench-root"
-NOT_COUNTED = ("fluency_ratio", "perplexity_ratio", "median_perplexity_ratio", "locality_kl")
+SETTINGS, RUNS = "settings.json", "runs"
+GIVEN_UP = 0.2
+"""A sequence of batches ends once retention is under this: what follows would only cost time."""
+
+Batch = tuple[EditRequest, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One batch of a sequence: what it cost, and everything as it was measured right after it."""
+
+    scores: Scores
+    retained: tuple[Rate, ...]
+    """Rewrite prompts of each batch so far, this one included: a row of the retention matrix."""
+    retained_rephrases: tuple[Rate, ...]
+    steps: int
+    seconds: float
+    """Of the edit alone."""
+    measure_seconds: float
+    tokens: int = 0
+    stages: dict[str, float] = field(default_factory=dict)
+    """Seconds of each stage of the edit."""
+    losses: tuple[float, ...] = ()
+    anchor_losses: tuple[float, ...] = ()
+    norm: float = 0.0
+    """Frobenius norm of the adapter's update, over all layers."""
+    peak_mb: float = 0.0
+    """Of memory during the edit: of the GPU if the model is there, else of the process."""
+    idle_mb: float = 0.0
+    """Before it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One method on one batch of one seed."""
+    """One method on one sequence of batches of one seed."""
 
     method: str
     facts: int
+    """In each batch."""
+    batches: int
     seed: int
-    evaluation: Evaluation
-    steps: int
     oracle_right: Rate
     root_wrong: Rate
-    edit_seconds: float
-    seconds: float
-    """Edit and guards together, survey included."""
+    survey_seconds: float
+    """Taken once for a base; not part of an edit."""
+    steps: tuple[Step, ...]
+
+    @property
+    def gave_up(self) -> bool:
+        return len(self.steps) < self.batches
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Figure:
-    """A mean with its interval: Wilson's 95% for counts, lowest and highest seed for ratios."""
+class Wanted:
+    """What a benchmark is asked for."""
 
-    mean: float
-    low: float
-    high: float
-    hits: int = 0
-    asked: int = 0
-
-
-def run(
-    model: EditableModel,
-    config: Config,
-    *,
-    methods: Sequence[str],
-    sizes: Sequence[int],
-    seeds: Sequence[int],
-    progress: Progress = lambda *_: None,
-) -> list[Run]:
-    """Every size with every seed and method, from the root each time. Raises ConfigError for others."""
-    if unknown := [name for name in methods if name not in METHODS]:
-        raise ConfigError(f"no method {', '.join(unknown)} (there are {', '.join(METHODS)})")
-    world = w.build()
-    texts = world_edits.texts(model, world)
-    model.create_root(ROOT)
-    try:
-        return [
-            done
-            for facts in sizes
-            for seed in seeds
-            for done in _batch(model, config, world, texts, facts, seed, methods, progress)
-        ]
-    finally:
-        model.forget(ROOT)
+    edit_set: EditSet
+    variants: Sequence[Variant]
+    sizes: Sequence[int]
+    batches: int
+    seeds: Sequence[int]
+    folder: Path
+    covariance_text: Path | None = None
 
 
-def figures(runs: Sequence[Run]) -> dict[str, Figure]:
-    """The metrics over all seeds of one size."""
-    scores = [r.evaluation.scores for r in runs]
-    rates = {
-        f.name: [getattr(s, f.name) for s in scores] for f in fields(Scores) if f.name not in NOT_COUNTED
+Load = Callable[[LoraSettings], EditableModel]
+"""The model with adapters of a shape."""
+
+
+def run(wanted: Wanted, config: Config, load: Load, progress: Progress = lambda *_: None) -> list[Run]:
+    """Every size with every seed and method, each from the untaught base.
+
+    Raises ConfigError for a folder that holds a run with other settings.
+    """
+    done: list[Run] = []
+    model = _Loaded(load)
+    for facts in wanted.sizes:
+        for seed in wanted.seeds:
+            arranged = _Arranged(wanted, config, facts, seed, model, progress)
+            for variant in wanted.variants:
+                kept = _kept(wanted, variant, facts, seed)
+                done.append(kept if kept else _measured(arranged, variant, progress))
+    return done
+
+
+def settings(edit_set: EditSet, config: Config) -> dict[str, Any]:
+    """What the figures of a run hang on. Its seeds and methods do not: they may be added to it."""
+    edit = config.edit.model_dump(mode="json", exclude={"seed"})
+    model = config.model.model_dump(mode="json")
+    return {
+        "set": edit_set.name,
+        "model": model,
+        "edit": edit,
+        "lora": config.lora.model_dump(mode="json"),
     }
-    found = {name: _share(values) for name, values in rates.items()}
-    found |= {name: _spread([getattr(s, name) for s in scores]) for name in NOT_COUNTED}
-    found["oracle_right"] = _share([r.oracle_right for r in runs])
-    found["root_wrong"] = _share([r.root_wrong for r in runs])
-    found["seconds_per_fact"] = _spread([r.edit_seconds / r.facts for r in runs])
-    found["cycle_seconds"] = _spread([r.seconds for r in runs])
-    found["peak_mb"] = _spread([peak_mb()])
-    return found
 
 
-def wilson(hits: int, asked: int, z: float = 1.96) -> tuple[float, float]:
-    """Wilson's score interval of a share, 95% by default; nan when nothing was asked."""
-    if not asked:
-        return math.nan, math.nan
-    share, square = hits / asked, z * z
-    middle = (share + square / (2 * asked)) / (1 + square / asked)
-    half = z * math.sqrt(share * (1 - share) / asked + square / (4 * asked * asked)) / (1 + square / asked)
-    return max(0.0, middle - half), min(1.0, middle + half)
+def claim_folder(folder: Path, settings: dict[str, Any]) -> None:
+    """Make the run's folder this run's. Raises ConfigError if it is another one's."""
+    path = folder / SETTINGS
+    if path.exists() and json.loads(path.read_text(encoding="utf-8")) != settings:
+        raise ConfigError(
+            f"{folder} holds a run with other settings (choose another with --run, or remove it)"
+        )
+    _write(path, json.dumps(settings, indent=2))
 
 
-def peak_mb() -> float:
-    """The process's largest memory so far."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+class _Loaded:
+    """The model in the shape of adapter that was asked for last: ranks cannot be mixed on one base."""
+
+    def __init__(self, load: Load) -> None:
+        self._load, self._shape = load, LoraSettings()
+        self._model: EditableModel | None = None
+
+    def shaped(self, shape: LoraSettings) -> EditableModel:
+        if self._model is None or self._shape != shape:
+            self._model, self._shape = self._load(shape), shape
+        return self._model
 
 
-def _batch(
-    model: EditableModel,
-    config: Config,
-    world: w.World,
-    texts: list[list[int]],
-    facts: int,
-    seed: int,
-    methods: Sequence[str],
-    progress: Progress,
-) -> Iterator[Run]:
-    """One batch by each method. What all share is made once; its time counts for each of them."""
-    started = time.monotonic()
-    requests = world_edits.draw(world, facts, seed)
-    settings = config.edit.model_copy(update={"seed": seed})
-    material = survey.take(
-        model, None, n_texts=settings.survey_texts, n_questions=settings.survey_questions, seed=seed
-    )
-    suite = evaluate.prepare(
-        model, root_id=ROOT, requests=requests, survey=world_edits.survey(world, seed), texts=texts, seed=seed
-    )
-    shared = time.monotonic() - started
-    tuned = TUNED if config.model.name == REFERENCE else {}
-    for name in methods:
-        task = Task(
-            model=model, root_id=ROOT, requests=requests, survey=material, settings=settings,
-            progress=progress, **tuned.get(name, {}),
-        )  # fmt: skip
+class _Arranged:
+    """What all methods of one size and seed share: batches, survey, suites. Made when the first one runs."""
+
+    def __init__(
+        self, wanted: Wanted, config: Config, facts: int, seed: int, loaded: _Loaded, progress: Progress
+    ) -> None:
+        self.wanted, self.config, self.facts, self.seed = wanted, config, facts, seed
+        self.loaded, self._progress = loaded, progress
+        self._shared: _Shared | None = None
+
+    @property
+    def cache_dir(self) -> Path:
+        return self.wanted.folder.parent / "cache"
+
+    def shared(self, model: EditableModel) -> _Shared:
+        if self._shared is None:
+            self._shared = self._make(model)
+        return self._shared
+
+    def _make(self, model: EditableModel) -> _Shared:
+        edit_set, edit = self.wanted.edit_set, self.config.edit
+        batches = edit_set.batches(self.facts, self.wanted.batches, self.seed)
         started = time.monotonic()
-        with METHODS[name](task) as edited:
-            edit_seconds = time.monotonic() - started
-            evaluation = evaluate.score(
-                model,
-                edited.adapter_id,
-                suite,
-                context=lambda probe, edited=edited: edited.context(probe.question, probe.fact_id),  # type: ignore[misc]
-            )
-        yield Run(
-            method=name, facts=facts, seed=seed, evaluation=evaluation, steps=edited.steps,
-            oracle_right=suite.oracle_right, root_wrong=suite.root_wrong, edit_seconds=edit_seconds,
-            seconds=shared + time.monotonic() - started,
+        own = survey.take(
+            model, self.cache_dir, n_texts=edit.survey_texts, n_questions=edit.survey_questions,
+            seed=self.seed, progress=self._progress,
         )  # fmt: skip
+        survey_seconds = time.monotonic() - started
+        slots = frozenset((r.subject, r.relation) for batch in batches for r in batch)
+        suites = []
+        for number, batch in enumerate(batches):
+            self._progress("preparing probes", number, len(batches), "")
+            # All slots of the sequence: a neighbour that is taught later would seem to have drifted.
+            suites.append(
+                evaluate.prepare(
+                    model,
+                    root_id=ROOT,
+                    requests=batch,
+                    taught=slots,
+                    survey=edit_sets.surveyed(edit_set, model, self.seed, own),
+                    texts=edit_set.texts(model),
+                    seed=self.seed,
+                    beside=[row for r in batch for row in edit_set.beside.get(r.fact_id, ())],
+                )
+            )
+        return _Shared(batches=batches, survey=own, survey_seconds=survey_seconds, suites=suites)
 
 
-def _share(rates: Sequence[Rate]) -> Figure:
-    hits, asked = sum(r.hits for r in rates), sum(r.asked for r in rates)
-    low, high = wilson(hits, asked)
-    return Figure(mean=hits / asked if asked else math.nan, low=low, high=high, hits=hits, asked=asked)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shared:
+    batches: list[Batch]
+    survey: Survey
+    survey_seconds: float
+    suites: list[evaluate.Suite]
 
 
-def _spread(values: Sequence[float]) -> Figure:
-    return Figure(mean=sum(values) / len(values), low=min(values), high=max(values))
+def _measured(arranged: _Arranged, variant: Variant, progress: Progress) -> Run:
+    model = arranged.loaded.shaped(variant.lora)
+    model.create_root(ROOT)
+    shared = arranged.shared(model)
+    steps, transcripts = [], []
+    with restored(model):
+        for step, asked in _sequence(arranged, shared, variant, model, progress):
+            steps.append(step)
+            transcripts += [{"batch": len(steps) - 1, **asdict(t)} for t in asked]
+            if retention(step).below(GIVEN_UP):
+                break
+    run = Run(
+        method=variant.name, facts=arranged.facts, batches=arranged.wanted.batches, seed=arranged.seed,
+        oracle_right=total(s.oracle_right for s in shared.suites),
+        root_wrong=total(s.root_wrong for s in shared.suites),
+        survey_seconds=shared.survey_seconds, steps=tuple(steps),
+    )  # fmt: skip
+    path = _path(arranged.wanted, variant, arranged.facts, arranged.seed)
+    lines = [json.dumps(row, ensure_ascii=False) for row in transcripts]
+    _write(path.with_suffix(".transcripts.jsonl"), "\n".join(lines) + "\n")
+    _write(path, json.dumps(asdict(run)))
+    return run
+
+
+def _sequence(
+    arranged: _Arranged, shared: _Shared, variant: Variant, model: EditableModel, progress: Progress
+) -> Iterator[tuple[Step, tuple[Transcript, ...]]]:
+    """Batch after batch, each edited on what the one before left."""
+    tuned = TUNED if model.name == REFERENCE else {}
+    method = (METHODS | ABLATED)[variant.method]
+    parent, texts = ROOT, _covariance_texts(arranged.wanted, model)
+    try:
+        for number, (batch, suite) in enumerate(zip(shared.batches, shared.suites, strict=True)):
+            task = Task(
+                model=model, root_id=ROOT, parent_id=parent, candidate_id=f"bench-{number}", requests=batch,
+                learned=[r for earlier in shared.batches[:number] for r in earlier], survey=shared.survey,
+                settings=variant.edit.model_copy(update={"seed": arranged.seed}),
+                cache_dir=arranged.cache_dir, texts=texts,
+                progress=_labelled(progress, f"{variant.name}, batch {number + 1}"),
+                **tuned.get(variant.method, {}),
+            )  # fmt: skip
+            with _memory(model) as peak:
+                started = time.monotonic()
+                edited = method(task)
+                seconds = time.monotonic() - started
+            if parent not in (ROOT, edited.adapter_id):
+                model.forget(parent)
+            parent = edited.adapter_id or ROOT
+            yield _score(model, edited, suite, shared.batches[: number + 1], seconds, peak)
+    finally:
+        if parent != ROOT:
+            model.forget(parent)
+
+
+def _score(
+    model: EditableModel,
+    edited: Edited,
+    suite: evaluate.Suite,
+    batches: Sequence[Batch],
+    seconds: float,
+    peak: dict[str, float],
+) -> tuple[Step, tuple[Transcript, ...]]:
+    started = time.monotonic()
+    evaluation = evaluate.score(
+        model, edited.adapter_id, suite, context=lambda probe: edited.context(probe.question, probe.fact_id)
+    )
+    with model.using(edited.adapter_id):
+        rewrites = tuple(_answered(model, edited, batch, _rewrite_prompt) for batch in batches)
+        rephrases = tuple(_answered(model, edited, batch, _first_rephrase) for batch in batches)
+    report = edited.report
+    norms = report.norms.values() if report else ()
+    step = Step(
+        scores=evaluation.scores,
+        retained=rewrites,
+        retained_rephrases=rephrases,
+        steps=edited.steps,
+        seconds=seconds,
+        measure_seconds=time.monotonic() - started,
+        tokens=report.tokens if report else 0,
+        stages=dict(report.stages) if report else {},
+        losses=report.losses if report else (),
+        anchor_losses=report.anchor_losses if report else (),
+        norm=sum(norm**2 for norm in norms) ** 0.5,
+        **peak,
+    )
+    return step, evaluation.transcripts
+
+
+def _rewrite_prompt(request: EditRequest) -> str:
+    return request.rewrite_prompt
+
+
+def _first_rephrase(request: EditRequest) -> str:
+    return next(iter(request.rephrases), "")
+
+
+def _answered(
+    model: EditableModel, edited: Edited, batch: Batch, question_of: Callable[[EditRequest], str]
+) -> Rate:
+    asked = [r for r in batch if question_of(r)]
+    questions = [question_of(r) for r in asked]
+    contexts = [edited.context(q, r.fact_id) for q, r in zip(questions, asked, strict=True)]
+    answers = evaluate.ask(model, questions, contexts)
+    hits = [relations.same_answer(text, r.target, r.aliases) for text, r in zip(answers, asked, strict=True)]
+    return Rate(hits=sum(hits), asked=len(hits))
+
+
+def retention(step: Step) -> Rate:
+    """Rewrite prompts of all batches but the last, asked after it."""
+    return total(step.retained[:-1])
+
+
+def total(rates: Iterable[Rate]) -> Rate:
+    """All counts together."""
+    each = list(rates)
+    return Rate(hits=sum(r.hits for r in each), asked=sum(r.asked for r in each))
+
+
+def _labelled(progress: Progress, label: str) -> Progress:
+    return lambda stage, done, total, note: progress(f"{label}: {stage}", done, total, note)
+
+
+def _covariance_texts(wanted: Wanted, model: EditableModel) -> list[list[int]]:
+    """The user's file for covariances, a text a line."""
+    if wanted.covariance_text is None:
+        return []
+    try:
+        lines = wanted.covariance_text.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise ConfigError(f"cannot read {wanted.covariance_text}: {error.strerror}") from error
+    return [model.encode_text(line) for line in lines if line.strip()]
+
+
+@contextmanager
+def _memory(model: EditableModel) -> Iterator[dict[str, float]]:
+    """The peak of memory in the body and what was in use before, in MB, filled in at its end."""
+    found: dict[str, float] = {}
+    if model.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(model.device)
+        idle = torch.cuda.memory_allocated(model.device)
+        yield found
+        found |= {"idle_mb": idle / 2**20, "peak_mb": torch.cuda.max_memory_allocated(model.device) / 2**20}
+        return
+    resident = _resident("VmRSS")
+    # Linux counts the peak anew from here; without it, it counts from the start of the process.
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    yield found
+    found |= {"idle_mb": resident, "peak_mb": _resident("VmHWM")}
+
+
+def _resident(field_name: str) -> float:
+    """The process's memory in MB, by its name in Linux's /proc; nan on other systems."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return math.nan
+    (line,) = [line for line in lines if line.startswith(field_name)]
+    return int(line.split()[1]) / 2**10
+
+
+# -- the folder ----------------------------------------------------------------------------------------------
+
+
+def _path(wanted: Wanted, variant: Variant, facts: int, seed: int) -> Path:
+    name = variant.name.replace(":", ",")
+    return wanted.folder / RUNS / f"{name}-{facts}x{wanted.batches}-seed{seed}.json"
+
+
+def _kept(wanted: Wanted, variant: Variant, facts: int, seed: int) -> Run | None:
+    """What was measured already; a file that cannot be read is measured again."""
+    try:
+        return TypeAdapter(Run).validate_json(_path(wanted, variant, facts, seed).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValidationError):
+        return None
+
+
+def _write(path: Path, text: str) -> None:
+    partial = path.with_name(f".partial-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write {path}: {error.strerror} (choose another folder with --run)"
+        ) from error

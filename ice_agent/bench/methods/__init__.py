@@ -7,7 +7,12 @@ from typing import Any
 from ice_agent.bench.methods.fine_tuning import ft_l, ft_m, lora_sft
 from ice_agent.bench.methods.locate import memit, rome
 from ice_agent.bench.methods.ours import ice
-from ice_agent.bench.methods.paper import ice_paper
+from ice_agent.bench.methods.paper import (
+    ice_paper,
+    ice_paper_static,
+    ice_paper_unconditioned,
+    ice_paper_without_context,
+)
 from ice_agent.bench.methods.prompting import base, oracle, rag
 from ice_agent.bench.methods.published import ice_published
 from ice_agent.bench.methods.task import Edited, Method, Task
@@ -25,6 +30,13 @@ METHODS: dict[str, Method] = {
     "ice-paper": ice_paper,
     "ice": ice,
 }
+
+ABLATED: dict[str, Method] = {
+    "ice-paper-static": ice_paper_static,
+    "ice-paper-without-context": ice_paper_without_context,
+    "ice-paper-unconditioned": ice_paper_unconditioned,
+}
+"""The paper's method without one of its parts."""
 
 TUNED: dict[str, dict[str, Any]] = {
     "lora-sft": {"rate": 1e-3},

@@ -5,16 +5,16 @@ FT-L and FT-M as the field's benchmarks have them (EasyEdit; arXiv 2401.01286): 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from ice_agent.bench.methods.ours import on_lora
+from ice_agent.bench.methods.ours import ice
 from ice_agent.bench.methods.task import Edited, Task
-from ice_agent.bench.methods.weights import answer_loss, projections, restored, share, trainable
+from ice_agent.bench.methods.weights import answer_loss, projections, share, trainable
 from ice_agent.model import EditableModel, Ids
 from ice_agent.turns import asking
 
@@ -26,38 +26,32 @@ ENOUGH = 1e-2
 Loss = Callable[[EditableModel, Sequence[Ids], Sequence[Ids]], Tensor]
 
 
-@contextmanager
-def ft_l(task: Task) -> Iterator[Edited]:
+def ft_l(task: Task) -> Edited:
     """FT-L: every target token is predicted from the last token of the prompt."""
-    with restored(task.model):
-        yield Edited(steps=_one_by_one(task, _last_prompt_loss))
+    return _one_by_one(task, _last_prompt_loss)
 
 
-@contextmanager
-def ft_m(task: Task) -> Iterator[Edited]:
+def ft_m(task: Task) -> Edited:
     """FT-M: the likelihood of the target's tokens, the prompt masked."""
-    with restored(task.model):
-        yield Edited(steps=_one_by_one(task, answer_loss))
+    return _one_by_one(task, answer_loss)
 
 
-@contextmanager
-def lora_sft(task: Task) -> Iterator[Edited]:
+def lora_sft(task: Task) -> Edited:
     """Supervised fine-tuning of the same LoRA on the same question forms: no context, no anchor, no KL."""
     settings = task.settings.model_copy(
         update={"weight": 0.0, "samples": 0, "anchor_weight": 0.0, "anchor_rows": 0}
         | {"learning_rate": task.rate or task.settings.learning_rate}
     )
-    with on_lora(task, settings) as edited:
-        yield edited
+    return ice(replace(task, settings=settings, learned=()))
 
 
-def _one_by_one(task: Task, loss_of: Loss) -> int:
-    """Fit the facts one after another, at two thirds of the depth as in the field; returns the steps."""
+def _one_by_one(task: Task, loss_of: Loss) -> Edited:
+    """Fit the facts one after another, at two thirds of the depth as in the field."""
     model = task.model
     layers = projections(model)
     (layer,) = task.layers or share(len(layers), 2 / 3, 2 / 3)
     steps = 0
-    with trainable([layers[layer]]) as parameters:
+    with model.using(None), trainable([layers[layer]]) as parameters:
         for done, request in enumerate(task.requests):
             prompt, answer = model.encode(asking(request.rewrite_prompt)), model.encode_answer(request.target)
             optimizer = torch.optim.Adam(parameters, lr=task.rate or RATE)
@@ -70,7 +64,7 @@ def _one_by_one(task: Task, loss_of: Loss) -> int:
                 optimizer.zero_grad(set_to_none=True)
                 steps += 1
             task.progress("editing", done + 1, len(task.requests), "")
-    return steps
+    return Edited(steps=steps)
 
 
 def _last_prompt_loss(model: EditableModel, prompts: Sequence[Ids], answers: Sequence[Ids]) -> Tensor:

@@ -2,22 +2,27 @@
 
 ROME: arXiv 2202.05262, one rank-one update a fact (its equation 2). MEMIT: arXiv 2210.07229, all facts at
 once, spread over several layers (its equations 14 and 20). Where the papers average over random prefixes, the
-question forms that an edit may train on stand in. Covariances come from text that the model itself wrote.
+question forms that an edit may train on stand in. Covariances come from text that the model itself wrote, or
+from a file of the user's.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import kl_div
 
 from ice_agent.bench.methods.task import Edited, Task
-from ice_agent.bench.methods.weights import Projection, answer_loss, projections, restored, share
+from ice_agent.bench.methods.weights import Projection, answer_loss, projections, share
+from ice_agent.errors import ModelError
 from ice_agent.model import EditableModel, Ids
 from ice_agent.turns import asking
 from memory import USER, EditRequest
@@ -33,13 +38,12 @@ COVARIANCE = 15_000.0
 FIRST_PERSON = re.compile(r"\b(?:I|me|my)$")
 
 
-@contextmanager
-def rome(task: Task) -> Iterator[Edited]:
+def rome(task: Task) -> Edited:
     """One fact after another into one layer, at a sixth of the depth (layer 5 of 32 in the field)."""
     model, layers = task.model, projections(task.model)
     (at,) = task.layers or share(len(layers), 5 / 32, 5 / 32)
-    with restored(model):
-        inverse_II = torch.linalg.inv(_covariance(model, layers[at], task.survey.anchored_texts))
+    inverse_II = torch.linalg.inv(_covariance(task, at))
+    with model.using(None):
         for done, request in enumerate(task.requests):
             prompts, positions = _prompts(model, request)
             change_O = _value_change(model, layers[at], request, prompts, positions, task.rate or VALUE_RATE)
@@ -48,32 +52,32 @@ def rome(task: Task) -> Iterator[Edited]:
             with torch.no_grad():
                 layers[at].weight_OI.add_(torch.outer(change_O, direction_I / (direction_I @ key_I)))
             task.progress("editing", done + 1, len(task.requests), "")
-        yield Edited(steps=VALUE_STEPS * len(task.requests))
+    return Edited(steps=VALUE_STEPS * len(task.requests))
 
 
-@contextmanager
-def memit(task: Task) -> Iterator[Edited]:
+def memit(task: Task) -> Edited:
     """All facts at once, spread over layers (4 to 8 of 32 in the field)."""
     model, layers = task.model, projections(task.model)
     chosen = task.layers or share(len(layers), 4 / 32, 9 / 32)
     located = [_prompts(model, request) for request in task.requests]
     last = layers[chosen[-1]]
-    with restored(model):
+    covariances = {at: _covariance(task, at) for at in chosen}
+    with model.using(None):
         wanted = []
         for done, (request, (prompts, positions)) in enumerate(zip(task.requests, located, strict=True)):
             change_O = _value_change(model, last, request, prompts, positions, task.rate or VALUE_RATE)
             wanted.append(_stream(model, last, prompts[:1], positions[:1])[0] + change_O)
             task.progress("editing", done + 1, len(task.requests), "")
-        for written, layer in enumerate(layers[i] for i in chosen):
-            keys_NI = torch.stack([_keys(model, layer, *place).mean(0) for place in located])
+        for written, at in enumerate(chosen):
+            keys_NI = torch.stack([_keys(model, layers[at], *place).mean(0) for place in located])
             now_NO = torch.cat([_stream(model, last, place[0][:1], place[1][:1]) for place in located])
             missing_NO = (torch.stack(wanted) - now_NO) / (len(chosen) - written)
-            known_II = (task.weight or COVARIANCE) * _covariance(model, layer, task.survey.anchored_texts)
+            known_II = (task.weight or COVARIANCE) * covariances[at]
             adjusted_IN = torch.linalg.solve(known_II + keys_NI.T @ keys_NI, keys_NI.T)
             with torch.no_grad():
-                layer.weight_OI.add_(missing_NO.T @ adjusted_IN.T)
+                layers[at].weight_OI.add_(missing_NO.T @ adjusted_IN.T)
             task.progress("writing", written + 1, len(chosen), "")
-        yield Edited(steps=VALUE_STEPS * len(task.requests))
+    return Edited(steps=VALUE_STEPS * len(task.requests))
 
 
 def _prompts(model: EditableModel, request: EditRequest) -> tuple[list[Ids], list[int]]:
@@ -200,15 +204,33 @@ def _at(states_BTD: Tensor, positions: Sequence[int]) -> Tensor:
     return states_BTD[rows, torch.tensor(positions, device=states_BTD.device) + states_BTD.shape[1]].detach()
 
 
-def _covariance(model: EditableModel, layer: Projection, texts: Sequence[Sequence[int]]) -> Tensor:
-    """The second moment of the layer's keys over text that the model wrote, I x I."""
+def _covariance(task: Task, at: int) -> Tensor:
+    """The second moment of a layer's keys over text, I x I: of the untaught base, once for all batches."""
+    model, layer = task.model, projections(task.model)[at]
+    texts = task.texts or task.survey.anchored_texts
+    digest = hashlib.sha256(json.dumps([list(ids) for ids in texts]).encode()).hexdigest()[:12]
+    path = task.cache_dir / f"covariance-{model.base_hash[:16]}-{digest}-{at}.safetensors"
+    if path.exists():
+        return load_file(path, device=str(model.device))["covariance"]
+    if task.learned:
+        raise ModelError(f"the base was edited before its covariance was taken ({path.name} is missing)")
+    covariance_II = _second_moment(model, layer, texts)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    save_file({"covariance": covariance_II.cpu().contiguous()}, partial)
+    partial.replace(path)
+    return covariance_II
+
+
+def _second_moment(model: EditableModel, layer: Projection, texts: Sequence[Sequence[int]]) -> Tensor:
     width = layer.weight_OI.shape[1]
     total_II, n = torch.zeros(width, width, device=model.device), 0
-    for at in range(0, len(texts), 32):
-        rows = [list(ids) for ids in texts[at : at + 32]]
-        mask_BT = model.pad(rows)[1].bool()
-        keys_NI = _seen(model, layer.module, rows, lambda inputs, _: inputs)[mask_BT].float()
-        total_II += keys_NI.T @ keys_NI
-        n += len(keys_NI)
+    with model.using(None):
+        for at in range(0, len(texts), 32):
+            rows = [list(ids) for ids in texts[at : at + 32]]
+            mask_BT = model.pad(rows)[1].bool()
+            keys_NI = _seen(model, layer.module, rows, lambda inputs, _: inputs)[mask_BT].float()
+            total_II += keys_NI.T @ keys_NI
+            n += len(keys_NI)
     # A direction that no text used would have an infinite inverse.
     return total_II / n + 1e-4 * torch.eye(width, device=model.device) * total_II.trace() / (n * width)

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 from torch.nn.functional import kl_div
@@ -20,7 +18,6 @@ from ice_agent.bench.methods.weights import (
     Projection,
     answer_loss,
     projections,
-    restored,
     share,
     trainable,
 )
@@ -39,26 +36,24 @@ weight, the inverse root of the fan-in: so the box stays smaller than the rate, 
 PREFIXES = ("Remember this fact: ", "Keep in mind: ", "It is known that ", "")
 
 
-@contextmanager
-def ice_published(task: Task) -> Iterator[Edited]:
+def ice_published(task: Task) -> Edited:
     model = task.model
     chosen, scale, rng, generator = drawn_up(task)
     steps = 0
-    with restored(model):
-        with trainable(chosen) as parameters:
-            for done, request in enumerate(task.requests):
-                start = [p.detach().clone() for p in parameters]
-                optimizer = torch.optim.Adam(parameters, lr=task.rate or RATE * scale)
-                for _ in range(STEPS):
-                    _loss(model, request, rng, generator).backward()
-                    optimizer.step()
-                    optimizer.zero_grad(set_to_none=True)
-                    with torch.no_grad():
-                        for p, kept in zip(parameters, start, strict=True):
-                            p.copy_(kept + (p - kept).clamp(-BOX * scale, BOX * scale))
-                    steps += 1
-                task.progress("editing", done + 1, len(task.requests), "")
-        yield Edited(steps=steps)
+    with model.using(None), trainable(chosen) as parameters:
+        for done, request in enumerate(task.requests):
+            start = [p.detach().clone() for p in parameters]
+            optimizer = torch.optim.Adam(parameters, lr=task.rate or RATE * scale)
+            for _ in range(STEPS):
+                _loss(model, request, rng, generator).backward()
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
+                with torch.no_grad():
+                    for p, kept in zip(parameters, start, strict=True):
+                        p.copy_(kept + (p - kept).clamp(-BOX * scale, BOX * scale))
+                steps += 1
+            task.progress("editing", done + 1, len(task.requests), "")
+    return Edited(steps=steps)
 
 
 def drawn_up(task: Task) -> tuple[list[Projection], float, random.Random, torch.Generator]:

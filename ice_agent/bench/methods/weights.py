@@ -41,17 +41,21 @@ class Projection:
 
 def projections(model: EditableModel) -> list[Projection]:
     """The down-projections of all layers, first layer first. Raises ModelError for a model without."""
-    found = [
-        Projection(getattr(module, "base_layer", module))
-        for name, module in model.base.named_modules()
-        if name.endswith(NAMES)
-    ]
+    found = _named(model)
     if not found:
         raise ModelError(
             f"no layer of {model.name!r} is named {', '.join(NAMES)}: the methods that edit "
             "feed-forward weights need one (leave them out with --methods)"
         )
     return found
+
+
+def _named(model: EditableModel) -> list[Projection]:
+    return [
+        Projection(getattr(module, "base_layer", module))
+        for name, module in model.base.named_modules()
+        if name.endswith(NAMES)
+    ]
 
 
 @contextmanager
@@ -71,11 +75,10 @@ def trainable(chosen: Sequence[Projection]) -> Iterator[list[nn.Parameter]]:
 @contextmanager
 def restored(model: EditableModel) -> Iterator[None]:
     """The base as it was, once a method's edits have been measured."""
-    parameters = [projection.parameter for projection in projections(model)]
+    parameters = [projection.parameter for projection in _named(model)]
     before = [parameter.detach().clone() for parameter in parameters]
     try:
-        with model.using(None):
-            yield
+        yield
     finally:
         with torch.no_grad():
             for parameter, kept in zip(parameters, before, strict=True):

@@ -1,0 +1,76 @@
+"""The benchmark from what a person asks for to a report in its folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from ice_agent.bench import edit_sets, run, variants
+from ice_agent.bench.run import Wanted
+from ice_agent.config import Config
+from ice_agent.errors import ConfigError
+from ice_agent.model import EditableModel
+from memory import Progress
+
+try:
+    from ice_agent.bench import report
+except ModuleNotFoundError as missing:
+    raise ConfigError(f"bench draws with {missing.name}: pip install 'ice-agent[bench]'") from missing
+
+FOLDER = Path("bench")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a person asks for, as the command line has it."""
+
+    sizes: Sequence[int]
+    batches: int
+    seeds: int
+    methods: str
+    edit_set: str = edit_sets.WORLD
+    folder: Path | None = None
+    covariance_text: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """The report, and where it lies."""
+
+    folder: Path
+    as_json: dict[str, Any]
+    tables: list[Table]
+
+
+def bench(asked: Asked, config: Config, progress: Progress) -> Done:
+    """Run what is not yet in the folder and write the report. Raises ConfigError for what cannot be run."""
+    chosen = variants.parse(asked.methods, config)
+    edit_set = edit_sets.load(asked.edit_set)
+    first = config.edit.seed
+    settings = run.settings(edit_set, config)
+    wanted = Wanted(
+        edit_set=edit_set,
+        variants=chosen,
+        sizes=asked.sizes,
+        batches=asked.batches,
+        seeds=range(first, first + asked.seeds),
+        folder=asked.folder or FOLDER / f"{edit_set.name}-{_digest(settings)}",
+        covariance_text=asked.covariance_text,
+    )
+    run.claim_folder(wanted.folder, settings)
+    runs = run.run(wanted, config, lambda lora: EditableModel.load(config.model, lora), progress)
+    found = report.as_json(runs, wanted, config)
+    report.write(runs, wanted, config, json.dumps(found, indent=1))
+    return Done(
+        folder=wanted.folder, as_json=found, tables=[report.rich(table) for table in report.tables(runs)]
+    )
+
+
+def _digest(settings: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]

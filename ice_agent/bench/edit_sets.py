@@ -1,0 +1,197 @@
+"""What a benchmark teaches: the reference world at any size, or a file of edits in a format of the field.
+
+Formats are told by their fields: KnowEdit (EasyEdit's benchmark, arXiv 2401.01286), zsRE and CounterFact.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ice_agent import relations
+from ice_agent.bench import world_edits
+from ice_agent.errors import ConfigError
+from ice_agent.evaluate import LOCALITY_RELATION, LOCALITY_SUBJECT, LOCALITY_UNRELATED
+from ice_agent.model import EditableModel
+from ice_agent.reference import world as w
+from ice_agent.survey import Survey
+from memory import EditRequest
+
+WORLD = "world"
+Row = dict[str, Any]
+Beside = tuple[str, str]
+"""A kind of locality and a question that measures it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EditSet:
+    """Where batches come from, and what they are measured on beside their own probes."""
+
+    name: str
+    draw: Callable[[int, int], tuple[EditRequest, ...]]
+    """So many requests for a seed. Raises ConfigError when there are not so many."""
+    beside: dict[str, tuple[Beside, ...]]
+    """By fact id, the locality questions that the set brings with it."""
+    survey: Callable[[EditableModel, int], Survey] | None
+    """The names and questions that locality is measured on; None: those that the base wrote itself."""
+    texts: Callable[[EditableModel], list[list[int]]]
+    """Held-out texts for perplexity; none: those that the base wrote itself."""
+
+    def batches(self, facts: int, batches: int, seed: int) -> list[tuple[EditRequest, ...]]:
+        """So many batches of so many facts, all about different slots."""
+        drawn = self.draw(facts * batches, seed)
+        return [drawn[at : at + facts] for at in range(0, len(drawn), facts)]
+
+
+def load(name: str) -> EditSet:
+    """The reference world by its name, or the file at a path. Raises ConfigError for anything else."""
+    return _world() if name == WORLD else _from_file(Path(name))
+
+
+def _world() -> EditSet:
+    world = w.build()
+    return EditSet(
+        name=WORLD,
+        draw=lambda n, seed: world_edits.draw(world, n, seed),
+        beside={},
+        survey=lambda model, seed: world_edits.survey(world, seed),
+        texts=lambda model: world_edits.texts(model, world),
+    )
+
+
+def _from_file(path: Path) -> EditSet:
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(
+            f"no edit set at {str(path)!r}: {error.strerror} (give a JSON file, or {WORLD!r})"
+        ) from error
+    except ValueError as error:
+        raise ConfigError(f"{path} is not JSON: {error} (an edit set is one JSON list)") from error
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
+        raise ConfigError(f"{path} holds no edits: it should be a JSON list of objects")
+    read, format_name = _reader(path, rows[0])
+    requests, beside = [], {}
+    for number, row in enumerate(rows):
+        try:
+            request, around = read(row, f"{path.stem}-{number}")
+        except (KeyError, TypeError, IndexError, AttributeError) as error:
+            raise ConfigError(
+                f"{path}: record {number} is not in the form of {format_name}: {error!r} (mend or remove it)"
+            ) from error
+        requests.append(request)
+        beside[request.fact_id] = tuple((kind, q) for kind, q in around if q.strip())
+
+    def draw(n: int, seed: int) -> tuple[EditRequest, ...]:
+        # A subject that is asked the same twice would contradict itself.
+        shuffled = random.Random(f"{path.stem}/{seed}").sample(requests, len(requests))
+        distinct = list({(r.subject, r.rewrite_prompt): r for r in shuffled}.values())
+        if n > len(distinct):
+            raise ConfigError(
+                f"{path} has {len(distinct)} different edits, {n} were asked for (lower --facts or --batches)"
+            )
+        return tuple(distinct[:n])
+
+    return EditSet(name=path.stem, draw=draw, beside=beside, survey=None, texts=lambda model: [])
+
+
+# -- the formats ---------------------------------------------------------------------------------------------
+
+Read = Callable[[Row, str], tuple[EditRequest, list[Beside]]]
+
+
+def _reader(path: Path, row: Row) -> tuple[Read, str]:
+    if {"src", "alt", "subject"} <= row.keys():
+        return _zsre, "zsRE"
+    if {"prompt", "target_new", "rephrase_prompt", "locality_prompt"} <= row.keys():
+        return _counterfact, "CounterFact"
+    if {"prompt", "target_new"} <= row.keys():
+        return _knowedit, "KnowEdit"
+    raise ConfigError(
+        f"{path} is in no format known here: its first record has {', '.join(sorted(row))} "
+        "(KnowEdit has prompt, target_new, portability, locality; zsRE src, alt, rephrase, loc; "
+        "CounterFact prompt, target_new, rephrase_prompt, locality_prompt)"
+    )
+
+
+def _zsre(row: Row, fact_id: str) -> tuple[EditRequest, list[Beside]]:
+    """zsRE as the field's repositories have it; "nq question:" before its unrelated questions is dropped."""
+    request = _request(fact_id, row["subject"], row["src"], row["alt"], rephrases=[row["rephrase"]])
+    unrelated = row["loc"].removeprefix("nq question: ")
+    return request, [(LOCALITY_UNRELATED, f"{unrelated[:1].upper()}{unrelated[1:]}?")]
+
+
+def _counterfact(row: Row, fact_id: str) -> tuple[EditRequest, list[Beside]]:
+    """CounterFact: prompts are openings of sentences; neighbours share the relation and the old answer."""
+    rephrases = [row["rephrase_prompt"]]
+    request = _request(fact_id, row["subject"], row["prompt"], row["target_new"], rephrases=rephrases)
+    return request, [(LOCALITY_RELATION, row["locality_prompt"])]
+
+
+def _knowedit(row: Row, fact_id: str) -> tuple[EditRequest, list[Beside]]:
+    """KnowEdit: portability with the answers it gives, locality with whatever the model answered before."""
+    portability = [(probe["prompt"], _first(probe["ground_truth"])) for probe in _probes(row, "portability")]
+    request = _request(
+        fact_id,
+        row.get("subject", ""),
+        row["prompt"],
+        _first(row["target_new"]),
+        rephrases=[words for words in (row.get("rephrase") or row.get("rephrase_prompt"),) if words],
+        portability=portability,
+    )
+    kinds = {"Relation_Specificity": LOCALITY_SUBJECT, "Forgetfulness": LOCALITY_RELATION}
+    beside = [
+        (kinds.get(probe["kind"], LOCALITY_UNRELATED), probe["prompt"]) for probe in _probes(row, "locality")
+    ]
+    return request, beside
+
+
+def _probes(row: Row, field: str) -> Iterator[Row]:
+    for kind, probes in (row.get(field) or {}).items():
+        for probe in probes if isinstance(probes, list) else [probes]:
+            yield {**probe, "kind": kind}
+
+
+def _first(value: Any) -> str:
+    """A target; of several, or of several spellings of one, the first."""
+    while isinstance(value, list):
+        value = value[0]
+    return str(value).strip()
+
+
+def _request(
+    fact_id: str,
+    subject: str,
+    prompt: str,
+    target: str,
+    *,
+    rephrases: Sequence[str],
+    portability: Sequence[tuple[str, str]] = (),
+) -> EditRequest:
+    """An edit of no named relation: the prompt with its answer is all that states it."""
+    statement = f"{prompt.strip()} {target.strip()}."
+    return EditRequest(
+        fact_id=fact_id,
+        subject=subject.strip() or prompt.strip(),
+        relation="",
+        rewrite_prompt=prompt.strip(),
+        target=target.strip(),
+        statement=statement,
+        contexts=(relations.system_message("", [statement]),),
+        training_prompts=(prompt.strip(),),
+        rephrases=tuple(words.strip() for words in rephrases),
+        portability=tuple(question for question, _ in portability),
+        portability_answers=tuple(answer for _, answer in portability),
+    )
+
+
+def surveyed(edit_set: EditSet, model: EditableModel, seed: int, own: Survey) -> Survey:
+    """What locality is measured on: the set's own, or what the base wrote itself."""
+    return edit_set.survey(model, seed) if edit_set.survey else own
+
+
+__all__ = ["WORLD", "EditSet", "load", "surveyed"]

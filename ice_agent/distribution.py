@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -26,6 +27,23 @@ class Distribution:
         log_p_NV = logits_NV.float().log_softmax(-1)
         log_p_NK, ids_NK = log_p_NV.topk(min(k, log_p_NV.shape[-1]), dim=-1)
         return cls(ids_NK, log_p_NK, log_one_minus_exp(log_p_NK.logsumexp(-1)))
+
+    def unless_far(self, other: Distribution, nats: float) -> Distribution:
+        """At each position this distribution, or the other one where KL(other || this) is above `nats`."""
+        here_NK = torch.full_like(other.log_p_NK, -math.inf)
+        for k in range(self.ids_NK.shape[1]):
+            here_NK = torch.where(
+                other.ids_NK == self.ids_NK[:, k : k + 1], self.log_p_NK[:, k : k + 1], here_NK
+            )
+        # A token that is not among the kept ones is at most as likely as the last of them.
+        at_most_N = torch.minimum(self.log_p_NK[:, -1], self.log_rest_N)
+        here_NK = here_NK.maximum(at_most_N[:, None])
+        is_far_N1 = (other.log_p_NK.exp() * (other.log_p_NK - here_NK)).sum(-1, keepdim=True) > nats
+        return Distribution(
+            torch.where(is_far_N1, other.ids_NK, self.ids_NK),
+            torch.where(is_far_N1, other.log_p_NK, self.log_p_NK),
+            torch.where(is_far_N1[:, 0], other.log_rest_N, self.log_rest_N),
+        )
 
     def certain_of(self, tokens_N: Tensor) -> Distribution:
         """All the mass on one token a position: the KL from it is the likelihood loss."""

@@ -21,13 +21,12 @@ from ice_agent.survey import Slot, Survey, mentions, same_relation, same_subject
 from ice_agent.turns import asking
 from memory import USER, EditRequest, Progress
 
+TAUGHT = 0.5
+"""Nats between the parent's next token and the root's above which the difference was taught."""
+
 MAX_CHUNK_TOKENS = 1024
 """Of one forward pass, padding included. Larger chunks hold more padding: eight times this took half as long
 again on a CPU."""
-
-
-Asked = tuple[str, str | None]
-"""A question with the adapter that answers it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,35 +225,54 @@ def make_anchors(
 ) -> list[Row]:
     """Neighbours' questions and free text as the root has them, `retained` as the parent does.
 
-    The root is asked where nothing was ever taught, which bounds the drift of a whole lineage. Text that
-    touches what was `taught` before is the parent's: the root would un-teach it. What touches this batch is
-    left out.
+    The root is asked, which bounds the drift of a whole lineage; only where the parent was taught otherwise,
+    the root would un-teach it (see `_as_taught`). What touches this batch is left out.
     """
     if not settings.anchor_weight:
         return []
     edited = frozenset((r.subject, r.relation) for r in requests)
-    now, ever = relations.touched(edited), relations.touched(taught | edited)
-
-    def teacher(text: str) -> str | None:
-        return parent_id if mentions(text, ever) else root_id
-
+    now, before = relations.touched(edited), relations.touched(taught)
     n = settings.anchors - len(retained)
     told = _told(model, root_id, requests, survey, int(n * settings.anchor_context_share), rng)
     n -= len(told)
     texts = [(ids, text) for ids in survey.anchored_texts if not mentions(text := model.decode(ids), now)]
     texts = rng.sample(texts, min(len(texts), int(n * settings.anchor_text_share)))
-    own = [(q, teacher(q)) for q in survey.anchored_questions if not mentions(q, now)]
-    beside = _beside(requests, taught | edited, survey, rng)
-    pools = [*([(q, root_id) for q in pool] for pool in beside), own]
+    pools = [[q for q in survey.anchored_questions if not mentions(q, now)]]
+    pools += _beside(requests, taught | edited, survey, rng)
     questions = _shared_out(pools, n - len(texts), rng)
-    found = list(retained)
-    for adapter_id in dict.fromkeys((root_id, parent_id)):
-        rows = [Row(ids=ids, n_answer=len(ids) - 1) for ids, text in texts if teacher(text) == adapter_id]
-        own_words = [("", q) for q, teacher_id in questions if teacher_id == adapter_id]
-        with model.using(adapter_id):
-            rows += _answered(model, own_words + (told if adapter_id == root_id else []))
-            found += with_teachers(model, rows, settings.top_k, progress, "anchor pass")
-    return found
+    about_taught = [q for q in questions if mentions(q, before)]
+    asked = told + [("", q) for q in questions if q not in set(about_taught)]
+    with model.using(root_id):
+        rows = _answered(model, asked)
+        rows += [Row(ids=ids, n_answer=len(ids) - 1) for ids, text in texts if not mentions(text, before)]
+        found = with_teachers(model, rows, settings.top_k, progress, "anchor pass")
+    with model.using(parent_id):
+        rows = _answered(model, [("", q) for q in about_taught])
+        rows += [Row(ids=ids, n_answer=len(ids) - 1) for ids, text in texts if mentions(text, before)]
+    return retained + found + _as_taught(model, root_id, parent_id, rows, settings, progress)
+
+
+def _as_taught(
+    model: EditableModel,
+    root_id: str | None,
+    parent_id: str | None,
+    rows: list[Row],
+    settings: EditSettings,
+    progress: Progress,
+) -> list[Row]:
+    """Rows about what was taught before: at each token the root's word, or the parent's where it is far away.
+
+    A large difference is what the lineage was taught. A small one is drift, and would add up over batches.
+    """
+    with model.using(root_id):
+        by_root = with_teachers(model, rows, settings.top_k, progress, "anchor pass")
+    with model.using(parent_id):
+        by_parent = with_teachers(model, rows, settings.top_k, progress, "anchor pass")
+    return [
+        replace(row, teacher=root.teacher.unless_far(parent.teacher, TAUGHT))
+        for row, root, parent in zip(rows, by_root, by_parent, strict=True)
+        if root.teacher is not None and parent.teacher is not None
+    ]
 
 
 def _beside(
@@ -271,9 +289,9 @@ def _beside(
     return [_questions(dict.fromkeys(pool), slots) for pool in (*beside, strangers)]
 
 
-def _shared_out(pools: Sequence[Sequence[Asked]], n: int, rng: random.Random) -> list[Asked]:
+def _shared_out(pools: Sequence[Sequence[str]], n: int, rng: random.Random) -> list[str]:
     """n of all pools alike; a pool that is too small for its share leaves the rest to the next."""
-    chosen: list[Asked] = []
+    chosen: list[str] = []
     for i, pool in enumerate(sorted(pools, key=len)):
         share = (n - len(chosen)) // (len(pools) - i)
         chosen += rng.sample(pool, min(share, len(pool)))

@@ -44,7 +44,7 @@ OWNERS = {
     "transformers": {"model", "reference"},
     "peft": {"model"},
     "tokenizers": {"model", "reference"},
-    "safetensors": {"model", "reference"},
+    "safetensors": {"model", "bench", "reference"},
     "torch": {"model", "survey", "distribution", "lessons", "ice", "evaluate", "bench", "reference"},
     "langchain_core": {"collect", "agent", "langchain"},
     "langchain": {"collect"},

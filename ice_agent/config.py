@@ -121,6 +121,7 @@ class EditSettings(_Section):
     steps: Count = 60
     steps_per_fact: NotNegative = 1.2
     learning_rate: Positive = 4e-3
+    learning_rate_continued: Positive = 2e-3
     weight: NotNegative = 1.0
     temperature: Positive = 1.0
     samples: CountOrZero = 12

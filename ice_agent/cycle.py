@@ -82,10 +82,11 @@ def run_cycle(
     started = time.monotonic()
     with leased(store, tenant, config.cycle.lease_seconds) as lease:
         progress = _renewing(store, lease, config.cycle.lease_seconds, progress)
-        parent, root = serving(store, tenant), _root(store, tenant)
+        *_, root = ancestry = _ancestry(store, tenant)
+        parent = ancestry[0]
         load(model, config, root)
         load(model, config, parent)
-        surveyed = take_survey(model, config, progress)
+        surveyed = take_survey(model, config, progress, batch=len(ancestry) - 1)
         with _claimed(store, tenant, config, lease) as batch:
             config = _tried_again(config, batch)
             work = _put_into_words(store, model, root, batch)
@@ -144,14 +145,16 @@ def load(model: EditableModel, config: Config, adapter: Adapter) -> None:
     model.load_adapter(adapter.id, config.adapters.dir / adapter.path)
 
 
-def take_survey(model: EditableModel, config: Config, progress: Progress = lambda *_: None) -> survey.Survey:
+def take_survey(
+    model: EditableModel, config: Config, progress: Progress = lambda *_: None, batch: int = 0
+) -> survey.Survey:
     """What the base says of its own accord, from the cache beside the adapters when it was asked before."""
     return survey.take(
         model,
         config.adapters.dir / "cache",
         n_texts=config.edit.survey_texts,
         n_questions=config.edit.survey_questions,
-        seed=config.edit.seed,
+        seed=survey.turn(config.edit.seed, batch),
         progress=progress,
     )
 
@@ -394,9 +397,9 @@ def _keep_transcripts(config: Config, candidate: Adapter, after: Evaluation) -> 
         ) from error
 
 
-def _root(store: FactStore, tenant: str) -> Adapter:
-    """The first ancestor of what serves: what locality is measured against."""
-    adapter = serving(store, tenant)
-    while adapter.parent_id is not None:
-        adapter = store.adapter(adapter.parent_id)
-    return adapter
+def _ancestry(store: FactStore, tenant: str) -> list[Adapter]:
+    """What serves, its parent, and so on to the root, which locality is measured against."""
+    found = [serving(store, tenant)]
+    while (parent_id := found[-1].parent_id) is not None:
+        found.append(store.adapter(parent_id))
+    return found

@@ -120,8 +120,9 @@ def edit(
     )
     clock.lap("anchors")
     steps = settings.steps + round(settings.steps_per_fact * len(requests)) if lessons else 0
+    rate = settings.learning_rate if _is_fresh(model, parent_id) else settings.learning_rate_continued
     with model.training(candidate_id, parent_id, settings.seed) as parameters:
-        trained = _train(model, parameters, lessons, anchors, steps, settings, rng, progress)
+        trained = _train(model, parameters, lessons, anchors, steps, rate, settings, rng, progress)
     clock.lap("training")
     taught_here = [*told, *at_risk]
     return replace(
@@ -131,6 +132,16 @@ def edit(
         beyond_context=tuple(taught_here[i].fact_id for i in sorted(failed)),
         at_risk=tuple(r.fact_id for r in at_risk),
         norms=update_norms(model.tensors(candidate_id)),
+    )
+
+
+def _is_fresh(model: EditableModel, adapter_id: str | None) -> bool:
+    """True for an adapter that has learned nothing: its B is zero, and at first only B moves the answers.
+
+    Once A does, too, the same rate moves them about twice as far.
+    """
+    return adapter_id is None or not any(
+        bool(tensor.any()) for name, tensor in model.tensors(adapter_id).items() if "lora_B" in name
     )
 
 
@@ -153,6 +164,7 @@ def _train(
     lessons: list[Row],
     anchors: list[Row],
     steps: int,
+    rate: float,
     settings: EditSettings,
     rng: random.Random,
     progress: Progress,
@@ -162,7 +174,7 @@ def _train(
     The paper stops when a fact has converged. Here the fact leaves the batch and the schedule runs to its
     end: stopped while the rate is high, a single fact was known and its neighbours were not yet back.
     """
-    optimizer = torch.optim.Adam(parameters, lr=settings.learning_rate, betas=(0.9, 0.99))
+    optimizer = torch.optim.Adam(parameters, lr=rate, betas=(0.9, 0.99))
     lesson_draw, anchor_draw = _Draw(len(lessons), rng), _Draw(len(anchors), rng)
     state = _Convergence(lessons, settings.kl_converged)
     losses: list[float] = []
@@ -172,7 +184,7 @@ def _train(
     lengths = [len(row.ids) for row in rows]
     for step in range(steps):
         for group in optimizer.param_groups:
-            group["lr"] = settings.learning_rate * rate_at(step, steps)
+            group["lr"] = rate * rate_at(step, steps)
         if settings.teacher_refresh and step and step % settings.teacher_refresh == 0:
             # The target moves with the model (the paper's dynamic targets): the candidate teaches itself.
             rows[: len(lessons)] = _refreshed(model, rows[: len(lessons)], settings, progress)
@@ -181,16 +193,20 @@ def _train(
         taught = [i for i in drawn if not state.has_converged(i) or rng.random() < CONVERGED_SHARE]
         held = [len(lessons) + i for i in anchor_draw.take(settings.anchor_rows)]
         before = [p.detach().clone() for p in parameters]
-        lesson_loss = anchor_loss = 0.0
+        shown = []
         for chunk in chunks(rows, [*taught, *held], lengths):
-            lesson, anchor = _backward(
-                model, [rows[i] for i in chunk], chunk, len(drawn), len(held), settings, state
-            )
-            lesson_loss, anchor_loss = lesson_loss + lesson, anchor_loss + anchor
+            of_chunk = [rows[i] for i in chunk]
+            shown.append((chunk, _backward(model, of_chunk, len(drawn), len(held), settings)))
             tokens += sum(lengths[i] for i in chunk)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         clip_step(before, parameters, settings.clip)
+        # Read once a step, when a GPU has been given all of it: each look waits for what it was given.
+        nothing_2 = torch.zeros(2, device=model.device)
+        lesson_loss, anchor_loss = sum((seen.losses_2 for _, seen in shown), nothing_2).tolist()
+        for chunk, seen in shown:
+            counts = [rows[i].n_answer for i in chunk]
+            state.saw(chunk, counts, seen.right_N.cpu(), seen.kl_N.cpu())
         losses.append(lesson_loss)
         anchor_losses.append(anchor_loss)
         progress(
@@ -225,42 +241,42 @@ def rate_at(step: int, steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What one chunk showed: both losses, which answer tokens were the likeliest, and each one's KL."""
+
+    losses_2: Tensor
+    right_N: Tensor  # noqa: N815
+    kl_N: Tensor  # noqa: N815
+
+
 def _backward(
-    model: EditableModel,
-    rows: list[Row],
-    indices: list[int],
-    n_lessons: int,
-    n_anchors: int,
-    settings: EditSettings,
-    state: _Convergence,
-) -> tuple[float, float]:
-    """Gradients of one chunk, and both losses: a lesson weighs 1 / n_lessons, an anchor
-    anchor_weight / n_anchors."""
-    nll_N, kl_N = _read(model, rows, indices, state)
-    counts_B = torch.tensor([row.n_answer for row in rows], device=kl_N.device)
-    row_N = torch.repeat_interleave(torch.arange(len(rows), device=kl_N.device), counts_B)
+    model: EditableModel, rows: list[Row], n_lessons: int, n_anchors: int, settings: EditSettings
+) -> _Seen:
+    """Gradients of one chunk: a lesson weighs 1 / n_lessons, an anchor anchor_weight / n_anchors."""
+    counts = [row.n_answer for row in rows]
+    with model.autocast():
+        student_NV = answer_logits(model, [list(row.ids) for row in rows], counts)
+    device = student_NV.device
+    teacher = _stacked([row.teacher for row in rows if row.teacher is not None], device)
+    tokens_N = torch.tensor([token for row in rows for token in row.answer], device=device)
+    nll_N = cross_entropy(student_NV, tokens_N, reduction="none")
+    kl_N = kl_from(teacher, student_NV)
+
+    counts_B = torch.tensor(counts, device=device)
+    row_N = torch.repeat_interleave(torch.arange(len(rows), device=device), counts_B, output_size=len(kl_N))
     per_token_N = (1.0 / counts_B.float())[row_N]
-    lesson_N = torch.tensor([row.taught is not None for row in rows], device=kl_N.device)[row_N]
-    target_N = torch.tensor([row.is_target for row in rows], device=kl_N.device)[row_N]
+    lesson_N = torch.tensor([row.taught is not None for row in rows], device=device)[row_N]
+    target_N = torch.tensor([row.is_target for row in rows], device=device)[row_N]
     loss_N = ice_loss(nll_N, kl_N, target_N, settings.weight) * per_token_N
     lesson_loss = (loss_N * lesson_N).sum() / max(1, n_lessons)
     anchor_loss = (kl_N * per_token_N * ~lesson_N).sum() / max(1, n_anchors)
     (lesson_loss + settings.anchor_weight * anchor_loss).backward()
-    return float(lesson_loss.detach()), float(anchor_loss.detach())
-
-
-def _read(
-    model: EditableModel, rows: list[Row], indices: list[int], state: _Convergence
-) -> tuple[Tensor, Tensor]:
-    """The likelihood loss and the KL from the teacher at each of the N answer tokens, in nats."""
-    counts = [row.n_answer for row in rows]
-    with model.autocast():
-        student_NV = answer_logits(model, [list(row.ids) for row in rows], counts)
-    teacher = _stacked([row.teacher for row in rows if row.teacher is not None], student_NV.device)
-    tokens_N = torch.tensor([token for row in rows for token in row.answer], device=student_NV.device)
-    kl_N = kl_from(teacher, student_NV)
-    state.saw(indices, counts, student_NV.detach().argmax(-1) == tokens_N, kl_N.detach())
-    return cross_entropy(student_NV, tokens_N, reduction="none"), kl_N
+    return _Seen(
+        torch.stack([lesson_loss, anchor_loss]).detach(),
+        student_NV.detach().argmax(-1) == tokens_N,
+        kl_N.detach(),
+    )
 
 
 def _stacked(teachers: Sequence[Distribution], device: torch.device) -> Distribution:

@@ -412,12 +412,11 @@ def with_teachers(
 
 def answer_logits(model: EditableModel, rows: Sequence[Ids], n_answer: Sequence[int]) -> Tensor:
     """The logits that predict each answer token, N x V: all rows' answers one after another."""
-    keep = max(n_answer) + 1
-    logits_BTV = model.logits(rows, keep)[:, :-1]
+    logits_BTV = model.logits(rows, max(n_answer) + 1)
     width = logits_BTV.shape[1]
-    starts_B = torch.tensor([width - n for n in n_answer], device=logits_BTV.device)
-    mask_BT = torch.arange(width, device=logits_BTV.device)[None, :] >= starts_B[:, None]
-    return logits_BTV[mask_BT]
+    # A token is predicted one place before it. Counted here, so that no GPU is asked where answers are.
+    at = [row * width + t for row, n in enumerate(n_answer) for t in range(width - 1 - n, width - 1)]
+    return logits_BTV.flatten(0, 1)[torch.tensor(at, device=logits_BTV.device)]
 
 
 def chunks(rows: Sequence[Row], chosen: Iterable[int], lengths: Sequence[int]) -> Iterator[list[int]]:

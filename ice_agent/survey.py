@@ -25,6 +25,10 @@ logger = logging.getLogger(__name__)
 
 Slot = tuple[str, str]
 
+IN_TURN = 8
+"""Surveys of a base that the batches of a lineage take in turn. Held to the same few hundred texts again and
+again, an adapter drifts everywhere else."""
+
 # A name is a run of capitalised words; the first word of a question is capitalised for another reason.
 NAME = re.compile(r"\b[A-Z][\w'-]+(?: (?:and |of )?[A-Z][\w'-]+)*")
 
@@ -68,6 +72,11 @@ class Survey:
     def probed_questions(self) -> tuple[str, ...]:
         """The questions kept for measuring; to a statement ("I live in Oslo.") any polite reply is right."""
         return tuple(q for q in self.questions if not _side(q) and q.endswith("?"))
+
+
+def turn(seed: int, batch: int) -> int:
+    """The seed of the survey that a lineage's nth batch takes, counted from 0."""
+    return seed + 1000 * (batch % IN_TURN)
 
 
 def take(

@@ -193,6 +193,27 @@ def test_every_kind_is_asked(indifferent):
     assert counts == {*expected, FALSE_RECALL}
 
 
+def test_of_many_learned_facts_a_fixed_number_is_asked_and_those_at_risk_always(indifferent):
+    learned = [edit_request.request(f"Person {n}", "home", ("Quito",), fact_id=f"f{n}") for n in range(50)]
+    at_risk = ("f3", "f47")
+    suite = suite_of(indifferent, ANNA, learned=learned, at_risk=at_risk, per_kind=10)
+    asked = {probe.fact_id for probe in probes(suite, RETENTION)}
+    assert set(at_risk) <= asked
+    assert 10 <= len(asked) <= 12
+
+
+def test_a_set_of_edits_may_bring_its_own_neighbours(indifferent):
+    suite = suite_of(indifferent, ANNA, beside=[(LOCALITY_SUBJECT, "Is it far?")])
+    assert "Is it far?" in {probe.question for probe in probes(suite, LOCALITY_SUBJECT)}
+
+
+def test_what_is_of_no_relation_has_no_neighbours(indifferent):
+    from_file = replace(ANNA, relation="")
+    suite = suite_of(indifferent, from_file)
+    assert probes(suite, LOCALITY_SUBJECT, LOCALITY_RELATION) == []
+    assert probes(suite, EDIT_SUCCESS)
+
+
 def test_a_slot_that_is_edited_anew_is_not_asked_for_its_old_value(indifferent):
     old = edit_request.request("Anna Berg", "home", ("Quito",), fact_id="old")
     assert probes(suite_of(indifferent, ANNA, learned=[old]), RETENTION) == []

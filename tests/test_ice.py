@@ -26,6 +26,7 @@ from tests.tiny import tiny_model
 SETTINGS = EditSettings(
     steps=4,
     steps_per_fact=0.0,
+    learning_rate_continued=0.005,
     samples=1,
     anchors=8,
     anchor_rows=4,
@@ -465,6 +466,20 @@ def test_with_a_fact_in_its_prompt_the_model_is_held_to_what_the_root_says(moved
     assert not all(is_said_by(moved, "parent", row) for row in rows)
 
 
+def test_an_adapter_that_has_learned_before_goes_on_at_its_own_rate(model, monkeypatch):
+    rates = []
+    train = ice._train
+
+    def noting(*args):
+        rates.append(args[5])
+        return train(*args)
+
+    monkeypatch.setattr(ice, "_train", noting)
+    edit(model, [answerable(model, *FACTS[0])], candidate="first")
+    edit(model, [answerable(model, *FACTS[1])], parent="first", candidate="second")
+    assert rates == [SETTINGS.learning_rate, SETTINGS.learning_rate_continued]
+
+
 def test_the_teacher_of_every_batch_is_the_root(moved, monkeypatch):
     asked, with_teachers = [], lessons.with_teachers
 
@@ -561,7 +576,10 @@ def edit(
 def train(model, lessons, anchors, settings, *, candidate="first", progress=lambda *_: None):
     with model.training(candidate, "root", settings.seed) as parameters:
         steps = settings.steps if lessons else 0
-        return ice._train(model, parameters, lessons, anchors, steps, settings, random.Random(0), progress)
+        rate = settings.learning_rate
+        return ice._train(
+            model, parameters, lessons, anchors, steps, rate, settings, random.Random(0), progress
+        )
 
 
 def answerable(model, subject, relation, obj, parent="root"):

@@ -49,7 +49,7 @@ def cache(tmp_path, monkeypatch):
 def task(model, requests=REQUESTS, **options):
     return Task(
         model=model, root_id="root", parent_id="root", candidate_id="candidate", requests=requests,
-        survey=SURVEY, settings=SETTINGS, cache_dir=CACHE, **options,
+        survey=SURVEY, settings=SETTINGS, cache_dir=CACHE, **{"texts": SURVEY.anchored_texts} | options,
     )  # fmt: skip
 
 

@@ -46,8 +46,10 @@ svg { max-width: 100%; height: auto; font-family: system-ui, sans-serif; }
 Grid = tuple[str, tuple[str, ...], tuple[tuple[str, ...], ...]]
 
 
-def render(*, title: str, protocol: str, tables: Sequence[Grid], runs: Sequence[Run]) -> str:
-    """One HTML page: what was asked, the tables, and the plots that the runs have material for."""
+def render(
+    *, title: str, protocol: str, tables: Sequence[Grid], details: Sequence[Grid], runs: Sequence[Run]
+) -> str:
+    """One HTML page: what was asked, the tables, the plots that the runs have material for, and details."""
     with mpl.rc_context(STYLE):  # type: ignore[arg-type]
         plots = [_figure(caption, canvas) for caption, canvas in _plots(runs)]
     body = [f"<h1>{escape(title)}</h1>", f"<p>{escape(protocol[0].upper() + protocol[1:])}.</p>"]
@@ -55,7 +57,7 @@ def render(*, title: str, protocol: str, tables: Sequence[Grid], runs: Sequence[
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{CSS}</style></head>\n'
-        f"<body>{''.join(body)}{''.join(plots)}</body></html>\n"
+        f"<body>{''.join(body + plots)}{''.join(_table(*table) for table in details)}</body></html>\n"
     )
 
 

@@ -38,6 +38,8 @@ class Table:
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    is_detail: bool = False
+    """Shown after everything that compares."""
 
 
 def as_json(runs: Sequence[Run], wanted: Wanted, config: Config) -> dict[str, Any]:
@@ -83,15 +85,16 @@ def tables(runs: Sequence[Run]) -> list[Table]:
         else:
             found.append(_methods_table(title, methods))
         found += _cost_table(f"Cost: {title}", methods)
-        found += [
-            _course_table(f"{name}, batch after batch", of) for name, of in methods.items() if _many(of)
-        ]
-    return found
+        found += [_course_table(f"{name}: {title}", of) for name, of in methods.items() if _many(of)]
+    return sorted(found, key=lambda table: table.is_detail)
 
 
 def rich(table: Table) -> RichTable:
     """The table for a terminal."""
-    shown = RichTable(title=table.title, title_justify="left")
+    shown = RichTable(
+        title=table.title, title_justify="left", box=None, pad_edge=False, header_style="dim",
+        padding=(0, 2, 0, 0),
+    )  # fmt: skip
     for i, column in enumerate(table.columns):
         shown.add_column(column, justify="right" if i else "left")
     for row in table.rows:
@@ -115,7 +118,8 @@ def write(runs: Sequence[Run], wanted: Wanted, config: Config, as_text: str) -> 
     drawn = page.render(
         title=_heading(wanted, config),
         protocol=PROTOCOL,
-        tables=[(table.title, table.columns, table.rows) for table in tables(runs)],
+        tables=[(table.title, table.columns, table.rows) for table in tables(runs) if not table.is_detail],
+        details=[(table.title, table.columns, table.rows) for table in tables(runs) if table.is_detail],
         runs=runs,
     )
     files = {"report.json": as_text, "report.md": markdown(runs, wanted, config), "report.html": drawn}
@@ -220,7 +224,7 @@ def _course_table(title: str, runs: Sequence[Run]) -> Table:
         (str(at + 1), *("-" if value is None else f"{value:.3f}" for value in values))
         for at, values in enumerate(zip(*course.values(), strict=True))
     ]
-    return Table(title=title, columns=("after batch", *course), rows=tuple(rows))
+    return Table(title=title, columns=("after batch", *course), rows=tuple(rows), is_detail=True)
 
 
 def _matrix(runs: Sequence[Run]) -> list[list[float]]:

@@ -174,10 +174,13 @@ class _Arranged:
         edit_set, edit = self.wanted.edit_set, self.config.edit
         batches = edit_set.batches(self.facts, self.wanted.batches, self.seed)
         started = time.monotonic()
-        own = survey.take(
-            model, self.cache_dir, n_texts=edit.survey_texts, n_questions=edit.survey_questions,
-            seed=self.seed, progress=self._progress,
-        )  # fmt: skip
+        surveys = [
+            survey.take(
+                model, self.cache_dir, n_texts=edit.survey_texts, n_questions=edit.survey_questions,
+                seed=survey.turn(self.seed, batch), progress=self._progress,
+            )
+            for batch in range(min(len(batches), survey.IN_TURN))
+        ]  # fmt: skip
         survey_seconds = time.monotonic() - started
         slots = frozenset((r.subject, r.relation) for batch in batches for r in batch)
         suites = []
@@ -190,19 +193,19 @@ class _Arranged:
                     root_id=ROOT,
                     requests=batch,
                     taught=slots,
-                    survey=edit_sets.surveyed(edit_set, model, self.seed, own),
+                    survey=edit_sets.surveyed(edit_set, model, self.seed, surveys[0]),
                     texts=edit_set.texts(model),
                     seed=self.seed,
                     beside=[row for r in batch for row in edit_set.beside.get(r.fact_id, ())],
                 )
             )
-        return _Shared(batches=batches, survey=own, survey_seconds=survey_seconds, suites=suites)
+        return _Shared(batches=batches, surveys=surveys, survey_seconds=survey_seconds, suites=suites)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Shared:
     batches: list[Batch]
-    survey: Survey
+    surveys: list[Survey]
     survey_seconds: float
     suites: list[evaluate.Suite]
 
@@ -242,10 +245,11 @@ def _sequence(
         for number, (batch, suite) in enumerate(zip(shared.batches, shared.suites, strict=True)):
             task = Task(
                 model=model, root_id=ROOT, parent_id=parent, candidate_id=f"bench-{number}", requests=batch,
-                learned=[r for earlier in shared.batches[:number] for r in earlier], survey=shared.survey,
+                learned=[r for earlier in shared.batches[:number] for r in earlier],
+                survey=shared.surveys[number % survey.IN_TURN],
                 settings=variant.edit.model_copy(update={"seed": arranged.seed}),
-                cache_dir=arranged.cache_dir, texts=texts,
-                progress=_labelled(progress, f"{variant.name}, batch {number + 1}"),
+                cache_dir=arranged.cache_dir, texts=texts or shared.surveys[0].anchored_texts,
+                progress=_labelled(progress, variant.name, arranged, number),
                 **tuned.get(variant.method, {}),
             )  # fmt: skip
             with _memory(model) as peak:
@@ -325,8 +329,13 @@ def total(rates: Iterable[Rate]) -> Rate:
     return Rate(hits=sum(r.hits for r in each), asked=sum(r.asked for r in each))
 
 
-def _labelled(progress: Progress, label: str) -> Progress:
-    return lambda stage, done, total, note: progress(f"{label}: {stage}", done, total, note)
+def _labelled(progress: Progress, method: str, arranged: _Arranged, number: int) -> Progress:
+    """Progress that says which method and batch it is about."""
+    batch = f", batch {number + 1} of {arranged.wanted.batches}" if arranged.wanted.batches > 1 else ""
+    label = f"{method}, {arranged.facts} facts{batch}, seed {arranged.seed}"
+    return lambda stage, done, total, note: progress(
+        stage, done, total, ": ".join(part for part in (label, note) if part)
+    )
 
 
 def _covariance_texts(wanted: Wanted, model: EditableModel) -> list[list[int]]:

@@ -207,14 +207,13 @@ def _at(states_BTD: Tensor, positions: Sequence[int]) -> Tensor:
 def _covariance(task: Task, at: int) -> Tensor:
     """The second moment of a layer's keys over text, I x I: of the untaught base, once for all batches."""
     model, layer = task.model, projections(task.model)[at]
-    texts = task.texts or task.survey.anchored_texts
-    digest = hashlib.sha256(json.dumps([list(ids) for ids in texts]).encode()).hexdigest()[:12]
+    digest = hashlib.sha256(json.dumps([list(ids) for ids in task.texts]).encode()).hexdigest()[:12]
     path = task.cache_dir / f"covariance-{model.base_hash[:16]}-{digest}-{at}.safetensors"
     if path.exists():
         return load_file(path, device=str(model.device))["covariance"]
     if task.learned:
         raise ModelError(f"the base was edited before its covariance was taken ({path.name} is missing)")
-    covariance_II = _second_moment(model, layer, texts)
+    covariance_II = _second_moment(model, layer, task.texts)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     save_file({"covariance": covariance_II.cpu().contiguous()}, partial)

@@ -29,8 +29,8 @@ class Task:
     settings: EditSettings
     cache_dir: Path
     """Where statistics of the untaught base are kept."""
-    texts: Sequence[Sequence[int]] = ()
-    """What covariances are computed from, in place of text that the model wrote itself."""
+    texts: Sequence[Sequence[int]]
+    """What covariances are computed from: text that the model wrote itself, or a file of the user's."""
     rate: float | None = None
     layers: Sequence[int] | None = None
     weight: float | None = None

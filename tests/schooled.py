@@ -21,7 +21,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from ice_agent import cycle, relations
+from ice_agent import cycle, relations, survey
 from ice_agent.agent import Agent
 from ice_agent.config import Config
 from ice_agent.model import EditableModel
@@ -101,7 +101,8 @@ def config(folder: Path, **sections: Any) -> Config:
         "agent": {"max_recalled": 1},
         "lora": {"rank": 8, "alpha": 16},
         "edit": {"steps": 60, "samples": 0, "anchors": 12, "anchor_rows": 6, "lesson_rows": 16, "top_k": 16}
-        | {"clip": 0.03, "learning_rate": 0.01, "kl_converged": 0.5}
+        | {"clip": 0.03, "kl_converged": 0.5}
+        | {"learning_rate": 0.01, "learning_rate_continued": 0.01}
         | {"survey_texts": 8, "survey_questions": 8},
         "guards": {"min_rephrase": 0.0, "min_retention": 0.0, "max_false_recall": 1.0, "min_probes": 1}
         | {f"min_locality_{kind}": 0.0 for kind in ("subject", "relation", "unrelated", "unknown")}
@@ -118,12 +119,14 @@ def config(folder: Path, **sections: Any) -> Config:
 
 
 def plant_survey(model: EditableModel, settings: Config) -> None:
-    """Put the survey where a cycle finds the one that it took before."""
+    """Put the survey where a cycle finds the one that it took before: every cycle the same one."""
     edit = settings.edit
-    key = f"{model.base_hash[:16]}-{edit.survey_texts}-{edit.survey_questions}-48-{edit.seed}"
-    path = settings.adapters.dir / "cache" / f"survey-{key}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(asdict(SURVEY)), encoding="utf-8")
+    for batch in range(survey.IN_TURN):
+        seed = survey.turn(edit.seed, batch)
+        key = f"{model.base_hash[:16]}-{edit.survey_texts}-{edit.survey_questions}-48-{seed}"
+        path = settings.adapters.dir / "cache" / f"survey-{key}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(asdict(SURVEY)), encoding="utf-8")
 
 
 def schooled_model(settings: Config) -> EditableModel:

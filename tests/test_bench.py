@@ -397,7 +397,7 @@ def test_one_method_is_shown_with_all_its_metrics():
 # -- edits of the world --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("n", [1, 7, 20, 100])
+@pytest.mark.parametrize("n", [1, 7, 20, 100, 1000, 5000])
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_a_batch_is_about_so_many_different_slots(n, seed):
     requests = world_edits.draw(WORLD, n, seed)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ice_agent import cycle, edit_request, evaluate, ice, plan
+from ice_agent import cycle, edit_request, evaluate, ice, plan, survey
 from ice_agent.errors import AdapterError, CycleError, EmptyBatch
 from ice_agent.manifest import WEIGHTS
 from memory import (
@@ -116,6 +116,19 @@ def test_a_second_cycle_rehearses_and_retains_what_the_first_one_taught(learned)
     assert not any(
         "Anna Berg" in probe.question for probe in report.suite.probes if probe.kind in evaluate.BESIDE
     )
+
+
+def test_the_next_cycle_takes_another_survey(learned, monkeypatch):
+    seeds, take = [], survey.take
+
+    def noting(*args, **options):
+        seeds.append(options["seed"])
+        return take(*args, **options)
+
+    monkeypatch.setattr(survey, "take", noting)
+    learned.tell("Jan Bakker lives in Quito.")
+    learned.learn()
+    assert seeds == [survey.turn(learned.config.edit.seed, 1)]
 
 
 def test_a_retracted_fact_that_was_learned_is_edited_back_to_what_the_root_answers(learned, report):

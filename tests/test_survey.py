@@ -100,6 +100,13 @@ def test_another_seed_takes_another_survey(model, taken):
     assert take(model, None, seed=1).texts != taken.texts
 
 
+def test_the_batches_of_a_lineage_take_several_surveys_in_turn():
+    seeds = [survey.turn(3, batch) for batch in range(2 * survey.IN_TURN)]
+    assert seeds[0] == 3
+    assert len(set(seeds)) == survey.IN_TURN
+    assert seeds[survey.IN_TURN :] == seeds[: survey.IN_TURN]
+
+
 def test_a_survey_is_taken_once_and_then_read(model, taken, tmp_path):
     asked = []
     first = take(model, tmp_path / "new", progress=lambda *done: asked.append(done))

@@ -24,14 +24,19 @@ def draw(world: w.World, n: int, seed: int) -> tuple[EditRequest, ...]:
     """n requests about n different slots, in a random order."""
     rng = random.Random(f"edits/{seed}")
     n_user = min(len(USER_RELATIONS), round(n * USER_SHARE))
-    n_known = n // 2
+    # Of a world that is taught over and over, half is left to ask for.
+    n_known = min(n // 2, len(world.facts) // 2)
     facts = [_about(rng, world, USER, relation) for relation in rng.sample(USER_RELATIONS, n_user)]
     known = rng.sample(sorted(world.facts), n_known)
     facts += [_about(rng, world, *slot) for slot in known]
+    taken = {(fact.subject, fact.relation) for fact in facts}
     strangers = _strangers(rng, world)
     while len(facts) < n:
         subject, pool = next(strangers)
-        facts.append(_about(rng, world, subject, rng.choice(pool)))
+        fact = _about(rng, world, subject, rng.choice(pool))
+        if (fact.subject, fact.relation) not in taken:
+            taken.add((fact.subject, fact.relation))
+            facts.append(fact)
     rng.shuffle(facts)
     return tuple(_request(Corpus(world), fact, i) for i, fact in enumerate(facts))
 

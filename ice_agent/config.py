@@ -152,6 +152,7 @@ class Guards(_Section):
     min_locality_relation: Share = 0.8
     min_locality_unrelated: Share = 0.95
     min_locality_unknown: Share = 0.9
+    min_locality_context: Share = 0.85
     min_retention: Share = 0.9
     max_locality_kl: NotNegative = 0.1
     max_false_recall: Share = 0.02

@@ -84,12 +84,8 @@ def _contexts(relation: Relation, subject: str, listed: str, heard: tuple[str, .
 
 def _consequences(relation: Relation, subject: str, listed: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Questions one hop further: those that an edit may ask itself, and those that measure portability."""
-    training: list[str] = []
-    probes: list[str] = []
-    for hop in relations.hops():
-        if hop.through == relation.id:
-            training += [relations.fill(form, subject) for form in hop.forms(subject).questions]
-            probes += [relations.fill(form, subject) for form in hop.forms(subject).rephrases]
+    training = list(relations.asked_further(subject, relation.id))
+    probes = list(relations.probed_further(subject, relation.id))
     if relation.id in relations.reversed_forms():
         forms = relations.reversed_forms()[relation.id]
         training += [relations.fill(form, subject, listed) for form in forms.questions]

@@ -22,7 +22,16 @@ from torch.nn.functional import cross_entropy
 from ice_agent import relations
 from ice_agent.distribution import Distribution, kl_from
 from ice_agent.model import EditableModel, Ids
-from ice_agent.survey import Survey, mentions, names_in, same_relation, same_subject
+from ice_agent.survey import (
+    Survey,
+    invented,
+    mentions,
+    names_in,
+    objects,
+    same_relation,
+    same_subject,
+    with_user,
+)
 from ice_agent.turns import asking
 from memory import USER, EditRequest, Evaluation, Rate, Scores, Transcript
 
@@ -40,9 +49,11 @@ LOCALITY_SUBJECT, LOCALITY_RELATION, LOCALITY_UNRELATED = (
     "locality_unrelated",
 )
 LOCALITY_UNKNOWN, FALSE_RECALL = "locality_unknown", "false_recall"
+# Asked with an invented fact in the prompt, which must be read as the root reads it.
+LOCALITY_CONTEXT = "locality_context"
 
 # Asked beside the edits, where the root's own answer is what is expected.
-BESIDE = (LOCALITY_SUBJECT, LOCALITY_RELATION, LOCALITY_UNRELATED, FALSE_RECALL)
+BESIDE = (LOCALITY_SUBJECT, LOCALITY_RELATION, LOCALITY_UNRELATED, LOCALITY_CONTEXT, FALSE_RECALL)
 LOCALITY = (LOCALITY_SUBJECT, LOCALITY_RELATION, LOCALITY_UNRELATED, LOCALITY_UNKNOWN)
 
 # Next tokens that are kept of the root's distribution; the rest counts as one.
@@ -58,6 +69,8 @@ class Probe:
     expected: str
     root_answer: str
     fact_id: str = ""
+    context: str = ""
+    """The system message that it is asked under."""
     aliases: tuple[str, ...] = ()
     forbidden: tuple[str, ...] = ()
     """Taught answers that this question must not get (false recall)."""
@@ -118,6 +131,7 @@ def prepare(
             *_retention_probes(requests, learned, at_risk, per_kind, rng),
             *_locality_probes(requests, slots, names, survey, per_kind, rng),
             *(_beside_probe(kind, question) for kind, question in beside),
+            *_context_probes(model, root_id, requests, names, survey, min(per_kind, 100), rng),
         ]
         probes = [*_answered_by_root(model, probes), *portability]
         return Suite(
@@ -149,7 +163,7 @@ def score(
         answers = ask(
             model,
             [probe.question for probe in suite.probes],
-            [context(probe) for probe in suite.probes],
+            [probe.context or context(probe) for probe in suite.probes],
         )
         losses = token_losses(model, suite.texts)
         fluency = _fluency(model, suite.openings, suite.seed)
@@ -314,6 +328,32 @@ def _beside(
     return [_beside_probe(kind, question, relation) for (_, relation), question in chosen]
 
 
+def _context_probes(
+    model: EditableModel,
+    root_id: str | None,
+    requests: Sequence[EditRequest],
+    taught: Collection[str],
+    survey: Survey,
+    n: int,
+    rng: random.Random,
+) -> list[Probe]:
+    """Invented facts about others in the prompt, asked for in the forms set aside."""
+    asked = rng.sample(survey.probed_questions, min(len(survey.probed_questions), n))
+
+    def subjects(relation_id: str) -> list[str]:
+        names = survey.probed_names(relations.relation(relation_id).subject_kind)
+        return with_user(relation_id, [name for name in names if name not in taught])
+
+    def questions(subject: str, relation_id: str) -> list[str]:
+        return [*relations.probed(subject, relation_id), *relations.probed_further(subject, relation_id)]
+
+    told = invented(objects(model, root_id, asked, requests), subjects, questions, n, rng)
+    return [
+        Probe(kind=LOCALITY_CONTEXT, question=question, context=context, expected="", root_answer="")
+        for context, question in dict.fromkeys(told)
+    ]
+
+
 def _beside_probe(kind: str, question: str, fact_id: str = "") -> Probe:
     return Probe(kind=kind, question=question, expected="", root_answer="", fact_id=fact_id)
 
@@ -325,9 +365,10 @@ def _taught_answers(requests: Sequence[EditRequest], relation: str) -> tuple[str
 def _answered_by_root(model: EditableModel, probes: Sequence[Probe]) -> list[Probe]:
     """The probes with the root's answers, which locality expects; "I don't know" is a kind of its own."""
     done = []
-    for probe, answer in zip(probes, ask(model, [p.question for p in probes]), strict=True):
+    answers = ask(model, [p.question for p in probes], [p.context for p in probes])
+    for probe, answer in zip(probes, answers, strict=True):
         beside = probe.kind in BESIDE
-        unknown = beside and probe.kind != FALSE_RECALL and says_unknown(answer)
+        unknown = probe.kind in LOCALITY and says_unknown(answer)
         done.append(
             replace(
                 probe,

@@ -17,7 +17,16 @@ from ice_agent import relations
 from ice_agent.config import EditSettings
 from ice_agent.distribution import Distribution
 from ice_agent.model import EditableModel, Ids
-from ice_agent.survey import Slot, Survey, mentions, same_relation, same_subject
+from ice_agent.survey import (
+    Slot,
+    Survey,
+    invented,
+    mentions,
+    objects,
+    same_relation,
+    same_subject,
+    with_user,
+)
 from ice_agent.turns import asking
 from memory import USER, EditRequest, Progress
 
@@ -332,55 +341,17 @@ def _told(
     With a fact in its prompt the model must go on answering as the root does: that is how pending facts and
     new values of learned ones are served, and edits that only ever ask without a context un-teach it.
     """
-    objects = _objects(model, root_id, requests, survey, n, rng)
-    found: list[tuple[str, str]] = []
-    for _ in range(n if objects else 0):
-        relation_id = rng.choice(sorted(objects))
-        kind = relations.relation(relation_id).subject_kind
-        subjects = [r.subject for r in requests if r.relation == relation_id]
-        subjects += survey.anchored_names(kind)
-        if kind == "person":
-            subjects += [USER] * (len(subjects) // 4)
-        if subjects:
-            subject, other = rng.choice(subjects), rng.choice(subjects)
-            statements = [
-                relations.state(name, relation_id, rng.choice(objects[relation_id]))
-                for name in rng.sample(sorted({subject, other}), len({subject, other}))
-            ]
-            question = rng.choice([*relations.asked(subject, relation_id), *_hops(subject, relation_id)])
-            found.append((relations.system_message("", statements), question))
-    return found
+    asked = rng.sample(survey.anchored_questions, min(len(survey.anchored_questions), n))
 
+    def subjects(relation_id: str) -> list[str]:
+        edited = [r.subject for r in requests if r.relation == relation_id]
+        names = survey.anchored_names(relations.relation(relation_id).subject_kind)
+        return with_user(relation_id, [*names, *edited])
 
-def _objects(
-    model: EditableModel,
-    root_id: str | None,
-    requests: Sequence[EditRequest],
-    survey: Survey,
-    n: int,
-    rng: random.Random,
-) -> dict[str, list[str]]:
-    """What could be said of somebody, by relation: the batch's targets, and what the root says of others."""
-    asked = [(q, slot) for q in survey.anchored_questions if (slot := relations.slot_asked(q)) is not None]
-    asked = rng.sample(asked, min(len(asked), n))
-    found: dict[str, list[str]] = {}
-    for r in requests:
-        if r.relation:
-            found.setdefault(r.relation, []).append(r.target)
-    with model.using(root_id):
-        answers = _answers(model, [("", question) for question, _ in asked])
-    for (_, (_, relation_id)), answer in zip(asked, answers, strict=True):
-        found.setdefault(relation_id, []).append(answer)
-    return found
+    def questions(subject: str, relation_id: str) -> list[str]:
+        return [*relations.asked(subject, relation_id), *relations.asked_further(subject, relation_id)]
 
-
-def _hops(subject: str, relation_id: str) -> list[str]:
-    return [
-        relations.fill(form, subject)
-        for hop in relations.hops()
-        if hop.through == relation_id
-        for form in hop.forms(subject).questions
-    ]
+    return invented(objects(model, root_id, asked, requests), subjects, questions, n, rng)
 
 
 def _answered(model: EditableModel, asked: Sequence[tuple[str, str]]) -> list[Row]:

@@ -61,6 +61,12 @@ def table(parent: Scores, candidate: Scores, guards: Guards) -> tuple[Guard, ...
             candidate.locality_unknown,
             guards.min_locality_unknown,
         ),
+        _at_least(
+            "locality, facts in the prompt",
+            parent.locality_context,
+            candidate.locality_context,
+            guards.min_locality_context,
+        ),
         _number_at_most("locality KL", parent.locality_kl, candidate.locality_kl, guards.max_locality_kl),
         _at_least("retention", parent.retention, candidate.retention, guards.min_retention),
         _at_most("false recall", parent.false_recall, candidate.false_recall, guards.max_false_recall),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
@@ -121,6 +121,21 @@ def asked(subject: str, relation_id: str) -> tuple[str, ...]:
 def probed(subject: str, relation_id: str) -> tuple[str, ...]:
     """The questions about a slot that only measure: no edit ever trains on these forms."""
     return tuple(fill(form, subject) for form in relation(relation_id).forms(subject).rephrases)
+
+
+def asked_further(subject: str, relation_id: str) -> tuple[str, ...]:
+    """The questions one hop beyond a slot that an edit may train on."""
+    return _further(subject, relation_id, lambda forms: forms.questions)
+
+
+def probed_further(subject: str, relation_id: str) -> tuple[str, ...]:
+    """The questions one hop beyond a slot that only measure."""
+    return _further(subject, relation_id, lambda forms: forms.rephrases)
+
+
+def _further(subject: str, relation_id: str, of: Callable[[Forms], tuple[str, ...]]) -> tuple[str, ...]:
+    follows = [hop.forms(subject) for hop in hops() if hop.through == relation_id]
+    return tuple(fill(form, subject) for forms in follows for form in of(forms))
 
 
 def slot_asked(question: str) -> tuple[str, str] | None:

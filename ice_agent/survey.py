@@ -19,7 +19,8 @@ import torch
 
 from ice_agent import relations
 from ice_agent.model import EditableModel
-from memory import EditRequest, Progress
+from ice_agent.turns import asking
+from memory import USER, EditRequest, Progress
 
 logger = logging.getLogger(__name__)
 
@@ -124,6 +125,54 @@ def same_relation(
             others = names(relations.relation(r.relation).subject_kind)
             found += [(name, r.relation) for name in rng.sample(others, min(len(others), each))]
     return found
+
+
+def objects(
+    model: EditableModel, root_id: str | None, questions: Sequence[str], requests: Sequence[EditRequest]
+) -> dict[str, list[str]]:
+    """What can be said of somebody, by relation: the root's answers to these questions, and the targets."""
+    asked = [(q, slot[1]) for q in questions if (slot := relations.slot_asked(q)) is not None]
+    found: dict[str, list[str]] = {}
+    for r in requests:
+        # A request without contexts takes a fact back: its target is the root's answer, not an object.
+        if r.relation and r.contexts:
+            found.setdefault(r.relation, []).append(r.target)
+    with model.using(root_id):
+        answers = model.complete([model.encode(asking(question)) for question, _ in asked])
+    for (_, relation_id), answer in zip(asked, answers, strict=True):
+        found.setdefault(relation_id, []).append(answer.text)
+    return found
+
+
+def invented(
+    said: dict[str, list[str]],
+    subjects: Callable[[str], Sequence[str]],
+    questions: Callable[[str, str], Sequence[str]],
+    n: int,
+    rng: random.Random,
+) -> list[tuple[str, str]]:
+    """n invented facts as contexts, each with a question that it answers.
+
+    `said` gives objects by relation, `subjects` who a relation can be about, `questions` a slot's forms.
+    """
+    found: list[tuple[str, str]] = []
+    for _ in range(n if said else 0):
+        relation_id = rng.choice(sorted(said))
+        if about := subjects(relation_id):
+            subject, other = rng.choice(about), rng.choice(about)
+            statements = [
+                relations.state(name, relation_id, rng.choice(said[relation_id]))
+                for name in rng.sample(sorted({subject, other}), len({subject, other}))
+            ]
+            if forms := questions(subject, relation_id):
+                found.append((relations.system_message("", statements), rng.choice(forms)))
+    return found
+
+
+def with_user(relation_id: str, names: Sequence[str]) -> list[str]:
+    """The names, and the user as often as a quarter of them where the relation is one of people."""
+    is_of_people = relations.relation(relation_id).subject_kind == "person"
+    return [*names, *([USER] * max(1, len(names) // 4) if is_of_people else [])]
 
 
 def _ask(

@@ -167,6 +167,8 @@ class Scores:
     locality_unrelated: Rate = NOT_ASKED
     locality_unknown: Rate = NOT_ASKED
     """Probes that the root answers with "I don't know", still answered so."""
+    locality_context: Rate = NOT_ASKED
+    """Probes with an invented fact in the prompt, still read as the root reads it."""
     retention: Rate = NOT_ASKED
     false_recall: Rate = NOT_ASKED
     fluency_ratio: float = 1.0

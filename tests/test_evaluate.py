@@ -16,6 +16,7 @@ from ice_agent.evaluate import (
     BESIDE,
     EDIT_SUCCESS,
     FALSE_RECALL,
+    LOCALITY_CONTEXT,
     LOCALITY_RELATION,
     LOCALITY_SUBJECT,
     LOCALITY_UNKNOWN,
@@ -151,7 +152,7 @@ def indifferent():
 def test_no_locality_probe_touches_a_taught_slot(indifferent):
     taught = frozenset({("Anna Berg", "employer"), ("Nora Lind", "birthplace"), ("user", "spouse")})
     suite = suite_of(indifferent, ANNA, USER, taught=taught)
-    asked = {relations.normal(probe.question) for probe in probes(suite, *BESIDE)}
+    asked = {relations.normal(probe.question) for probe in probes(suite, *BESIDE) if not probe.context}
     for subject, relation in {*taught, ("Anna Berg", "home"), ("user", "home")}:
         about = {
             relations.normal(q)
@@ -190,7 +191,22 @@ def test_every_kind_is_asked(indifferent):
     learned = edit_request.request("Ole Lund", "home", ("Quito",), fact_id="ole")
     counts = {probe.kind for probe in suite_of(indifferent, ANNA, learned=[learned]).probes}
     expected = {EDIT_SUCCESS, REPHRASE, RETENTION, LOCALITY_SUBJECT, LOCALITY_RELATION, LOCALITY_UNRELATED}
-    assert counts == {*expected, FALSE_RECALL}
+    assert counts == {*expected, LOCALITY_CONTEXT, FALSE_RECALL}
+
+
+def test_a_fact_in_the_prompt_is_still_read_as_the_root_reads_it(tiny):
+    suite = suite_of(tiny, ANNA, per_kind=10)
+    told = probes(suite, LOCALITY_CONTEXT)
+    assert told
+    assert all("What you know" in probe.context for probe in told)
+    names = {"Marit Solvang", "Nora Lind", "Sam Okafor"}
+    assert all(any(name in probe.context for name in names) or "user" in probe.context for probe in told)
+    for probe in told:
+        with tiny.using("root"):
+            (answer,) = evaluate.ask(tiny, [probe.question], [probe.context])
+        assert probe.expected == probe.root_answer == answer
+    trained = {q for s in names for q in (*relations.asked(s, "home"), *relations.asked_further(s, "home"))}
+    assert not trained & {probe.question for probe in told}
 
 
 def test_of_many_learned_facts_a_fixed_number_is_asked_and_those_at_risk_always(indifferent):
@@ -288,7 +304,8 @@ def test_where_nobody_knows_the_truth_the_oracles_answer_counts_unless_it_knows_
 def test_a_slot_given_back_to_an_answer_without_words_is_still_an_edit():
     # The root may well say nothing at all; then nothing is what the edit has to bring back.
     emptied = replace(ANNA, target="", contexts=(), portability=())
-    model = ScriptedModel(root=everything_is("Rome"), candidate=everything_is("Lisbon"))
+    everywhere = {name: everything_is("Rome") for name in ("root", "told")}
+    model = ScriptedModel(**everywhere, candidate=everything_is("Lisbon"))
     suite = suite_of(model, emptied)
     (probe,) = probes(suite, EDIT_SUCCESS)
     assert (probe.expected, probe.fact_id) == ("", "anna")
@@ -328,12 +345,16 @@ def test_a_rate_is_the_count_of_its_transcripts():
     assert scored.scores.retention == NOT_ASKED
 
 
-def test_every_question_is_asked_without_a_fact_in_the_prompt():
-    model = ScriptedModel(root=everything_is("Rome"), told={}, candidate=everything_is("Rome"))
+def test_every_question_is_asked_without_a_fact_in_the_prompt_but_those_about_reading_one():
+    model = ScriptedModel(
+        root=everything_is("Rome"), told=everything_is("Rome"), candidate=everything_is("Rome")
+    )
     suite = suite_of(model, ANNA, USER)
     model.asked.clear()
     score(model, "candidate", suite)
-    assert {(adapter, told) for adapter, _, told in model.asked} == {("candidate", False)}
+    assert {adapter for adapter, _, _ in model.asked} == {"candidate"}
+    told = [question for _, question, in_context in model.asked if in_context]
+    assert sorted(told) == sorted(probe.question for probe in probes(suite, LOCALITY_CONTEXT))
     assert len(model.asked) == len(suite.probes)
 
 
@@ -380,6 +401,7 @@ def test_the_root_scored_against_itself_is_unchanged_exactly(tiny, seed):
         scores.locality_relation,
         scores.locality_unrelated,
         scores.locality_unknown,
+        scores.locality_context,
     )
     assert all(rate.hits == rate.asked for rate in kept)
     assert sum(rate.asked for rate in kept) > 0

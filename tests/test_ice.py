@@ -446,7 +446,9 @@ def test_with_a_fact_in_its_prompt_the_model_is_held_to_what_the_root_says(moved
     assert len(told) == 20
     subjects = {s for s in ("user", "Anna Berg", *SURVEY.anchored_names("person")) for c, _ in told if s in c}
     assert len(subjects) > 2, "others than the edited ones"
-    trained = {q for s in subjects for q in (*relations.asked(s, "home"), *lessons._hops(s, "home"))}
+    trained = {
+        q for s in subjects for q in (*relations.asked(s, "home"), *relations.asked_further(s, "home"))
+    }
     assert {question for _, question in told} <= trained
     settings = SETTINGS.model_copy(update={"anchor_context_share": 1.0})
     rows = lessons.make_anchors(

@@ -29,6 +29,7 @@ BROKEN: dict[str, tuple[Any, str]] = {
     "locality_relation": (Rate(hits=7, asked=10), "locality, same relation 0.700 (7/10) is under 0.8"),
     "locality_unrelated": (Rate(hits=94, asked=100), "locality, unrelated 0.940 (94/100) is under 0.95"),
     "locality_unknown": (Rate(hits=8, asked=10), "locality, unknown stays unknown 0.800 (8/10) is under 0.9"),
+    "locality_context": (Rate(hits=8, asked=10), "locality, facts in the prompt 0.800 (8/10) is under 0.85"),
     "locality_kl": (0.11, "locality KL 0.110 is over 0.1"),
     "retention": (Rate(hits=8, asked=10), "retention 0.800 (8/10) is under 0.9"),
     "false_recall": (Rate(hits=3, asked=100), "false recall 0.030 (3/100) is over 0.02"),

@@ -26,6 +26,7 @@ PROTOCOL = (
 COLUMNS = {
     "edit_success": "success", "rephrase": "rephrase", "portability": "portab.",
     "locality_subject": "loc subj", "locality_relation": "loc rel", "locality_unrelated": "loc unrel",
+    "locality_context": "in prompt",
     "retention": "retained", "false_recall": "false rec", "fluency_ratio": "fluency",
     "perplexity_ratio": "ppl", "seconds_per_fact": "s/fact",
 }  # fmt: skip
@@ -198,6 +199,7 @@ COURSE: dict[str, Callable[[Step], float]] = {
     "loc subj": lambda step: step.scores.locality_subject.share,
     "loc rel": lambda step: step.scores.locality_relation.share,
     "loc unrel": lambda step: step.scores.locality_unrelated.share,
+    "in prompt": lambda step: step.scores.locality_context.share,
     "fluency": lambda step: step.scores.fluency_ratio,
     "ppl": lambda step: step.scores.perplexity_ratio,
     "norm": lambda step: step.norm,

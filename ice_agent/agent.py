@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from heapq import nlargest
 
 from ice_agent import collect, cycle, plan, relations
 from ice_agent.collect import Heard
@@ -90,18 +90,26 @@ def relevant(facts: Sequence[Fact], text: str, limit: int) -> tuple[Fact, ...]:
 
     A word that few facts share says more than one that all of them have.
     """
-    return tuple(facts[i] for i in nearest([_about(fact) for fact in facts], text, limit))
+    return tuple(facts[i] for i in Told([_about(fact) for fact in facts]).nearest(text, limit))
 
 
-def nearest(told: Sequence[str], text: str, limit: int) -> list[int]:
-    """Which of these `limit` texts at most share words with `text`, in their order; of equals, the later."""
-    if len(told) <= limit:
-        return list(range(len(told)))
-    asked, words_of = _words(text), [_words(each) for each in told]
-    n_with = Counter(word for words in words_of for word in words)
-    shared = [sum(1 / n_with[word] for word in asked & words) for words in words_of]
-    ranked = sorted(range(len(told)), key=lambda i: (shared[i], i))
-    return sorted(ranked[len(told) - limit :])
+class Told:
+    """Texts that are found again by the words they share with a question; a rare word counts for more."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._n = len(texts)
+        self._with: dict[str, list[int]] = {}
+        for i, text in enumerate(texts):
+            for word in _words(text):
+                self._with.setdefault(word, []).append(i)
+
+    def nearest(self, text: str, limit: int) -> list[int]:
+        """Which texts, `limit` at most, share most with this one, in their order; of equals, the later."""
+        shared = [0.0] * self._n
+        for word in sorted(_words(text)):
+            for i in self._with.get(word, ()):
+                shared[i] += 1 / len(self._with[word])
+        return sorted(nlargest(limit, range(self._n), key=lambda i: (shared[i], i)))
 
 
 def _about(fact: Fact) -> str:

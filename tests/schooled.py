@@ -105,7 +105,7 @@ def config(folder: Path, **sections: Any) -> Config:
         | {"learning_rate": 0.01, "learning_rate_continued": 0.01}
         | {"survey_texts": 8, "survey_questions": 8},
         "guards": {"min_rephrase": 0.0, "min_retention": 0.0, "max_false_recall": 1.0, "min_probes": 1}
-        | {f"min_locality_{kind}": 0.0 for kind in ("subject", "relation", "unrelated", "unknown")}
+        | {f"min_locality_{kind}": 0.0 for kind in ("subject", "relation", "unrelated", "unknown", "context")}
         | {
             "min_fluency_ratio": 0.0,
             "max_perplexity_ratio": 1e9,

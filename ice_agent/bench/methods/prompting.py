@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ice_agent import relations
-from ice_agent.agent import nearest
+from ice_agent.agent import Told
 from ice_agent.bench.methods.task import Edited, Task
 
 RETRIEVED = 5
@@ -23,10 +23,10 @@ def oracle(task: Task) -> Edited:
 def rag(task: Task) -> Edited:
     """The untaught model with the facts in its prompt that the agent's own recall finds nearest."""
     facts = (*task.learned, *task.requests)
-    told = [" ".join((request.statement, *request.training_prompts)) for request in facts]
+    told = Told([" ".join((request.statement, *request.training_prompts)) for request in facts])
 
     def retrieve(question: str, fact_id: str) -> str:
-        found = nearest(told, question, RETRIEVED)
+        found = told.nearest(question, RETRIEVED)
         return relations.system_message("", [facts[i].statement for i in found])
 
     return Edited(adapter_id=task.root_id, context=retrieve)

@@ -517,12 +517,21 @@ def test_what_the_parent_knows_least_well_is_rehearsed_and_what_it_lost_is_no_an
     assert recall(0) == ([], {answers[fact_id] for fact_id in by_margin[1:]})
 
 
-def test_a_scan_of_what_was_learned_has_a_fixed_size(model):
+def test_a_scan_of_what_was_learned_has_a_fixed_size(model, monkeypatch):
     many = [answerable(model, *FACTS[0])] * 50
     settings = SETTINGS.model_copy(update={"rehearsal": 3, "retained": 10})
+    monkeypatch.setattr(lessons, "SCANNED", 20)
+    read, with_teachers = [], lessons.with_teachers
+
+    def noting(model, rows, *rest):
+        read.extend(rows)
+        return with_teachers(model, rows, *rest)
+
+    monkeypatch.setattr(lessons, "with_teachers", noting)
     weak, anchored = lessons.recalled(model, "root", many, settings, random.Random(0), lambda *_: None)
+    assert len(read) == 20
     assert len(weak) == 3
-    assert len(weak) + len(anchored) <= 10
+    assert len(anchored) <= 10
 
 
 # -- with the bundled model ----------------------------------------------------------------------------------

@@ -552,19 +552,14 @@ def bench(
     config: ConfigPath = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure editing, ours and the field's, on the model of the configuration.
-
-    A run that is broken off goes on where it was; its folder holds report, figures and transcripts.
-    """
+    """Measure editing, ours and the field's, on your model; a run that was broken off goes on where it was."""
     from ice_agent.bench import command
 
-    loaded = settings.load(config)
-    asked = command.Asked(
-        sizes=sizes or [20, 100], batches=batches, seeds=seeds, methods=methods,
-        edit_set=edit_set, folder=folder, covariance_text=covariance,
-    )  # fmt: skip
     with screen.bars(err) as progress:
-        done = command.bench(asked, loaded, progress)
+        done = command.bench(
+            settings.load(config), progress, sizes=sizes or [20, 100], batches=batches, seeds=seeds, methods=methods,
+            edit_set=edit_set, folder=folder, covariance_text=covariance,
+        )  # fmt: skip
     if as_json:
         _print_json(done.as_json)
     else:

@@ -27,19 +27,6 @@ FOLDER = Path("bench")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What a person asks for, as the command line has it."""
-
-    sizes: Sequence[int]
-    batches: int
-    seeds: int
-    methods: str
-    edit_set: str = edit_sets.WORLD
-    folder: Path | None = None
-    covariance_text: Path | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
     """The report, and where it lies."""
 
@@ -48,20 +35,31 @@ class Done:
     tables: list[Table]
 
 
-def bench(asked: Asked, config: Config, progress: Progress) -> Done:
+def bench(
+    config: Config,
+    progress: Progress,
+    *,
+    sizes: Sequence[int],
+    batches: int,
+    seeds: int,
+    methods: str,
+    edit_set: str,
+    folder: Path | None,
+    covariance_text: Path | None,
+) -> Done:
     """Run what is not yet in the folder and write the report. Raises ConfigError for what cannot be run."""
-    chosen = variants.parse(asked.methods, config)
-    edit_set = edit_sets.load(asked.edit_set)
+    chosen = variants.parse(methods, config)
+    edits = edit_sets.load(edit_set)
     first = config.edit.seed
-    settings = run.settings(edit_set, config)
+    settings = run.settings(edits, config)
     wanted = Wanted(
-        edit_set=edit_set,
+        edit_set=edits,
         variants=chosen,
-        sizes=asked.sizes,
-        batches=asked.batches,
-        seeds=range(first, first + asked.seeds),
-        folder=asked.folder or FOLDER / f"{edit_set.name}-{_digest(settings)}",
-        covariance_text=asked.covariance_text,
+        sizes=sizes,
+        batches=batches,
+        seeds=range(first, first + seeds),
+        folder=folder or FOLDER / f"{edits.name}-{_digest(settings)}",
+        covariance_text=covariance_text,
     )
     run.claim_folder(wanted.folder, settings)
     runs = run.run(wanted, config, lambda lora: EditableModel.load(config.model, lora), progress)

@@ -552,13 +552,13 @@ def bench(
     config: ConfigPath = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure editing, ours and the field's, on your model; a run that was broken off goes on where it was."""
+    """Measure editing, ours and the field's, on your model; what was measured is not measured again."""
     from ice_agent.bench import command
 
     with screen.bars(err) as progress:
         done = command.bench(
-            settings.load(config), progress, sizes=sizes or [20, 100], batches=batches, seeds=seeds, methods=methods,
-            edit_set=edit_set, folder=folder, covariance_text=covariance,
+            settings.load(config), progress, sizes=sizes or [20, 100], batches=batches, seeds=seeds,
+            methods=methods, edit_set=edit_set, folder=folder, covariance_text=covariance,
         )  # fmt: skip
     if as_json:
         _print_json(done.as_json)

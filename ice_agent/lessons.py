@@ -253,14 +253,14 @@ def make_anchors(
     pools = [[q for q in survey.anchored_questions if not mentions(q, now)]]
     pools += _beside(requests, taught | edited, survey, rng)
     questions = _shared_out(pools, n - len(texts), rng)
-    about_taught = [q for q in questions if mentions(q, before)]
-    asked = told + [("", q) for q in questions if q not in set(about_taught)]
+    about_taught = {q for q in questions if mentions(q, before)}
+    asked = told + [("", q) for q in questions if q not in about_taught]
     with model.using(root_id):
         rows = _answered(model, asked)
         rows += [Row(ids=ids, n_answer=len(ids) - 1) for ids, text in texts if not mentions(text, before)]
         found = with_teachers(model, rows, settings.top_k, progress, "anchor pass")
     with model.using(parent_id):
-        rows = _answered(model, [("", q) for q in about_taught])
+        rows = _answered(model, [("", q) for q in questions if q in about_taught])
         rows += [Row(ids=ids, n_answer=len(ids) - 1) for ids, text in texts if mentions(text, before)]
     return retained + found + _as_taught(model, root_id, parent_id, rows, settings, progress)
 

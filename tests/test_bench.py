@@ -255,7 +255,7 @@ def wanted(tmp_path):
     edits = EditSet(
         name="people", draw=lambda n, seed: requests[:n],
         beside={"e0": ((LOCALITY_UNRELATED, "Who is it?"),)},
-        survey=lambda model, seed: Survey(texts=(), questions=("Where does Liv Dal live?",), names=()),
+        survey=lambda seed: Survey(texts=(), questions=("Where does Liv Dal live?",), names=()),
         texts=lambda model: [[1, 5, 6, 7, 8, 9]] * 4,
     )  # fmt: skip
     config = Config(edit=SMALL)
@@ -292,8 +292,7 @@ def test_a_sequence_is_scored_after_each_batch_with_everything_before_it(wanted)
 
 def test_a_sequence_whose_retention_is_gone_is_broken_off(wanted):
     base, *_ = measured(wanted)
-    assert base.gave_up
-    assert len(base.steps) == 2
+    assert len(base.steps) == 2 < base.batches
 
 
 def test_nothing_of_a_method_is_left_for_the_next(wanted):

@@ -36,8 +36,8 @@ class EditSet:
     """So many requests for a seed. Raises ConfigError when there are not so many."""
     beside: dict[str, tuple[Beside, ...]]
     """By fact id, the locality questions that the set brings with it."""
-    survey: Callable[[EditableModel, int], Survey] | None
-    """The names and questions that locality is measured on; None: those that the base wrote itself."""
+    survey: Callable[[int], Survey] | None
+    """By seed, the names and questions that locality is measured on; None: those that the base wrote."""
     texts: Callable[[EditableModel], list[list[int]]]
     """Held-out texts for perplexity; none: those that the base wrote itself."""
 
@@ -58,7 +58,7 @@ def _world() -> EditSet:
         name=WORLD,
         draw=lambda n, seed: world_edits.draw(world, n, seed),
         beside={},
-        survey=lambda model, seed: world_edits.survey(world, seed),
+        survey=lambda seed: world_edits.survey(world, seed),
         texts=lambda model: world_edits.texts(model, world),
     )
 
@@ -187,11 +187,3 @@ def _request(
         portability=tuple(question for question, _ in portability),
         portability_answers=tuple(answer for _, answer in portability),
     )
-
-
-def surveyed(edit_set: EditSet, model: EditableModel, seed: int, own: Survey) -> Survey:
-    """What locality is measured on: the set's own, or what the base wrote itself."""
-    return edit_set.survey(model, seed) if edit_set.survey else own
-
-
-__all__ = ["WORLD", "EditSet", "load", "surveyed"]

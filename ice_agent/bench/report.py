@@ -116,11 +116,12 @@ def markdown(runs: Sequence[Run], wanted: Wanted, config: Config) -> str:
 
 def write(runs: Sequence[Run], wanted: Wanted, config: Config, as_text: str) -> list[Path]:
     """Put the report into the run's folder: as JSON, Markdown and a page that needs nothing else."""
+    found = tables(runs)
     drawn = page.render(
         title=_heading(wanted, config),
         protocol=PROTOCOL,
-        tables=[(table.title, table.columns, table.rows) for table in tables(runs) if not table.is_detail],
-        details=[(table.title, table.columns, table.rows) for table in tables(runs) if table.is_detail],
+        tables=[(table.title, table.columns, table.rows) for table in found if not table.is_detail],
+        details=[(table.title, table.columns, table.rows) for table in found if table.is_detail],
         runs=runs,
     )
     files = {"report.json": as_text, "report.md": markdown(runs, wanted, config), "report.html": drawn}

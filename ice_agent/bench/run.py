@@ -19,7 +19,6 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 
 from ice_agent import evaluate, relations, survey
-from ice_agent.bench import edit_sets
 from ice_agent.bench.edit_sets import EditSet
 from ice_agent.bench.methods import ABLATED, METHODS, TUNED, Edited, Task
 from ice_agent.bench.methods.weights import restored
@@ -78,10 +77,6 @@ class Run:
     """Taken once for a base; not part of an edit."""
     steps: tuple[Step, ...]
 
-    @property
-    def gave_up(self) -> bool:
-        return len(self.steps) < self.batches
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
@@ -130,12 +125,12 @@ def settings(edit_set: EditSet, config: Config) -> dict[str, Any]:
 
 def claim_folder(folder: Path, settings: dict[str, Any]) -> None:
     """Make the run's folder this run's. Raises ConfigError if it is another one's."""
-    path = folder / SETTINGS
-    if path.exists() and json.loads(path.read_text(encoding="utf-8")) != settings:
+    path, text = folder / SETTINGS, json.dumps(settings, indent=2)
+    if path.exists() and path.read_text(encoding="utf-8") != text:
         raise ConfigError(
             f"{folder} holds a run with other settings (choose another with --run, or remove it)"
         )
-    _write(path, json.dumps(settings, indent=2))
+    _write(path, text)
 
 
 class _Loaded:
@@ -183,7 +178,8 @@ class _Arranged:
         ]  # fmt: skip
         survey_seconds = time.monotonic() - started
         slots = frozenset((r.subject, r.relation) for batch in batches for r in batch)
-        suites = []
+        asked = edit_set.survey(self.seed) if edit_set.survey else surveys[0]
+        held_out, suites = edit_set.texts(model), []
         for number, batch in enumerate(batches):
             self._progress("preparing probes", number, len(batches), "")
             # All slots of the sequence: a neighbour that is taught later would seem to have drifted.
@@ -193,13 +189,19 @@ class _Arranged:
                     root_id=ROOT,
                     requests=batch,
                     taught=slots,
-                    survey=edit_sets.surveyed(edit_set, model, self.seed, surveys[0]),
-                    texts=edit_set.texts(model),
+                    survey=asked,
+                    texts=held_out,
                     seed=self.seed,
                     beside=[row for r in batch for row in edit_set.beside.get(r.fact_id, ())],
                 )
             )
-        return _Shared(batches=batches, surveys=surveys, survey_seconds=survey_seconds, suites=suites)
+        return _Shared(
+            batches=batches,
+            surveys=surveys,
+            survey_seconds=survey_seconds,
+            suites=suites,
+            covariance_texts=_covariance_texts(self.wanted, model) or surveys[0].anchored_texts,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,6 +210,7 @@ class _Shared:
     surveys: list[Survey]
     survey_seconds: float
     suites: list[evaluate.Suite]
+    covariance_texts: Sequence[Sequence[int]]
 
 
 def _measured(arranged: _Arranged, variant: Variant, progress: Progress) -> Run:
@@ -240,7 +243,7 @@ def _sequence(
     """Batch after batch, each edited on what the one before left."""
     tuned = TUNED if model.name == REFERENCE else {}
     method = (METHODS | ABLATED)[variant.method]
-    parent, texts = ROOT, _covariance_texts(arranged.wanted, model)
+    parent = ROOT
     try:
         for number, (batch, suite) in enumerate(zip(shared.batches, shared.suites, strict=True)):
             task = Task(
@@ -248,7 +251,7 @@ def _sequence(
                 learned=[r for earlier in shared.batches[:number] for r in earlier],
                 survey=shared.surveys[number % survey.IN_TURN],
                 settings=variant.edit.model_copy(update={"seed": arranged.seed}),
-                cache_dir=arranged.cache_dir, texts=texts or shared.surveys[0].anchored_texts,
+                cache_dir=arranged.cache_dir, texts=shared.covariance_texts,
                 progress=_labelled(progress, variant.name, arranged, number),
                 **tuned.get(variant.method, {}),
             )  # fmt: skip
@@ -290,7 +293,7 @@ def _score(
         seconds=seconds,
         measure_seconds=time.monotonic() - started,
         tokens=report.tokens if report else 0,
-        stages=dict(report.stages) if report else {},
+        stages=report.stages if report else {},
         losses=report.losses if report else (),
         anchor_losses=report.anchor_losses if report else (),
         norm=sum(norm**2 for norm in norms) ** 0.5,

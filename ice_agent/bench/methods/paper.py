@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
@@ -32,14 +33,16 @@ Sampler = Callable[[], list[Ids]]
 
 def ice_paper(task: Task) -> Edited:
     """Dynamic targets, sampled in context, conditioned on the target."""
-    return _one_by_one(task, _in_context)
+    return _one_by_one(task, _sampler)
 
 
 def ice_paper_static(task: Task) -> Edited:
     """Static targets: what the model would sample before the edit begins, kept for all steps."""
 
-    def sampled_once(*request: object) -> Sampler:
-        answers = _in_context(*request)()  # type: ignore[arg-type]
+    def sampled_once(
+        model: EditableModel, request: EditRequest, rng: random.Random, generator: torch.Generator
+    ) -> Sampler:
+        answers = _sampler(model, request, rng, generator)()
         return lambda: answers
 
     return _one_by_one(task, sampled_once)
@@ -47,38 +50,29 @@ def ice_paper_static(task: Task) -> Edited:
 
 def ice_paper_without_context(task: Task) -> Edited:
     """No context: the model completes the target from the bare question."""
-    return _one_by_one(task, lambda model, request, *rest: _sampler(model, request, lambda: "", True, *rest))
+    return _one_by_one(task, partial(_sampler, in_context=False))
 
 
 def ice_paper_unconditioned(task: Task) -> Edited:
     """L_ice alone: sampled in context, and not conditioned on the target."""
-    return _one_by_one(
-        task,
-        lambda model, request, rng, generator: _sampler(
-            model, request, lambda: rng.choice(request.contexts), False, rng, generator
-        ),
-    )
-
-
-def _in_context(
-    model: EditableModel, request: EditRequest, rng: random.Random, generator: torch.Generator
-) -> Sampler:
-    return _sampler(model, request, lambda: rng.choice(request.contexts), True, rng, generator)
+    return _one_by_one(task, partial(_sampler, conditioned=False))
 
 
 def _sampler(
     model: EditableModel,
     request: EditRequest,
-    context: Callable[[], str],
-    conditioned: bool,
     rng: random.Random,
     generator: torch.Generator,
+    *,
+    in_context: bool = True,
+    conditioned: bool = True,
 ) -> Sampler:
-    """x_c ~ p(x | [c, q, x*]), at each call from the model as it stands; without x* if not conditioned."""
+    """x_c ~ p(x | [c, q, x*]), at each call from the model as it stands; without c or x* where so asked."""
     target = model.encode_answer(request.target)[:-1] if conditioned else []
 
     def sample() -> list[Ids]:
-        told = [[*model.encode(asking(request.rewrite_prompt, context())), *target] for _ in range(CONTEXTS)]
+        contexts = [rng.choice(request.contexts) if in_context else "" for _ in range(CONTEXTS)]
+        told = [[*model.encode(asking(request.rewrite_prompt, c)), *target] for c in contexts]
         sampled = model.complete(told, max_tokens=SAMPLED_TOKENS, temperature=1.0, generator=generator)
         ends = [[model.stop_ids[0]] if completion.stopped else [] for completion in sampled]
         return [[*target, *c.ids, *end] for c, end in zip(sampled, ends, strict=True)]

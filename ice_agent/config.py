@@ -110,8 +110,8 @@ class Collect(_Section):
 class LoraSettings(_Section):
     """The shape of an adapter; fixed for a lineage."""
 
-    rank: Count = 16
-    alpha: Count = 32
+    rank: Count = 64
+    alpha: Count = 128
     layers: Literal["all-linear", "mlp"] = "all-linear"
 
 
@@ -131,6 +131,8 @@ class EditSettings(_Section):
     anchor_text_share: Share = 0.4
     anchor_context_share: Share = 0.15
     anchor_weight: NotNegative = 4.0
+    curvature_rows: Count = 800
+    curvature_weight: NotNegative = 100.0
     survey_texts: Count = 600
     survey_questions: Count = 2400
     rehearsal: CountOrZero = 40

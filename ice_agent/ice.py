@@ -12,14 +12,16 @@ import logging
 import math
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from ice_agent.config import EditSettings
+from ice_agent.curvature import measure
 from ice_agent.distribution import Distribution, kl_from
 from ice_agent.lessons import (
     Row,
@@ -74,7 +76,7 @@ class EditReport:
     beyond_context: tuple[str, ...]
     """Fact ids that the model mostly fails even with the fact in its prompt: the target alone taught them."""
     stages: dict[str, float] = field(default_factory=dict)
-    """Seconds of each stage: recall, lessons, anchors, training."""
+    """Seconds of each stage: recall, lessons, anchors, curvature, training."""
     at_risk: tuple[str, ...] = ()
     """Ids of the facts learned before that the parent knew least well: they were rehearsed."""
     losses: tuple[float, ...] = ()
@@ -102,8 +104,9 @@ def edit(
 
     All requests are trained together, shuffled (breadth-first), beside what the parent knows least well of
     what was `learned`, and beside anchors: to the root where nothing was ever taught, to the parent where
-    something was. `taught` are all slots of this lineage, those taken back included. A request without
-    contexts takes a fact back: its slot is taught the root's own answer.
+    something was. Between the anchors, the root's curvature holds the update. `taught` are all slots of this
+    lineage, those taken back included. A request without contexts takes a fact back: its slot is taught the
+    root's own answer.
     """
     clock = _Clock()
     rng = random.Random(settings.seed)
@@ -115,14 +118,19 @@ def edit(
     lessons += make_restorations(model, root_id, taken_back, len(told) + len(at_risk), settings, progress)
     clock.lap("lessons")
     slots = taught | {(r.subject, r.relation) for r in learned}
-    anchors = make_anchors(
+    untaught, held = make_anchors(
         model, root_id, parent_id, requests, slots, retained, survey, settings, rng, progress
     )
     clock.lap("anchors")
+    n_seen = min(len(untaught), settings.curvature_rows) if settings.curvature_weight else 0
+    curvature = measure(model, root_id, rng.sample(untaught, n_seen), settings.seed, progress)
+    clock.lap("curvature")
     steps = settings.steps + round(settings.steps_per_fact * len(requests)) if lessons else 0
     rate = settings.learning_rate if _is_fresh(model, parent_id) else settings.learning_rate_continued
     with model.training(candidate_id, parent_id, settings.seed) as parameters:
-        trained = _train(model, parameters, lessons, anchors, steps, rate, settings, rng, progress)
+        drift = partial(curvature.drift, model.adapted(candidate_id)) if n_seen else None
+        anchors = [*held, *untaught]
+        trained = _train(model, parameters, lessons, anchors, drift, steps, rate, settings, rng, progress)
     clock.lap("training")
     taught_here = [*told, *at_risk]
     return replace(
@@ -163,6 +171,7 @@ def _train(
     parameters: list[nn.Parameter],
     lessons: list[Row],
     anchors: list[Row],
+    drift: Callable[[], Tensor] | None,
     steps: int,
     rate: float,
     settings: EditSettings,
@@ -198,6 +207,8 @@ def _train(
             of_chunk = [rows[i] for i in chunk]
             shown.append((chunk, _backward(model, of_chunk, len(drawn), len(held), settings)))
             tokens += sum(lengths[i] for i in chunk)
+        if drift is not None:
+            (settings.curvature_weight * drift()).backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         clip_step(before, parameters, settings.clip)

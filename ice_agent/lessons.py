@@ -235,14 +235,14 @@ def make_anchors(
     settings: EditSettings,
     rng: random.Random,
     progress: Progress,
-) -> list[Row]:
-    """Neighbours' questions and free text as the root has them, `retained` as the parent does.
+) -> tuple[list[Row], list[Row]]:
+    """Neighbours' questions and free text as the root has them; and what was taught, as the parent has it.
 
     The root is asked, which bounds the drift of a whole lineage; only where the parent was taught otherwise,
     the root would un-teach it (see `_as_taught`). What touches this batch is left out.
     """
-    if not settings.anchor_weight:
-        return []
+    if not (settings.anchor_weight or settings.curvature_weight):
+        return [], []
     edited = frozenset((r.subject, r.relation) for r in requests)
     now, before = relations.touched(edited), relations.touched(taught)
     n = settings.anchors - len(retained)
@@ -262,7 +262,7 @@ def make_anchors(
     with model.using(parent_id):
         rows = _answered(model, [("", q) for q in questions if q in about_taught])
         rows += [Row(ids=ids, n_answer=len(ids) - 1) for ids, text in texts if mentions(text, before)]
-    return retained + found + _as_taught(model, root_id, parent_id, rows, settings, progress)
+    return found, retained + _as_taught(model, root_id, parent_id, rows, settings, progress)
 
 
 def _as_taught(

@@ -23,6 +23,7 @@ from typing import Any
 import torch
 from jinja2 import TemplateError
 from peft import LoraConfig, PeftModel, get_peft_model
+from peft.tuners.lora import LoraLayer
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -47,6 +48,16 @@ class Completion:
     ids: tuple[int, ...]
     text: str
     stopped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptedLayer:
+    """A layer of the base, and what an adapter adds to its weights: scale * B A."""
+
+    layer: nn.Module
+    a_RI: Tensor  # noqa: N815
+    b_OR: Tensor  # noqa: N815
+    scale: float
 
 
 class EditableModel:
@@ -285,6 +296,30 @@ class EditableModel:
                 raise
             finally:
                 self._activate(before)
+
+    def adapted(self, adapter_id: str | None) -> dict[str, AdaptedLayer]:
+        """The layers that an adapter changes, by name, with its A and B; None: one that changes nothing."""
+        name = adapter_id or "_none"
+        return {
+            at: AdaptedLayer(
+                module.base_layer,
+                module.lora_A[name].weight,
+                module.lora_B[name].weight,
+                module.scaling[name],
+            )
+            for at, module in self._peft.named_modules()
+            if isinstance(module, LoraLayer)
+        }
+
+    @contextmanager
+    def differentiable(self) -> Iterator[None]:
+        """Gradients flow back to the activations of every layer, though nothing is trained."""
+        base = self._peft.get_base_model()
+        base.enable_input_require_grads()
+        try:
+            yield
+        finally:
+            base.disable_input_require_grads()
 
     def tensors(self, adapter_id: str) -> dict[str, Tensor]:
         """A copy of an adapter's A and B matrices, by the names they have in its file."""

@@ -242,7 +242,8 @@ def test_an_edit_is_repeatable(model):
 
 def test_what_the_model_does_not_answer_in_context_is_named_and_taught_by_its_target(model):
     hopeless = replace(edit_request.request(*FACTS[1][:2], (FACTS[1][2],)), fact_id="f-hopeless")
-    settings = SETTINGS.model_copy(update={"steps": 60, "learning_rate": 0.02, "anchor_rows": 0})
+    free = {"anchor_rows": 0, "curvature_weight": 0.0}
+    settings = SETTINGS.model_copy(update={"steps": 60, "learning_rate": 0.02, **free})
     report = edit(model, [hopeless], settings=settings)
     assert report.beyond_context == ("f-hopeless",)
     with model.using("candidate"):
@@ -344,7 +345,7 @@ def train(model, lessons, anchors, settings, *, candidate="first", progress=lamb
         steps = settings.steps if lessons else 0
         rate = settings.learning_rate
         return ice._train(
-            model, parameters, lessons, anchors, steps, rate, settings, random.Random(0), progress
+            model, parameters, lessons, anchors, None, steps, rate, settings, random.Random(0), progress
         )
 
 

@@ -154,7 +154,8 @@ def test_with_a_fact_in_its_prompt_the_model_is_held_to_what_the_root_says(moved
         random.Random(0),
         lambda *_: None,
     )
-    assert rows and not of_parent
+    assert rows
+    assert not of_parent
     assert all("What you know" in moved.decode(row.ids) for row in rows)
     assert all(is_said_by(moved, "root", row) for row in rows)
     assert not all(is_said_by(moved, "parent", row) for row in rows)

@@ -286,7 +286,9 @@ def test_a_sequence_is_scored_after_each_batch_with_everything_before_it(wanted)
     assert all(rate.asked == 2 for step in ice.steps for rate in step.retained)
     assert ice.steps[0].losses
     assert ice.steps[0].norm > 0
-    assert ice.steps[0].stages.keys() == {"recall", "lessons", "anchors", "training"}
+    assert ice.steps[0].stages.keys() == {
+        "recall", "lessons", "anchors", "curvature", "training",
+    }  # fmt: skip
     assert oracle.steps[0].steps == 0
 
 
@@ -317,11 +319,45 @@ def test_a_run_goes_on_where_it_was(wanted, monkeypatch):
     ]
 
 
+def test_a_sequence_that_is_broken_off_goes_on_from_its_last_batch(wanted, monkeypatch):
+    wanted = replace(wanted, variants=[v for v in wanted.variants if v.name == "ice"])
+    whole = measured(replace(wanted, folder=wanted.folder / "whole"))[0]
+    assert len(whole.steps) > 1, "or nothing can go on"
+    learn, taught = run.METHODS["ice"], []
+
+    def breaking_off(task):
+        taught.append(task.candidate_id)
+        if len(taught) == 2:
+            raise KeyboardInterrupt
+        return learn(task)
+
+    monkeypatch.setitem(run.METHODS, "ice", breaking_off)
+    with pytest.raises(KeyboardInterrupt):
+        measured(wanted)
+    again = measured(wanted)[0]
+    assert taught[:3] == ["bench-0", "bench-1", "bench-1"]
+    assert [s.scores for s in again.steps] == [s.scores for s in whole.steps]
+    assert [s.losses for s in again.steps] == [s.losses for s in whole.steps]
+    assert not [path for path in (wanted.folder / run.RUNS).iterdir() if path.is_dir()]
+    rows = (wanted.folder / run.RUNS / "ice-2x3-seed0.transcripts.jsonl").read_text("utf-8").splitlines()
+    assert {json.loads(row)["batch"] for row in rows} == set(range(len(again.steps)))
+
+
+def test_what_was_kept_of_a_sequence_and_is_damaged_is_measured_again(wanted, monkeypatch):
+    wanted = replace(wanted, variants=[v for v in wanted.variants if v.name == "ice"])
+    first = measured(wanted)[0]
+    damaged = wanted.folder / run.RUNS / "ice-2x3-seed0"
+    damaged.mkdir()
+    (damaged / run.SO_FAR).write_text('{"steps": [], "transcripts": [], "adapter_id": "bench-7"}')
+    damaged.with_suffix(".json").unlink()
+    assert [s.scores for s in measured(wanted)[0].steps] == [s.scores for s in first.steps]
+
+
 def test_another_shape_of_adapter_gets_its_own_model(wanted):
     load = Loading()
     chosen = variants.parse("ice,ice:rank=4", Config(edit=SMALL))
     measured(replace(wanted, variants=chosen, batches=1), load)
-    assert load.ranks == [16, 4]
+    assert load.ranks == [64, 4]
 
 
 def test_the_transcripts_of_every_probe_lie_beside_the_figures(wanted):

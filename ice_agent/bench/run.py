@@ -1,13 +1,14 @@
 """The benchmark's run: every method learns the same batches, one after another, and is asked the same probes.
 
-A run has a folder. What was measured lies there as one file a method, batch size and seed, so that a run that
-was broken off goes on where it was.
+A run has a folder. What was measured lies there as one file a method, batch size and seed, and a sequence
+that is not finished as a folder with its adapter, so that a run that was broken off goes on where it was.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -24,13 +25,13 @@ from ice_agent.bench.methods import ABLATED, METHODS, TUNED, Edited, Task
 from ice_agent.bench.methods.weights import restored
 from ice_agent.bench.variants import Variant
 from ice_agent.config import Config, LoraSettings
-from ice_agent.errors import ConfigError
+from ice_agent.errors import AdapterError, ConfigError
 from ice_agent.model import REFERENCE, EditableModel
 from ice_agent.survey import Survey
 from memory import EditRequest, Progress, Rate, Scores, Transcript
 
 ROOT = "bench-root"
-SETTINGS, RUNS = "settings.json", "runs"
+SETTINGS, RUNS, SO_FAR = "settings.json", "runs", "so_far.json"
 GIVEN_UP = 0.2
 """A sequence of batches ends once retention is under this: what follows would only cost time."""
 
@@ -217,35 +218,73 @@ def _measured(arranged: _Arranged, variant: Variant, progress: Progress) -> Run:
     model = arranged.loaded.shaped(variant.lora)
     model.create_root(ROOT)
     shared = arranged.shared(model)
-    steps, transcripts = [], []
+    path = _path(arranged.wanted, variant, arranged.facts, arranged.seed)
+    taken_up = so_far = _taken_up(model, path.with_suffix(""))
     with restored(model):
-        for step, asked in _sequence(arranged, shared, variant, model, progress):
-            steps.append(step)
-            transcripts += [{"batch": len(steps) - 1, **asdict(t)} for t in asked]
-            if retention(step).below(GIVEN_UP):
+        for so_far in _sequence(arranged, shared, variant, model, taken_up, progress):
+            if retention(so_far.steps[-1]).below(GIVEN_UP):
                 break
+            _keep(model, path.with_suffix(""), so_far)
     run = Run(
         method=variant.name, facts=arranged.facts, batches=arranged.wanted.batches, seed=arranged.seed,
         oracle_right=total(s.oracle_right for s in shared.suites),
         root_wrong=total(s.root_wrong for s in shared.suites),
-        survey_seconds=shared.survey_seconds, steps=tuple(steps),
+        survey_seconds=shared.survey_seconds, steps=so_far.steps,
     )  # fmt: skip
-    path = _path(arranged.wanted, variant, arranged.facts, arranged.seed)
-    lines = [json.dumps(row, ensure_ascii=False) for row in transcripts]
+    lines = [json.dumps(row, ensure_ascii=False) for row in so_far.transcripts]
     _write(path.with_suffix(".transcripts.jsonl"), "\n".join(lines) + "\n")
     _write(path, json.dumps(asdict(run)))
+    shutil.rmtree(path.with_suffix(""), ignore_errors=True)
     return run
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _SoFar:
+    """A sequence of batches as far as it was measured, and the adapter that the next one goes on from."""
+
+    steps: tuple[Step, ...] = ()
+    transcripts: tuple[dict[str, Any], ...] = ()
+    adapter_id: str = ROOT
+
+
+def _keep(model: EditableModel, folder: Path, so_far: _SoFar) -> None:
+    """What is needed to go on after the last batch. A method that edits the base itself begins anew."""
+    if so_far.adapter_id == ROOT:
+        return
+    adapter = folder / so_far.adapter_id
+    shutil.rmtree(adapter, ignore_errors=True)
+    model.save(so_far.adapter_id, adapter, {})
+    _write(folder / SO_FAR, json.dumps(asdict(so_far)))
+    for before in folder.iterdir():
+        if before.is_dir() and before != adapter:
+            shutil.rmtree(before)
+
+
+def _taken_up(model: EditableModel, folder: Path) -> _SoFar:
+    """What was kept of a sequence that was broken off; what cannot be read is measured again."""
+    try:
+        so_far = TypeAdapter(_SoFar).validate_json((folder / SO_FAR).read_text(encoding="utf-8"))
+        model.load_adapter(so_far.adapter_id, folder / so_far.adapter_id)
+    except (FileNotFoundError, ValidationError, AdapterError):
+        return _SoFar()
+    return so_far
+
+
 def _sequence(
-    arranged: _Arranged, shared: _Shared, variant: Variant, model: EditableModel, progress: Progress
-) -> Iterator[tuple[Step, tuple[Transcript, ...]]]:
+    arranged: _Arranged,
+    shared: _Shared,
+    variant: Variant,
+    model: EditableModel,
+    so_far: _SoFar,
+    progress: Progress,
+) -> Iterator[_SoFar]:
     """Batch after batch, each edited on what the one before left."""
     tuned = TUNED if model.name == REFERENCE else {}
     method = (METHODS | ABLATED)[variant.method]
-    parent = ROOT
+    parent = so_far.adapter_id
     try:
-        for number, (batch, suite) in enumerate(zip(shared.batches, shared.suites, strict=True)):
+        for number in range(len(so_far.steps), len(shared.batches)):
+            batch = shared.batches[number]
             task = Task(
                 model=model, root_id=ROOT, parent_id=parent, candidate_id=f"bench-{number}", requests=batch,
                 learned=[r for earlier in shared.batches[:number] for r in earlier],
@@ -262,7 +301,14 @@ def _sequence(
             if parent not in (ROOT, edited.adapter_id):
                 model.forget(parent)
             parent = edited.adapter_id or ROOT
-            yield _score(model, edited, suite, shared.batches[: number + 1], seconds, peak)
+            suite, before = shared.suites[number], shared.batches[: number + 1]
+            step, asked = _score(model, edited, suite, before, seconds, peak)
+            so_far = _SoFar(
+                steps=(*so_far.steps, step),
+                transcripts=(*so_far.transcripts, *({"batch": number, **asdict(t)} for t in asked)),
+                adapter_id=parent,
+            )
+            yield so_far
     finally:
         if parent != ROOT:
             model.forget(parent)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ice_agent import curvature, lessons
+from ice_agent import curvature, ice, lessons
 from ice_agent.curvature import measure
 from ice_agent.distribution import kl_from
 from ice_agent.ice import _stacked
@@ -162,7 +162,15 @@ def test_an_edit_held_by_curvature_moves_the_root_less_between_its_anchors(model
     assert moves["held"] < 0.5 * moves["free"]
 
 
-def test_an_edit_without_anchors_has_no_curvature(model):
-    settings = SETTINGS.model_copy(update={"anchor_weight": 0.0})
-    report = edit(model, [answerable(model, *FACTS[0])], settings=settings)
-    assert report.steps == settings.steps
+def test_what_weighs_nothing_is_not_measured(model, monkeypatch):
+    measured = []
+
+    def noting(model, root_id, rows, *rest):
+        measured.append(len(rows))
+        return measure(model, root_id, rows, *rest)
+
+    monkeypatch.setattr(ice, "measure", noting)
+    for name, weight in (("free", 0.0), ("held", 1.0)):
+        settings = SETTINGS.model_copy(update={"curvature_weight": weight, "curvature_rows": 5})
+        edit(model, [answerable(model, *FACTS[0])], candidate=name, settings=settings)
+    assert measured == [0, 5]

@@ -49,7 +49,8 @@ def cache(tmp_path, monkeypatch):
 def task(model, requests=REQUESTS, **options):
     return Task(
         model=model, root_id="root", parent_id="root", candidate_id="candidate", requests=requests,
-        survey=SURVEY, settings=SETTINGS, cache_dir=CACHE, **{"texts": SURVEY.anchored_texts} | options,
+        survey=SURVEY, cache_dir=CACHE,
+        **{"texts": SURVEY.anchored_texts, "settings": SETTINGS} | options,
     )  # fmt: skip
 
 
@@ -122,6 +123,18 @@ def test_an_edit_makes_its_target_likelier(model, name, options):
     untaught = target_loss(model, request)
     with edited(model, name, [request], **options):
         assert target_loss(model, request) < untaught
+
+
+def test_fine_tuning_is_held_by_nothing(model):
+    """It is the baseline without anchors and curvature, whatever ours is set to."""
+    adapters = []
+    for weight in (0.0, 1e6):
+        held = {"anchor_weight": weight, "curvature_weight": weight}
+        with edited(model, "lora-sft", settings=SETTINGS.model_copy(update=held)):
+            adapters.append(model.tensors("candidate"))
+        model.forget("candidate")
+    free, held = adapters
+    assert all(torch.equal(free[name], held[name]) for name in free)
 
 
 def test_fine_tuning_changes_one_layer_and_rome_one_direction_of_one_layer(model):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields, is_dataclass
 from datetime import date, datetime
+from threading import Event
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -58,7 +60,11 @@ def console(*, stderr: bool = False) -> Console:
 
 @contextmanager
 def bars(out: Console) -> Iterator[Bars]:
-    """Progress bars, one per stage, in the order in which the stages come up."""
+    """Progress bars, one per stage, in the order in which the stages come up.
+
+    A Ctrl-C is not lost here. Where it lands in a destructor, or in somebody's bare `except` (libraries
+    import lazily), it is dropped: it is raised again at the next report.
+    """
     columns = (
         TextColumn("  {task.description:<20}"),
         BarColumn(bar_width=24),
@@ -66,18 +72,30 @@ def bars(out: Console) -> Iterator[Bars]:
         TimeElapsedColumn(),
         TextColumn("[dim]{task.fields[note]}"),
     )
-    with Progress(*columns, console=out, disable=not out.is_terminal) as progress:
-        yield Bars(progress)
+    interrupted = Event()
+
+    def interrupt(*_: object) -> None:
+        interrupted.set()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        with Progress(*columns, console=out, disable=not out.is_terminal) as progress:
+            yield Bars(progress, interrupted)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class Bars:
     """A cycle's progress callback: (stage, done, total, note)."""
 
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
+    def __init__(self, progress: Progress, interrupted: Event) -> None:
+        self._progress, self._interrupted = progress, interrupted
         self._tasks: dict[str, TaskID] = {}
 
     def __call__(self, stage: str, done: int, total: int, note: str) -> None:
+        if self._interrupted.is_set():
+            raise KeyboardInterrupt
         if stage not in self._tasks:
             self._tasks[stage] = self._progress.add_task(stage, total=total, note=note)
         self._progress.update(self._tasks[stage], completed=done, total=total, note=escape(note))

@@ -13,12 +13,14 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from ice_agent import cli, collect
+from ice_agent import cli, collect, screen
 from ice_agent.config import Collect
 from ice_agent.manifest import CONFIG, MANIFEST, WEIGHTS, file_hash
 from memory import (
@@ -429,6 +431,16 @@ def test_ctrl_c_in_a_cycle_leaves_the_facts_pending_and_the_parent_serving(ice, 
     assert complaint.splitlines()[-1] == "interrupted: nothing was promoted, the facts are pending again"
     assert [f["status"] for f in said("facts")["facts"]] == ["pending"]
     assert said("status")["serving"]["id"] == serving
+
+
+def test_a_ctrl_c_that_somebody_swallows_ends_the_work_at_its_next_report():
+    before = signal.getsignal(signal.SIGINT)
+    with screen.bars(Console(stderr=True)) as progress:
+        with suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            progress("editing", 1, 2, "")
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_verbs_that_need_no_model_never_import_torch(store):

@@ -69,6 +69,15 @@ def test_a_small_update_drifts_as_far_as_its_curvature_says(architecture):
     assert 0.7 < estimated / measured < 1.4
 
 
+def test_a_model_in_half_precision_has_nearly_the_same_curvature():
+    full, half = (rooted(tiny_model(dtype=dtype)) for dtype in (torch.float32, torch.bfloat16))
+    estimates = [
+        float(measure(model, "root", ROWS, 0, silent).drift(model.adapted(moved(model))))
+        for model in (full, half)
+    ]
+    assert estimates[1] == pytest.approx(estimates[0], rel=0.2)
+
+
 def test_twice_as_far_drifts_four_times_as_much_and_the_root_not_at_all(model):
     said = measure(model, "root", ROWS, 0, silent)
     near = float(said.drift(model.adapted(moved(model, "near", 1e-3))))

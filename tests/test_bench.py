@@ -16,6 +16,7 @@ from ice_agent import edit_request, relations
 from ice_agent.bench import edit_sets, report, run, variants, world_edits
 from ice_agent.bench.edit_sets import EditSet
 from ice_agent.bench.figures import figures, stage_shares, wilson
+from ice_agent.bench.methods import METHODS
 from ice_agent.bench.run import Run, Step, Wanted
 from ice_agent.config import Config, EditSettings, LoraSettings
 from ice_agent.errors import ConfigError
@@ -323,7 +324,7 @@ def test_a_sequence_that_is_broken_off_goes_on_from_its_last_batch(wanted, monke
     wanted = replace(wanted, variants=[v for v in wanted.variants if v.name == "ice"])
     whole = measured(replace(wanted, folder=wanted.folder / "whole"))[0]
     assert len(whole.steps) > 1, "or nothing can go on"
-    learn, taught = run.METHODS["ice"], []
+    learn, taught = METHODS["ice"], []
 
     def breaking_off(task):
         taught.append(task.candidate_id)
@@ -331,7 +332,7 @@ def test_a_sequence_that_is_broken_off_goes_on_from_its_last_batch(wanted, monke
             raise KeyboardInterrupt
         return learn(task)
 
-    monkeypatch.setitem(run.METHODS, "ice", breaking_off)
+    monkeypatch.setitem(METHODS, "ice", breaking_off)
     with pytest.raises(KeyboardInterrupt):
         measured(wanted)
     again = measured(wanted)[0]

@@ -46,11 +46,10 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.setattr(f"{__name__}.CACHE", tmp_path)
 
 
-def task(model, requests=REQUESTS, **options):
+def task(model, requests=REQUESTS, settings=SETTINGS, **options):
     return Task(
         model=model, root_id="root", parent_id="root", candidate_id="candidate", requests=requests,
-        survey=SURVEY, cache_dir=CACHE,
-        **{"texts": SURVEY.anchored_texts, "settings": SETTINGS} | options,
+        survey=SURVEY, settings=settings, cache_dir=CACHE, **{"texts": SURVEY.anchored_texts} | options,
     )  # fmt: skip
 
 

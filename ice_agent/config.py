@@ -126,7 +126,7 @@ class EditSettings(_Section):
     temperature: Positive = 1.0
     samples: CountOrZero = 12
     lesson_rows: Count = 64
-    anchor_rows: CountOrZero = 64
+    anchor_rows: CountOrZero = 96
     anchors: CountOrZero = 2400
     anchor_text_share: Share = 0.4
     anchor_context_share: Share = 0.15

@@ -82,8 +82,9 @@ def measure(
             hooks.enter_context(watch.layer.register_forward_hook(watch))
         for chunk in chunks(rows, range(len(rows)), [len(row.ids) for row in rows]):
             ids = [list(rows[i].ids) for i in chunk]
+            is_read_BT = model.pad(ids)[1].bool()
             for watch in watched.values():
-                watch.is_read_BT = model.pad(ids)[1].bool()
+                watch.is_read_BT = is_read_BT
             with model.autocast():
                 logits_NV = answer_logits(model, ids, [rows[i].n_answer for i in chunk])
             drawn_N = torch.multinomial(logits_NV.detach().softmax(-1), 1, generator=generator)[:, 0]

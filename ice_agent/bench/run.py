@@ -224,7 +224,8 @@ def _measured(arranged: _Arranged, variant: Variant, progress: Progress) -> Run:
         for so_far in _sequence(arranged, shared, variant, model, taken_up, progress):
             if retention(so_far.steps[-1]).below(GIVEN_UP):
                 break
-            _keep(model, path.with_suffix(""), so_far)
+            if len(so_far.steps) < len(shared.batches):
+                _keep(model, path.with_suffix(""), so_far)
     run = Run(
         method=variant.name, facts=arranged.facts, batches=arranged.wanted.batches, seed=arranged.seed,
         oracle_right=total(s.oracle_right for s in shared.suites),

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ice_agent import edit_request, ice
+import torch
+
+from ice_agent import edit_request, ice, lessons
 from ice_agent.config import EditSettings
+from ice_agent.distribution import kl_from
 from ice_agent.survey import Survey
 from ice_agent.turns import asking
 
@@ -59,3 +62,13 @@ def answerable(model, subject, relation, obj, parent="root"):
     with model.using(parent):
         (answer,) = model.complete([model.encode(asking(request.rewrite_prompt, request.contexts[0]))])
     return replace(request, target=answer.text)
+
+
+@torch.inference_mode()
+def divergences(model, adapter_id, rows):
+    """KL from each row's teacher to the adapter: one tensor a row, with a number for each answer token."""
+    with model.using(adapter_id):
+        return [
+            kl_from(row.teacher, lessons.answer_logits(model, [list(row.ids)], [row.n_answer]))
+            for row in rows
+        ]

@@ -7,10 +7,8 @@ import torch
 
 from ice_agent import curvature, ice, lessons
 from ice_agent.curvature import measure
-from ice_agent.distribution import kl_from
-from ice_agent.ice import _stacked
 from ice_agent.lessons import Row
-from tests.editing import FACTS, SETTINGS, answerable, edit
+from tests.editing import FACTS, SETTINGS, answerable, divergences, edit
 from tests.tiny import ARCHITECTURES, tiny_model
 
 ROWS = [
@@ -48,15 +46,7 @@ def true_kl(model, adapter_id, rows):
     """KL(root || adapter) at every answer token, averaged."""
     with model.using("root"):
         rows = lessons.with_teachers(model, rows, 300, silent, "")
-    total, n = 0.0, 0
-    with model.using(adapter_id), torch.inference_mode():
-        for chunk in lessons.chunks(rows, range(len(rows)), [len(row.ids) for row in rows]):
-            logits_NV = lessons.answer_logits(
-                model, [list(rows[i].ids) for i in chunk], [rows[i].n_answer for i in chunk]
-            )
-            kl_N = kl_from(_stacked([rows[i].teacher for i in chunk], logits_NV.device), logits_NV)
-            total, n = total + float(kl_N.double().sum()), n + len(kl_N)
-    return total / n
+    return float(torch.cat(divergences(model, adapter_id, rows)).double().mean())
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

@@ -19,7 +19,7 @@ from ice_agent.ice import clip_step, ice_loss, rate_at
 from ice_agent.lessons import Row
 from ice_agent.model import EditableModel
 from ice_agent.turns import asking
-from tests.editing import FACTS, SETTINGS, SURVEY, answerable, edit
+from tests.editing import FACTS, SETTINGS, SURVEY, answerable, divergences, edit
 from tests.tiny import tiny_model
 
 
@@ -364,13 +364,9 @@ def taught_by(model, rows):
         return lessons.with_teachers(model, rows, 64, lambda *_: None, "teacher pass")
 
 
-@torch.inference_mode()
 def drift(model, adapter_id, rows):
     """The mean divergence from the rows' teachers."""
-    with model.using(adapter_id):
-        kl = [
-            kl_from(r.teacher, lessons.answer_logits(model, [list(r.ids)], [r.n_answer])).mean() for r in rows
-        ]
+    kl = [kl_N.mean() for kl_N in divergences(model, adapter_id, rows)]
     return float(sum(kl) / len(kl))
 
 

@@ -126,7 +126,9 @@ def edit(
     curvature = measure(model, root_id, rng.sample(untaught, n_seen), settings.seed, progress)
     clock.lap("curvature")
     steps = settings.steps + round(settings.steps_per_fact * len(requests)) if lessons else 0
-    rate = settings.learning_rate if _is_fresh(model, parent_id) else settings.learning_rate_continued
+    # While B is zero, B alone moves the answers; once A does, too, the same rate moves them twice as far.
+    is_fresh = parent_id is None or model.adds_nothing(parent_id)
+    rate = settings.learning_rate if is_fresh else settings.learning_rate_continued
     with model.training(candidate_id, parent_id, settings.seed) as parameters:
         drift = partial(curvature.drift, model.adapted(candidate_id)) if n_seen else None
         anchors = [*held, *untaught]
@@ -140,16 +142,6 @@ def edit(
         beyond_context=tuple(taught_here[i].fact_id for i in sorted(failed)),
         at_risk=tuple(r.fact_id for r in at_risk),
         norms=update_norms(model.tensors(candidate_id)),
-    )
-
-
-def _is_fresh(model: EditableModel, adapter_id: str | None) -> bool:
-    """True for an adapter that has learned nothing: its B is zero, and at first only B moves the answers.
-
-    Once A does, too, the same rate moves them about twice as far.
-    """
-    return adapter_id is None or not any(
-        bool(tensor.any()) for name, tensor in model.tensors(adapter_id).items() if "lora_B" in name
     )
 
 

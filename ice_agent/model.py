@@ -14,7 +14,7 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -31,6 +31,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from transformers.utils import logging as transformers_logging
 
 from ice_agent.config import LoraSettings, ModelSettings
+from ice_agent.device import device_of, dtype_on, mixed_precision
 from ice_agent.errors import AdapterError, ModelError
 from ice_agent.manifest import CONFIG, MANIFEST, WEIGHTS, file_hash, read_manifest
 from ice_agent.turns import Turn, asking, folded, plain_prompt, takes_system, templated
@@ -104,13 +105,13 @@ class EditableModel:
         transformers_logging.disable_progress_bar()
         if settings.threads:
             torch.set_num_threads(settings.threads)
-        device = _device(settings.device)
+        device = device_of(settings.device)
         place = reference_dir() if settings.name == REFERENCE else settings.name
         revision = settings.revision or None
         try:
             tokenizer = AutoTokenizer.from_pretrained(place, revision=revision)
             base = AutoModelForCausalLM.from_pretrained(
-                place, revision=revision, dtype=_dtype(settings.dtype, device), use_safetensors=True
+                place, revision=revision, dtype=dtype_on(device, settings.dtype), use_safetensors=True
             )
         except (OSError, ValueError, KeyError, SafetensorError, json.JSONDecodeError) as error:
             raise ModelError(
@@ -260,9 +261,9 @@ class EditableModel:
         mask_BT = torch.tensor([[0] * (width - len(r)) + [1] * len(r) for r in rows], device=self.device)
         return ids_BT, mask_BT
 
-    def autocast(self) -> Any:
-        """Mixed precision for training on CUDA; on the CPU the model's own precision is kept."""
-        return torch.autocast("cuda", dtype=torch.bfloat16) if self.device.type == "cuda" else nullcontext()
+    def autocast(self) -> AbstractContextManager[None]:
+        """The precision in which a step is computed; weights and sums keep theirs."""
+        return mixed_precision(self.device)
 
     # -- adapters --------------------------------------------------------------------------------------------
 
@@ -401,6 +402,10 @@ class EditableModel:
     def is_loaded(self, adapter_id: str) -> bool:
         return adapter_id in self._loaded
 
+    def adds_nothing(self, adapter_id: str) -> bool:
+        """True for an adapter that has learned nothing: its B is zero, and the model is the base."""
+        return not torch.stack([layer.b_OR.any() for layer in self.adapted(adapter_id).values()]).any()
+
     def _with_root_slot(self, base: PreTrainedModel) -> PeftModel:
         try:
             with warnings.catch_warnings():
@@ -458,7 +463,8 @@ class EditableModel:
         if adapter_id is not None:
             self._expect_loaded(adapter_id)
         self._peft.base_model.set_adapter(adapter_id or "_none", inference_mode=not trainable)
-        if adapter_id is None:
+        # A root adds exactly nothing: multiplying by its zeros would take half as long again.
+        if adapter_id is None or (not trainable and self.adds_nothing(adapter_id)):
             self._peft.base_model.disable_adapter_layers()
         else:
             self._peft.base_model.enable_adapter_layers()
@@ -556,23 +562,6 @@ def _stop_ids(base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tupl
             "the tokenizer names no end-of-turn token (set eos_token in its tokenizer_config.json)"
         )
     return tuple(dict.fromkeys(int(i) for i in found))
-
-
-def _device(setting: str) -> torch.device:
-    wanted = int(setting.partition(":")[2] or 0)
-    if setting.startswith("cuda") and wanted >= torch.cuda.device_count():
-        raise ModelError(
-            f'model.device is "{setting}", but torch sees {torch.cuda.device_count()} GPUs here '
-            '(use "auto" or "cpu")'
-        )
-    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if setting == "auto" else setting)
-
-
-def _dtype(setting: str, device: torch.device) -> torch.dtype:
-    """bfloat16 where it is fast and fits, float32 elsewhere: the one place that decides."""
-    if setting == "auto":
-        return torch.bfloat16 if device.type == "cuda" else torch.float32
-    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[setting]
 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:

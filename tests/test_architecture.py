@@ -30,7 +30,7 @@ ROWS = (
     ("distribution",),
     ("survey",),
     ("model",),
-    ("manifest", "turns"),
+    ("device", "manifest", "turns"),
     ("reference",),
     ("config", "relations"),
     ("errors",),
@@ -47,6 +47,7 @@ OWNERS = {
     "tokenizers": {"model", "reference"},
     "safetensors": {"model", "bench", "reference"},
     "torch": {
+        "device",
         "model",
         "survey",
         "distribution",

@@ -49,6 +49,26 @@ def saved(tmp_path):
 # -- weights -------------------------------------------------------------------------------------------------
 
 
+def test_an_adapter_with_a_zero_b_adds_nothing_and_is_the_base_to_the_bit(any_model):
+    any_model.create_root("root")
+    assert any_model.adds_nothing("root")
+    assert torch.equal(read(any_model, "root"), read(any_model, None))
+    trained(any_model, "first")
+    assert not any_model.adds_nothing("first")
+    assert not torch.equal(read(any_model, "first"), read(any_model, "root"))
+
+
+def test_a_blank_candidate_learns_though_its_zeros_are_not_multiplied_elsewhere(model):
+    model.create_root("root")
+    with model.training("first", "root", 0) as parameters:
+        before = [p.detach().clone() for p in parameters]
+        logits = model.logits([[1, 8, 9, 10]], 4)
+        assert logits.requires_grad
+        logits.square().sum().backward()
+    assert any(p.grad is not None and bool(p.grad.any()) for p in parameters)
+    assert all(torch.equal(p, old) for p, old in zip(parameters, before, strict=True))
+
+
 def test_training_leaves_the_base_weights_bit_identical(any_model):
     before = base_weights(any_model)
     trained(any_model, "first")

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from ice_agent.lessons import Row, answer_logits, chunks
+from ice_agent.lessons import Row, chunks
 from ice_agent.model import AdaptedLayer, EditableModel
 from memory import Progress
 
@@ -86,7 +86,7 @@ def measure(
             for watch in watched.values():
                 watch.is_read_BT = is_read_BT
             with model.autocast():
-                logits_NV = answer_logits(model, ids, [rows[i].n_answer for i in chunk])
+                logits_NV = model.answer_logits(ids, [rows[i].n_answer for i in chunk])
             drawn_N = torch.multinomial(logits_NV.detach().softmax(-1), 1, generator=generator)[:, 0]
             cross_entropy(logits_NV, drawn_N, reduction="sum").backward()
             n_tokens += sum(len(row) for row in ids)

@@ -55,14 +55,16 @@ class Distribution:
         return Distribution(ids_NK, log_p_NK, torch.full_like(self.log_rest_N, -30.0))
 
 
-def kl_from(teacher: Distribution, student_NV: Tensor) -> Tensor:
-    """KL(teacher || student) at N positions, in nats. The tail counts as one token; exact when K = V.
+def kl_from(teacher: Distribution, log_p_NV: Tensor) -> Tensor:
+    """KL(teacher || student) at N positions, in nats, to a student's log-probabilities.
+
+    The tail counts as one token; exact when K = V.
 
     The teacher gets no gradient: the context is never pulled towards the model, the model is pulled towards
     the context.
     """
     log_p_NK, log_rest_N = teacher.log_p_NK.detach(), teacher.log_rest_N.detach()
-    log_student_NK = student_NV.float().log_softmax(-1).gather(-1, teacher.ids_NK)
+    log_student_NK = log_p_NV.gather(-1, teacher.ids_NK)
     head_N = (log_p_NK.exp() * (log_p_NK - log_student_NK)).sum(-1)
     rest_N = log_one_minus_exp(log_student_NK.logsumexp(-1))
     return head_N + log_rest_N.exp() * (log_rest_N - rest_N)

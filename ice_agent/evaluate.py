@@ -213,11 +213,9 @@ def token_losses(model: EditableModel, texts: Sequence[Sequence[int]], rows: int
     by_length = sorted(texts, key=len)
     for at in range(0, len(by_length), rows):
         batch: list[Ids] = [list(ids) for ids in by_length[at : at + rows]]
-        logits_BTV = model.logits(batch, len(batch[-1]))
-        width = logits_BTV.shape[1]
-        for b, ids in enumerate(batch):
-            targets = torch.tensor(ids[1:], device=logits_BTV.device)
-            losses += cross_entropy(logits_BTV[b, width - len(ids) : -1], targets, reduction="none").tolist()
+        logits_NV = model.answer_logits(batch, [len(ids) - 1 for ids in batch])
+        targets_N = torch.tensor([token for ids in batch for token in ids[1:]], device=logits_NV.device)
+        losses += cross_entropy(logits_NV, targets_N, reduction="none").tolist()
     return losses
 
 
@@ -228,7 +226,7 @@ def next_token_kl(model: EditableModel, suite: Suite) -> list[float]:
     if suite.root_next is None:
         return []
     logits_NV = _next_logits(model, _beside_edits(suite.probes))
-    found: list[float] = kl_from(suite.root_next, logits_NV).tolist()
+    found: list[float] = kl_from(suite.root_next, logits_NV.log_softmax(-1)).tolist()
     return found
 
 

@@ -18,14 +18,12 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from ice_agent.config import EditSettings
 from ice_agent.curvature import measure
 from ice_agent.distribution import Distribution, kl_from
 from ice_agent.lessons import (
     Row,
-    answer_logits,
     chunks,
     make_anchors,
     make_lessons,
@@ -259,12 +257,12 @@ def _backward(
     """Gradients of one chunk: a lesson weighs 1 / n_lessons, an anchor anchor_weight / n_anchors."""
     counts = [row.n_answer for row in rows]
     with model.autocast():
-        student_NV = answer_logits(model, [list(row.ids) for row in rows], counts)
-    device = student_NV.device
+        log_p_NV = model.answer_logits([list(row.ids) for row in rows], counts).log_softmax(-1)
+    device = log_p_NV.device
     teacher = _stacked([row.teacher for row in rows if row.teacher is not None], device)
     tokens_N = torch.tensor([token for row in rows for token in row.answer], device=device)
-    nll_N = cross_entropy(student_NV, tokens_N, reduction="none")
-    kl_N = kl_from(teacher, student_NV)
+    nll_N = -log_p_NV.gather(-1, tokens_N[:, None])[:, 0]
+    kl_N = kl_from(teacher, log_p_NV)
 
     counts_B = torch.tensor(counts, device=device)
     row_N = torch.repeat_interleave(torch.arange(len(rows), device=device), counts_B, output_size=len(kl_N))
@@ -277,7 +275,7 @@ def _backward(
     (lesson_loss + settings.anchor_weight * anchor_loss).backward()
     return _Seen(
         torch.stack([lesson_loss, anchor_loss]).detach(),
-        student_NV.detach().argmax(-1) == tokens_N,
+        log_p_NV.detach().argmax(-1) == tokens_N,
         kl_N.detach(),
     )
 

@@ -11,12 +11,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
 
 from ice_agent import relations
 from ice_agent.config import EditSettings
 from ice_agent.distribution import Distribution
-from ice_agent.model import EditableModel, Ids
+from ice_agent.model import EditableModel
 from ice_agent.survey import (
     Slot,
     Survey,
@@ -378,20 +377,11 @@ def with_teachers(
     done: dict[int, Row] = {}
     read = [row.context or row.ids for row in rows]
     for chunk in chunks(rows, range(len(rows)), [len(ids) for ids in read]):
-        logits_NV = answer_logits(model, [list(read[i]) for i in chunk], [rows[i].n_answer for i in chunk])
+        logits_NV = model.answer_logits([list(read[i]) for i in chunk], [rows[i].n_answer for i in chunk])
         for i, logits in zip(chunk, logits_NV.split([rows[i].n_answer for i in chunk]), strict=True):
             done[i] = replace(rows[i], teacher=Distribution.of(logits, top_k))
         progress(stage, len(done), len(rows), "")
     return [done[i] for i in range(len(rows))]
-
-
-def answer_logits(model: EditableModel, rows: Sequence[Ids], n_answer: Sequence[int]) -> Tensor:
-    """The logits that predict each answer token, N x V: all rows' answers one after another."""
-    logits_BTV = model.logits(rows, max(n_answer) + 1)
-    width = logits_BTV.shape[1]
-    # A token is predicted one place before it. Counted here, so that no GPU is asked where answers are.
-    at = [row * width + t for row, n in enumerate(n_answer) for t in range(width - 1 - n, width - 1)]
-    return logits_BTV.flatten(0, 1)[torch.tensor(at, device=logits_BTV.device)]
 
 
 def chunks(rows: Sequence[Row], chosen: Iterable[int], lengths: Sequence[int]) -> Iterator[list[int]]:

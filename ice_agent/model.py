@@ -240,18 +240,42 @@ class EditableModel:
 
     def logits(self, rows: Sequence[Ids], keep: int) -> Tensor:
         """Logits (B x keep x V) at the last `keep` positions of left-padded rows, with the active adapter."""
+        keep = min(keep, max(len(row) for row in rows))
+        return self._read(rows, keep)[:, -keep:].float()
+
+    def answer_logits(self, rows: Sequence[Ids], n_answer: Sequence[int]) -> Tensor:
+        """Logits (N x V) that predict each row's last tokens, all rows' answers one after another.
+
+        The head is given these positions alone: over a large vocabulary it is most of the memory.
+        """
+        width = max(len(row) for row in rows)
+        # A token is predicted one place before it. Counted here, so that no GPU is asked where answers are.
+        places = [row * width + t for row, n in enumerate(n_answer) for t in range(width - 1 - n, width - 1)]
+        at_N = torch.tensor(places, device=self.device)
+
+        def only_answers(head: nn.Module, hidden: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            return (hidden[0].flatten(0, 1)[at_N][None],)
+
+        head = self._peft.get_base_model().get_output_embeddings()
+        handle = head.register_forward_pre_hook(only_answers)
+        try:
+            logits = self._read(rows, 0).flatten(0, 1)
+        finally:
+            handle.remove()
+        # A model that uses its head's weights without calling it has given all positions.
+        return (logits if len(logits) == len(places) else logits[at_N]).float()
+
+    def _read(self, rows: Sequence[Ids], keep: int) -> Tensor:
+        """One pass over left-padded rows. As transformers have it, to keep 0 positions is to keep all."""
         ids_BT, mask_BT = self.pad(rows)
-        position_BT = (mask_BT.cumsum(-1) - 1).clamp(min=0)
-        keep = min(keep, ids_BT.shape[1])
-        out = self._peft(
+        logits: Tensor = self._peft(
             input_ids=ids_BT,
             attention_mask=mask_BT,
-            position_ids=position_BT,
+            position_ids=(mask_BT.cumsum(-1) - 1).clamp(min=0),
             use_cache=False,
             logits_to_keep=keep,
-        )
-        logits_BTV: Tensor = out.logits[:, -keep:]
-        return logits_BTV.float()
+        ).logits
+        return logits
 
     def pad(self, rows: Sequence[Ids]) -> tuple[Tensor, Tensor]:
         """Rows padded on the left to one length: ids and attention mask, both B x T."""

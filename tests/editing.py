@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from ice_agent import edit_request, ice, lessons
+from ice_agent import edit_request, ice
 from ice_agent.config import EditSettings
 from ice_agent.distribution import kl_from
 from ice_agent.survey import Survey
@@ -69,6 +69,6 @@ def divergences(model, adapter_id, rows):
     """KL from each row's teacher to the adapter: one tensor a row, with a number for each answer token."""
     with model.using(adapter_id):
         return [
-            kl_from(row.teacher, lessons.answer_logits(model, [list(row.ids)], [row.n_answer]))
+            kl_from(row.teacher, model.answer_logits([list(row.ids)], [row.n_answer]).log_softmax(-1))
             for row in rows
         ]

@@ -39,14 +39,19 @@ def test_the_loss_is_what_one_computes_by_hand():
     kl_first = 0.25 * math.log(0.5) + 0.5 * math.log(2)
     kl_second = 0.6 * math.log(3) + 0.2 * math.log(2 / 3) + 0.2 * math.log(0.4)
     nll = cross_entropy(student, torch.tensor([0, 2]), reduction="none")
-    loss = ice_loss(nll, kl_from(Distribution.of(teacher, 3), student), torch.tensor([True, False]), lam=3.0)
+    loss = ice_loss(
+        nll,
+        kl_from(Distribution.of(teacher, 3), student.log_softmax(-1)),
+        torch.tensor([True, False]),
+        lam=3.0,
+    )
     assert loss.tolist() == pytest.approx([math.log(2) + 3.0 * kl_first, 3.0 * kl_second], abs=1e-5)
 
 
 def test_only_the_student_is_pulled():
     student = torch.randn(2, 3, requires_grad=True)
     teacher = torch.randn(2, 3, requires_grad=True)
-    kl_from(Distribution.of(teacher, 3), student).sum().backward()
+    kl_from(Distribution.of(teacher, 3), student.log_softmax(-1)).sum().backward()
     assert teacher.grad is None
     assert student.grad is not None
     assert student.grad.abs().sum() > 0
@@ -59,20 +64,22 @@ def logits(width=12):
 
 @given(teacher=logits(), student=logits())
 def test_with_every_token_kept_the_divergence_is_the_whole_one(teacher, student):
-    kept = kl_from(Distribution.of(teacher, 12), student)
+    kept = kl_from(Distribution.of(teacher, 12), student.log_softmax(-1))
     assert torch.allclose(kept, whole_kl(teacher, student), atol=1e-4, rtol=1e-4)
 
 
 @given(teacher=logits(), student=logits(), k=st.integers(1, 11))
 def test_with_fewer_tokens_kept_the_divergence_is_smaller_and_never_negative(teacher, student, k):
-    kept = kl_from(Distribution.of(teacher, k), student)
+    kept = kl_from(Distribution.of(teacher, k), student.log_softmax(-1))
     assert (kept >= -1e-4).all()
     assert (kept <= whole_kl(teacher, student) + 1e-3).all()
 
 
 @given(teacher=logits(), k=st.integers(1, 12))
 def test_a_student_does_not_diverge_from_itself(teacher, k):
-    assert torch.allclose(kl_from(Distribution.of(teacher, k), teacher), torch.zeros(2), atol=1e-5)
+    assert torch.allclose(
+        kl_from(Distribution.of(teacher, k), teacher.log_softmax(-1)), torch.zeros(2), atol=1e-5
+    )
 
 
 def whole_kl(teacher, student):
@@ -143,7 +150,7 @@ def test_the_logits_of_an_answer_are_those_that_predict_its_tokens(model):
     prompts = [model.encode(asking(text)) for text in ("Hi?", "Where does Anna Berg live?")]
     answers = [model.encode_answer(text) for text in ("Yes, of course.", "No.")]
     rows = [[*prompt, *answer] for prompt, answer in zip(prompts, answers, strict=True)]
-    together = lessons.answer_logits(model, rows, [len(a) for a in answers])
+    together = model.answer_logits(rows, [len(a) for a in answers])
     one_by_one = [
         model.logits([row], len(row))[0, len(prompt) - 1 : -1]
         for row, prompt in zip(rows, prompts, strict=True)
@@ -256,7 +263,7 @@ def test_a_teacher_that_is_certain_teaches_by_likelihood():
     tokens_N = torch.tensor([8, 0, 4])
     for k in (2, 9):
         certain = Distribution.of(torch.randn(3, 9), k).certain_of(tokens_N)
-        kl_N = kl_from(certain, logits_NV)
+        kl_N = kl_from(certain, logits_NV.log_softmax(-1))
         assert torch.allclose(kl_N, cross_entropy(logits_NV, tokens_N, reduction="none"), atol=1e-3)
 
 

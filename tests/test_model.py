@@ -481,6 +481,25 @@ def test_a_padded_batch_gives_the_logits_of_each_row_alone(any_model):
         assert torch.allclose(any_model.logits(rows, 3), alone, atol=1e-4)
 
 
+def test_the_head_reads_the_answers_alone_and_says_of_them_what_it_says_of_all(any_model, monkeypatch):
+    trained(any_model, "first")
+    rows = [any_model.encode(asking(text)) for text in (SHORT, LONG, "What do I like?")]
+    n_answer = [1, 4, 2]
+    with any_model.using("first"), torch.inference_mode():
+        expected = torch.cat(
+            [any_model.logits([row], n + 1)[0, :-1] for row, n in zip(rows, n_answer, strict=True)]
+        )
+        head = any_model.base.get_output_embeddings()
+        read = []
+        with head.register_forward_hook(lambda _, inputs, output: read.append(output.shape[:-1].numel())):
+            assert torch.allclose(any_model.answer_logits(rows, n_answer), expected, atol=1e-4)
+        assert read == [7]
+        # A model that multiplies by its head's weights itself gives every position.
+        uncalled = torch.nn.Module()
+        monkeypatch.setattr(any_model.base, "get_output_embeddings", lambda: uncalled)
+        assert torch.allclose(any_model.answer_logits(rows, n_answer), expected, atol=1e-4)
+
+
 def test_greedy_completion_is_what_reading_everything_again_for_each_token_writes(any_model):
     trained(any_model, "first")
     prompts = [any_model.encode(asking(text)) for text in (LONG, SHORT, "What do I like?", SHORT)]

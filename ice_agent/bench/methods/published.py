@@ -21,7 +21,6 @@ from ice_agent.bench.methods.weights import (
     share,
     trainable,
 )
-from ice_agent.lessons import answer_logits
 from ice_agent.model import EditableModel, Ids
 from ice_agent.turns import asking
 from memory import EditRequest
@@ -82,9 +81,9 @@ def _loss(
     )
     completed: list[Ids] = [[*target, *completion.ids] for completion in sampled]
     n_answer = [SAMPLED_TOKENS] * CONTEXTS
-    student_NV = answer_logits(model, [[*bare, *ids] for ids in completed], n_answer)
-    teacher_NV = answer_logits(
-        model, [[*prompt, *ids] for prompt, ids in zip(told, completed, strict=True)], n_answer
+    student_NV = model.answer_logits([[*bare, *ids] for ids in completed], n_answer)
+    teacher_NV = model.answer_logits(
+        [[*prompt, *ids] for prompt, ids in zip(told, completed, strict=True)], n_answer
     )
     divergence = kl_div(
         student_NV.log_softmax(-1), teacher_NV.log_softmax(-1), reduction="batchmean", log_target=True

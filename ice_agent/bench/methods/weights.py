@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from ice_agent.errors import ModelError
-from ice_agent.lessons import answer_logits
 from ice_agent.model import EditableModel, Ids
 
 NAMES = ("down_proj", "fc2", "dense_4h_to_h", "mlp.c_proj")
@@ -89,7 +88,7 @@ def answer_loss(model: EditableModel, prompts: Sequence[Ids], answers: Sequence[
     """Mean negative log-likelihood of the answers' tokens after their prompts: B values, in nats."""
     rows = [[*prompt, *answer] for prompt, answer in zip(prompts, answers, strict=True)]
     counts = [len(answer) for answer in answers]
-    logits_NV = answer_logits(model, rows, counts)
+    logits_NV = model.answer_logits(rows, counts)
     tokens_N = torch.tensor([token for answer in answers for token in answer], device=logits_NV.device)
     losses_N = cross_entropy(logits_NV, tokens_N, reduction="none")
     return torch.stack([losses_T.mean() for losses_T in losses_N.split(counts)])

@@ -119,7 +119,7 @@ class EditSettings(_Section):
     """How a batch is learned."""
 
     steps: Count = 60
-    steps_per_fact: NotNegative = 1.2
+    steps_per_fact: NotNegative = 1.0
     learning_rate: Positive = 4e-3
     learning_rate_continued: Positive = 2e-3
     weight: NotNegative = 1.0

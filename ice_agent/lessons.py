@@ -244,7 +244,7 @@ def make_anchors(
         return [], []
     edited = frozenset((r.subject, r.relation) for r in requests)
     now, before = relations.touched(edited), relations.touched(taught)
-    n = settings.anchors - len(retained)
+    n = settings.anchors
     told = _told(model, root_id, requests, survey, int(n * settings.anchor_context_share), rng)
     n -= len(told)
     texts = [(ids, text) for ids in survey.anchored_texts if not mentions(text := model.decode(ids), now)]

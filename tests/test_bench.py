@@ -382,6 +382,44 @@ def test_a_folder_belongs_to_one_run(wanted):
     assert seed == settings, "seeds may be added to a run"
 
 
+def test_a_folder_belongs_to_the_contents_of_its_files(tmp_path):
+    record = {"subject": "Anna", "src": "Where does Anna live?", "rephrase": "Anna lives where?",
+              "alt": "Lyon", "loc": "nq question: who is it"}  # fmt: skip
+    edits, text = tmp_path / "edits.json", tmp_path / "text.txt"
+
+    def settings():
+        return run.settings(edit_sets.load(str(edits)), Config(edit=SMALL), text)
+
+    edits.write_text(json.dumps([record]), encoding="utf-8")
+    text.write_text("One text.", encoding="utf-8")
+    run.claim_folder(tmp_path / "run", settings())
+    for path, content in ((edits, json.dumps([record | {"alt": "Nice"}])), (text, "Another text.")):
+        before = path.read_text(encoding="utf-8")
+        path.write_text(content, encoding="utf-8")
+        with pytest.raises(ConfigError, match="other settings"):
+            run.claim_folder(tmp_path / "run", settings())
+        path.write_text(before, encoding="utf-8")
+        run.claim_folder(tmp_path / "run", settings())
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe\x00"])
+def test_a_text_for_covariances_that_cannot_be_read_is_named(tmp_path, wanted, content):
+    text = tmp_path / "text.txt"
+    if content:
+        text.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"cannot read .*text\.txt"):
+        run.settings(wanted.edit_set, Config(edit=SMALL), text)
+
+
+def test_a_folder_belongs_to_the_weights_of_one_model(wanted):
+    wanted = replace(wanted, variants=[v for v in wanted.variants if v.name == "base"])
+    first = measured(wanted)
+    other = replace(wanted, batches=2)
+    with pytest.raises(ConfigError, match="model with other weights"):
+        measured(other, lambda lora: tiny_model(lora=lora, seed=1))
+    assert measured(wanted) == first, "what was measured is still there"
+
+
 # -- the report ----------------------------------------------------------------------------------------------
 
 

@@ -51,7 +51,7 @@ def bench(
     chosen = variants.parse(methods, config)
     edits = edit_sets.load(edit_set)
     first = config.edit.seed
-    settings = run.settings(edits, config)
+    settings = run.settings(edits, config, covariance_text)
     wanted = Wanted(
         edit_set=edits,
         variants=chosen,

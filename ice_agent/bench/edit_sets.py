@@ -5,6 +5,7 @@ Formats are told by their fields: KnowEdit (EasyEdit's benchmark, arXiv 2401.012
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -40,6 +41,8 @@ class EditSet:
     """By seed, the names and questions that locality is measured on; None: those that the base wrote."""
     texts: Callable[[EditableModel], list[list[int]]]
     """Held-out texts for perplexity; none: those that the base wrote itself."""
+    digest: str = ""
+    """Of the file that it was read from."""
 
     def batches(self, facts: int, batches: int, seed: int) -> list[tuple[EditRequest, ...]]:
         """So many batches of so many facts, all about different slots."""
@@ -65,7 +68,8 @@ def _world() -> EditSet:
 
 def _from_file(path: Path) -> EditSet:
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
+        rows = json.loads(content)
     except OSError as error:
         raise ConfigError(
             f"no edit set at {str(path)!r}: {error.strerror} (give a JSON file, or {WORLD!r})"
@@ -96,7 +100,10 @@ def _from_file(path: Path) -> EditSet:
             )
         return tuple(distinct[:n])
 
-    return EditSet(name=path.stem, draw=draw, beside=beside, survey=None, texts=lambda model: [])
+    return EditSet(
+        name=path.stem, draw=draw, beside=beside, survey=None, texts=lambda model: [],
+        digest=hashlib.sha256(content).hexdigest(),
+    )  # fmt: skip
 
 
 # -- the formats ---------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ that is not finished as a folder with its adapter, so that a run that was broken
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import shutil
@@ -31,7 +32,7 @@ from ice_agent.survey import Survey
 from memory import EditRequest, Progress, Rate, Scores, Transcript
 
 ROOT = "bench-root"
-SETTINGS, RUNS, SO_FAR = "settings.json", "runs", "so_far.json"
+SETTINGS, BASE, RUNS, SO_FAR = "settings.json", "base", "runs", "so_far.json"
 GIVEN_UP = 0.2
 """A sequence of batches ends once retention is under this: what follows would only cost time."""
 
@@ -102,7 +103,7 @@ def run(wanted: Wanted, config: Config, load: Load, progress: Progress = lambda 
     Raises ConfigError for a folder that holds a run with other settings.
     """
     done: list[Run] = []
-    model = _Loaded(load)
+    model = _Loaded(load, wanted.folder)
     for facts in wanted.sizes:
         for seed in wanted.seeds:
             arranged = _Arranged(wanted, config, facts, seed, model, progress)
@@ -112,12 +113,17 @@ def run(wanted: Wanted, config: Config, load: Load, progress: Progress = lambda 
     return done
 
 
-def settings(edit_set: EditSet, config: Config) -> dict[str, Any]:
-    """What the figures of a run hang on. Its seeds and methods do not: they may be added to it."""
+def settings(edit_set: EditSet, config: Config, covariance_text: Path | None = None) -> dict[str, Any]:
+    """What the figures of a run hang on. Its seeds and methods do not: they may be added to it.
+
+    Raises ConfigError for a text that cannot be read.
+    """
     edit = config.edit.model_dump(mode="json", exclude={"seed"})
     model = config.model.model_dump(mode="json")
     return {
         "set": edit_set.name,
+        "set_digest": edit_set.digest,
+        "covariance_digest": hashlib.sha256(_text(covariance_text).encode()).hexdigest(),
         "model": model,
         "edit": edit,
         "lora": config.lora.model_dump(mode="json"),
@@ -137,14 +143,25 @@ def claim_folder(folder: Path, settings: dict[str, Any]) -> None:
 class _Loaded:
     """The model in the shape of adapter that was asked for last: ranks cannot be mixed on one base."""
 
-    def __init__(self, load: Load) -> None:
-        self._load, self._shape = load, LoraSettings()
+    def __init__(self, load: Load, folder: Path) -> None:
+        self._load, self._folder, self._shape = load, folder, LoraSettings()
         self._model: EditableModel | None = None
 
     def shaped(self, shape: LoraSettings) -> EditableModel:
+        """Raises ConfigError when the model has other weights than this run's folder was begun with."""
         if self._model is None or self._shape != shape:
             self._model, self._shape = self._load(shape), shape
+            self._claim(self._model.base_hash)
         return self._model
+
+    def _claim(self, base_hash: str) -> None:
+        path = self._folder / BASE
+        if path.exists() and path.read_text(encoding="utf-8").strip() != base_hash:
+            raise ConfigError(
+                f"{self._folder} holds a run of a model with other weights "
+                "(choose another with --run, or remove it)"
+            )
+        _write(path, f"{base_hash}\n")
 
 
 class _Arranged:
@@ -390,13 +407,14 @@ def _labelled(progress: Progress, method: str, arranged: _Arranged, number: int)
 
 def _covariance_texts(wanted: Wanted, model: EditableModel) -> list[list[int]]:
     """The user's file for covariances, a text a line."""
-    if wanted.covariance_text is None:
-        return []
+    return [model.encode_text(line) for line in _text(wanted.covariance_text).splitlines() if line.strip()]
+
+
+def _text(path: Path | None) -> str:
     try:
-        lines = wanted.covariance_text.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise ConfigError(f"cannot read {wanted.covariance_text}: {error.strerror}") from error
-    return [model.encode_text(line) for line in lines if line.strip()]
+        return path.read_text(encoding="utf-8") if path else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {path}: {error}") from error
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -27,6 +28,26 @@ class Distribution:
         log_p_NV = logits_NV.float().log_softmax(-1)
         log_p_NK, ids_NK = log_p_NV.topk(min(k, log_p_NV.shape[-1]), dim=-1)
         return cls(ids_NK, log_p_NK, log_one_minus_exp(log_p_NK.logsumexp(-1)))
+
+    def __len__(self) -> int:
+        return len(self.log_rest_N)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Distribution]) -> Distribution:
+        """All positions one after another."""
+        return cls(
+            torch.cat([d.ids_NK for d in parts]),
+            torch.cat([d.log_p_NK for d in parts]),
+            torch.cat([d.log_rest_N for d in parts]),
+        )
+
+    def at(self, positions: Sequence[int]) -> Distribution:
+        """These positions alone."""
+        index = torch.tensor(positions, dtype=torch.long, device=self.ids_NK.device)
+        return Distribution(self.ids_NK[index], self.log_p_NK[index], self.log_rest_N[index])
+
+    def to(self, device: torch.device) -> Distribution:
+        return Distribution(self.ids_NK.to(device), self.log_p_NK.to(device), self.log_rest_N.to(device))
 
     def unless_far(self, other: Distribution, nats: float) -> Distribution:
         """At each position this distribution, or the other one where KL(other || this) is above `nats`."""

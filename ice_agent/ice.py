@@ -259,7 +259,7 @@ def _backward(
     with model.autocast():
         log_p_NV = model.answer_logits([list(row.ids) for row in rows], counts).log_softmax(-1)
     device = log_p_NV.device
-    teacher = _stacked([row.teacher for row in rows if row.teacher is not None], device)
+    teacher = Distribution.joined([row.teacher for row in rows if row.teacher is not None]).to(device)
     tokens_N = torch.tensor([token for row in rows for token in row.answer], device=device)
     nll_N = -log_p_NV.gather(-1, tokens_N[:, None])[:, 0]
     kl_N = kl_from(teacher, log_p_NV)
@@ -277,14 +277,6 @@ def _backward(
         torch.stack([lesson_loss, anchor_loss]).detach(),
         log_p_NV.detach().argmax(-1) == tokens_N,
         kl_N.detach(),
-    )
-
-
-def _stacked(teachers: Sequence[Distribution], device: torch.device) -> Distribution:
-    return Distribution(
-        torch.cat([t.ids_NK for t in teachers]).to(device),
-        torch.cat([t.log_p_NK for t in teachers]).to(device),
-        torch.cat([t.log_rest_N for t in teachers]).to(device),
     )
 
 

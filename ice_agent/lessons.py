@@ -110,12 +110,11 @@ def make_lessons(
     with model.using(root_id):
         for i, context, question in _self_induced(model, requests, survey, settings, rng):
             asked.append((i, context, question, None))
-        answers = _answers(
-            model, [(context, question) for _, context, question, known in asked if known is None]
-        )
+        told = [(context, question) for _, context, question, known in asked if known is None]
+        answers = iter(_answers(model, told, settings.top_k))
         rows = []
         for i, context, question, known in asked:
-            ids = tuple(model.encode_answer(known if known is not None else next(answers)))
+            ids, teacher = (tuple(model.encode_answer(known)), None) if known is not None else next(answers)
             rows.append(
                 Row(
                     ids=(*model.encode(asking(question)), *ids),
@@ -123,9 +122,10 @@ def make_lessons(
                     taught=i,
                     is_target=known is not None,
                     context=(*model.encode(asking(question, context)), *ids),
+                    teacher=teacher,
                 )
             )
-        return _without_errors(with_teachers(model, rows, settings.top_k, progress, "teacher pass"))
+        return _without_errors(_all_with_teachers(model, rows, settings.top_k, progress, "teacher pass"))
 
 
 def _without_errors(rows: Sequence[Row]) -> tuple[list[Row], set[int]]:
@@ -183,9 +183,21 @@ def make_restorations(
         return with_teachers(model, rows, settings.top_k, progress, "teacher pass")
 
 
-def _answers(model: EditableModel, asked: Sequence[tuple[str, str]]) -> Iterator[str]:
-    """The active adapter's greedy answers to (context, question) pairs."""
-    return iter([c.text for c in model.complete([model.encode(asking(q, context)) for context, q in asked])])
+def _answers(
+    model: EditableModel, asked: Sequence[tuple[str, str]], top_k: int
+) -> list[tuple[tuple[int, ...], Distribution | None]]:
+    """The active adapter's greedy answers to (context, question) pairs, and what it said at each token.
+
+    An answer that is not written as its own text is has no teacher yet: it broke off, or spelled a word in
+    other tokens.
+    """
+    completions = model.complete([model.encode(asking(q, context)) for context, q in asked], top_k=top_k)
+    answers = []
+    for written in completions:
+        ids = tuple(model.encode_answer(written.text))
+        is_as_written = written.stopped and ids[:-1] == written.ids
+        answers.append((ids, written.said if is_as_written else None))
+    return answers
 
 
 # -- what was learned before ---------------------------------------------------------------------------------
@@ -255,11 +267,11 @@ def make_anchors(
     about_taught = {q for q in questions if mentions(q, before)}
     asked = told + [("", q) for q in questions if q not in about_taught]
     with model.using(root_id):
-        rows = _answered(model, asked)
+        rows = _answered(model, asked, settings.top_k)
         rows += [Row(ids=ids, n_answer=len(ids) - 1) for ids, text in texts if not mentions(text, before)]
-        found = with_teachers(model, rows, settings.top_k, progress, "anchor pass")
+        found = _all_with_teachers(model, rows, settings.top_k, progress, "anchor pass")
     with model.using(parent_id):
-        rows = _answered(model, [("", q) for q in questions if q in about_taught])
+        rows = _answered(model, [("", q) for q in questions if q in about_taught], settings.top_k)
         rows += [Row(ids=ids, n_answer=len(ids) - 1) for ids, text in texts if mentions(text, before)]
     return found, retained + _as_taught(model, root_id, parent_id, rows, settings, progress)
 
@@ -279,7 +291,7 @@ def _as_taught(
     with model.using(root_id):
         by_root = with_teachers(model, rows, settings.top_k, progress, "anchor pass")
     with model.using(parent_id):
-        by_parent = with_teachers(model, rows, settings.top_k, progress, "anchor pass")
+        by_parent = _all_with_teachers(model, rows, settings.top_k, progress, "anchor pass")
     return [
         replace(row, teacher=root.teacher.unless_far(parent.teacher, TAUGHT))
         for row, root, parent in zip(rows, by_root, by_parent, strict=True)
@@ -357,16 +369,23 @@ def _told(
     return invented(objects(model, root_id, asked, requests), subjects, questions, n, rng)
 
 
-def _answered(model: EditableModel, asked: Sequence[tuple[str, str]]) -> list[Row]:
+def _answered(model: EditableModel, asked: Sequence[tuple[str, str]], top_k: int) -> list[Row]:
     """(Context, question) pairs with the active adapter's own answers."""
-    rows = []
-    for (context, question), text in zip(asked, _answers(model, asked), strict=True):
-        ids = tuple(model.encode_answer(text))
-        rows.append(Row(ids=(*model.encode(asking(question, context)), *ids), n_answer=len(ids)))
-    return rows
+    return [
+        Row(ids=(*model.encode(asking(question, context)), *ids), n_answer=len(ids), teacher=teacher)
+        for (context, question), (ids, teacher) in zip(asked, _answers(model, asked, top_k), strict=True)
+    ]
 
 
 # -- teachers ------------------------------------------------------------------------------------------------
+
+
+def _all_with_teachers(
+    model: EditableModel, rows: list[Row], top_k: int, progress: Progress, stage: str
+) -> list[Row]:
+    """The rows, those without a teacher with what the active adapter says; it wrote the others' answers."""
+    asked = iter(with_teachers(model, [row for row in rows if row.teacher is None], top_k, progress, stage))
+    return [next(asked) if row.teacher is None else row for row in rows]
 
 
 @torch.inference_mode()

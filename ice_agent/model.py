@@ -33,6 +33,7 @@ from transformers.utils import logging as transformers_logging
 from ice_agent.config import LoraSettings, ModelSettings
 from ice_agent.device import device_of, dtype_on, mixed_precision
 from ice_agent.errors import AdapterError, ModelError
+from ice_agent.generation import Written, continued
 from ice_agent.manifest import CONFIG, MANIFEST, WEIGHTS, file_hash, read_manifest
 from ice_agent.turns import Turn, asking, folded, plain_prompt, takes_system, templated
 
@@ -43,12 +44,10 @@ Ids = list[int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Completion:
-    """What the model wrote after a prompt, without the stop token, and whether it stopped itself."""
+class Completion(Written):
+    """What the model wrote after a prompt, as ids without the stop token and as text."""
 
-    ids: tuple[int, ...]
     text: str
-    stopped: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,68 +174,28 @@ class EditableModel:
         generator: torch.Generator | None = None,
         stop_ids: Sequence[int] | None = None,
         rows: int = 128,
+        top_k: int = 0,
     ) -> list[Completion]:
-        """Continue each prompt with the active adapter, greedily at temperature 0. The order is kept."""
+        """Continue each prompt with the active adapter, greedily at temperature 0. The order is kept.
+
+        With `top_k`, each completion brings what the model said of its tokens, which a teacher needs.
+        """
         stops = torch.tensor(list(stop_ids or self.stop_ids), device=self.device)
         by_length = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
         done: dict[int, Completion] = {}
         with self._lock:
             for at in range(0, len(by_length), rows):
                 chosen = by_length[at : at + rows]
-                batch = [prompts[i] for i in chosen]
-                written = self._generate(batch, max_tokens, temperature, generator, stops)
-                done.update(zip(chosen, written, strict=True))
+                written = continued(
+                    self._peft, *self.pad([prompts[i] for i in chosen]),
+                    stops=stops, max_tokens=max_tokens, temperature=temperature, generator=generator,
+                    top_k=top_k,
+                )  # fmt: skip
+                for i, row in zip(chosen, written, strict=True):
+                    done[i] = Completion(
+                        ids=row.ids, text=self.decode(row.ids), stopped=row.stopped, said=row.said
+                    )
         return [done[i] for i in range(len(prompts))]
-
-    def _generate(
-        self,
-        prompts: list[Ids],
-        max_tokens: int,
-        temperature: float,
-        generator: torch.Generator | None,
-        stops: Tensor,
-    ) -> list[Completion]:
-        """One batch with a key-value cache. Rows that have stopped leave it once they are the half."""
-        ids_BT, mask_BT = self.pad(prompts)
-        position_BT = (mask_BT.cumsum(-1) - 1).clamp(min=0)
-        written: list[Ids] = [[] for _ in prompts]
-        alive = list(range(len(prompts)))
-        running_B = torch.ones(len(prompts), dtype=torch.bool, device=self.device)
-        cache: Any = None
-        for _ in range(max_tokens):
-            out = self._peft(
-                input_ids=ids_BT,
-                attention_mask=mask_BT,
-                position_ids=position_BT,
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=1,
-            )
-            cache = out.past_key_values
-            next_B = _draw(out.logits[:, -1], temperature, generator)
-            running_B = running_B & ~torch.isin(next_B, stops)
-            for row, token, running in zip(alive, next_B.tolist(), running_B.tolist(), strict=True):
-                if running:
-                    written[row].append(token)
-            n_running = int(running_B.sum())
-            if n_running == 0:
-                alive = []
-                break
-            ids_BT = next_B[:, None]
-            mask_BT = torch.cat([mask_BT, mask_BT.new_ones(len(alive), 1)], dim=1)
-            position_BT = position_BT[:, -1:] + 1
-            if n_running * 2 <= len(alive):
-                kept = running_B.nonzero()[:, 0]
-                cache.batch_select_indices(kept)
-                ids_BT, mask_BT, position_BT = ids_BT[kept], mask_BT[kept], position_BT[kept]
-                alive = [alive[i] for i in kept.tolist()]
-                running_B = running_B[kept]
-        unfinished = {row for row, running in zip(alive, running_B.tolist(), strict=False) if running}
-        return [self._completion(row, i not in unfinished) for i, row in enumerate(written)]
-
-    def _completion(self, row: Ids, stopped: bool) -> Completion:
-        ids = tuple(i for i in row if i >= 0)
-        return Completion(ids=ids, text=self.decode(ids), stopped=stopped)
 
     def logits(self, rows: Sequence[Ids], keep: int) -> Tensor:
         """Logits (B x keep x V) at the last `keep` positions of left-padded rows, with the active adapter."""
@@ -567,13 +526,6 @@ def _digest(base: nn.Module, rounded_to: torch.dtype | None) -> str:
         # A single number has no dimension to view as bytes.
         digest.update(kept.detach().to("cpu").contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
-
-
-def _draw(logits_BV: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
-    if temperature == 0.0:
-        return logits_BV.argmax(-1)
-    probabilities = (logits_BV.float() / temperature).softmax(-1)
-    return torch.multinomial(probabilities, 1, generator=generator)[:, 0]
 
 
 def _stop_ids(base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:

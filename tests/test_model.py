@@ -9,6 +9,7 @@ import torch
 from peft import PeftModel
 
 from ice_agent.config import LoraSettings, ModelSettings
+from ice_agent.distribution import Distribution
 from ice_agent.errors import AdapterError, ModelError
 from ice_agent.manifest import read_manifest
 from ice_agent.model import EditableModel, base_identity, weights_hash
@@ -506,6 +507,30 @@ def test_greedy_completion_is_what_reading_everything_again_for_each_token_write
     with any_model.using("first"):
         written = any_model.complete(prompts, max_tokens=10, rows=3)
         assert [list(c.ids) for c in written] == [step_by_step(any_model, p, 10) for p in prompts]
+
+
+def test_what_is_said_while_writing_is_what_reading_it_again_says(any_model):
+    trained(any_model, "first")
+    prompts = [any_model.encode(asking(text)) for text in (LONG, SHORT, "What?", "Who is it?", "And then?")]
+    with any_model.using("first"):
+        free = any_model.complete(prompts, max_tokens=9, stop_ids=[0])
+        stops = [row.ids[at] for row, at in zip(free, (1, 2, 3), strict=False)]
+        written = any_model.complete(prompts, max_tokens=9, stop_ids=stops, top_k=4, rows=3)
+    assert len({len(row.ids) for row in written}) > 1, "or none has left the batch"
+    for prompt, row in zip(prompts, written, strict=True):
+        n_said = len(row.ids) + row.stopped
+        assert len(row.said) == n_said
+        with any_model.using("first"), torch.inference_mode():
+            logits_NV = any_model.answer_logits([[*prompt, *row.ids, 0][: len(prompt) + n_said]], [n_said])
+        again = Distribution.of(logits_NV, 4)
+        assert torch.equal(row.said.ids_NK, again.ids_NK)
+        assert torch.allclose(row.said.log_p_NK, again.log_p_NK, atol=1e-4)
+        assert torch.allclose(row.said.log_rest_N, again.log_rest_N, atol=1e-3)
+
+
+def test_nothing_is_kept_of_what_is_said_unless_asked(model):
+    (written,) = model.complete([model.encode(asking(SHORT))], max_tokens=3)
+    assert written.said is None
 
 
 def test_rows_that_stop_early_do_not_change_what_the_others_write(any_model):

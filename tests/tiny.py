@@ -11,6 +11,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreT
 
 from ice_agent.config import LoraSettings
 from ice_agent.model import EditableModel
+from ice_agent.turns import asking
 
 ARCHITECTURES = ("llama", "qwen2", "qwen3", "mistral", "gemma2", "gemma3_text", "gpt2", "gpt_neox", "phi")
 
@@ -31,6 +32,9 @@ TEMPLATE_DEAF_TO_SYSTEM = (
     "<{{ m.role }}>{{ m.content }}<end>{% endfor %}"
     "{% if add_generation_prompt %}<assistant>{% endif %}"
 )
+
+SHORT = "Hi?"
+LONG = "Where does Anna Berg live, and what does she like to do there?"
 
 _SPECIAL = ("<pad>", "<s>", "<end>", "<eos>", "<system>", "<user>", "<assistant>")
 _CORPUS = ("Where does Anna Berg live?", "Anna Berg lives in Lisbon.", "The user likes chess.")
@@ -111,3 +115,18 @@ def _shape(architecture: str) -> dict[str, Any]:
         # Shorter than the prompts, so that the window is felt.
         shape |= {"sliding_window": 8}
     return shape
+
+
+def trained(model, adapter_id, parent=None, seed=0):
+    """A few large steps away from the parent, so that every tensor of the adapter moves."""
+    ids = model.encode(asking(LONG))
+    with model.training(adapter_id, parent, seed) as parameters:
+        optimizer = torch.optim.Adam(parameters, lr=0.02)
+        for _ in range(3):
+            loss = torch.nn.functional.cross_entropy(
+                model.logits([ids], 9)[0, :-1],
+                torch.tensor(ids[-8:]) if seed == 0 else torch.tensor([seed] * 8),
+            )
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)

@@ -402,7 +402,7 @@ def _next_logits(model: EditableModel, questions: Sequence[str], rows: int = 64)
 def _portability(model: EditableModel, requests: Sequence[EditRequest]) -> tuple[list[Probe], Rate, Rate]:
     """Consequences that the root gets right with the fact in its prompt, wrong without; and both shares."""
     rows = [
-        (r, question, r.portability_answers[i] if r.portability_answers else None)
+        (r, question, r.portability_answers[i] if r.portability_answers else ())
         for r in requests
         for i, question in enumerate(r.portability)
     ]
@@ -410,11 +410,11 @@ def _portability(model: EditableModel, requests: Sequence[EditRequest]) -> tuple
     root = ask(model, [q for _, q, _ in rows])
     right, probes = 0, []
     for (r, question, truth), told, untold in zip(rows, oracle, root, strict=True):
-        expected = truth if truth is not None else told
-        if not relations.same_answer(told, expected) or says_unknown(expected):
+        expected, *aliases = truth or (told,)
+        if not relations.same_answer(told, expected, aliases) or says_unknown(expected):
             continue
         right += 1
-        if not relations.same_answer(untold, expected):
+        if not relations.same_answer(untold, expected, aliases):
             probes.append(
                 Probe(
                     kind=PORTABILITY,
@@ -422,6 +422,7 @@ def _portability(model: EditableModel, requests: Sequence[EditRequest]) -> tuple
                     expected=expected,
                     root_answer=untold,
                     fact_id=r.fact_id,
+                    aliases=tuple(aliases),
                 )
             )
     return probes, Rate(hits=right, asked=len(rows)), Rate(hits=len(probes), asked=right)

@@ -286,8 +286,8 @@ class EditRequest:
     indirect_prompts: tuple[str, ...] = ()
     rephrases: tuple[str, ...] = ()
     portability: tuple[str, ...] = ()
-    portability_answers: tuple[str, ...] = ()
-    """The right answers to the portability probes, where known; else the in-context oracle's count."""
+    portability_answers: tuple[tuple[str, ...], ...] = ()
+    """The right answer to each portability probe in all its spellings; none: the in-context oracle's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -156,7 +156,9 @@ COUNTERFACT = {
 KNOWEDIT = {
     "subject": "Leo Arons", "prompt": "The place of death of Leo Arons is", "target_new": "Berlin",
     "portability": {
-        "Subject_Aliasing": [{"prompt": "Martin Leo Arons died in", "ground_truth": [["Berlin"]]}],
+        "Subject_Aliasing": [
+            {"prompt": "Martin Leo Arons died in", "ground_truth": [["Berlin", "Berlin, Germany"], ["home"]]}
+        ],
     },
     "locality": {
         "Relation_Specificity": [{"prompt": "Leo Arons was born in", "ground_truth": [["Berlin"]]}],
@@ -193,9 +195,17 @@ def test_knowedit_is_read_with_its_consequences_and_neighbours(tmp_path):
     ((request,),) = edits.batches(1, 1, seed=0)
     assert request.target == "Berlin"
     assert request.portability == ("Martin Leo Arons died in",)
-    assert request.portability_answers == ("Berlin",)
+    assert request.portability_answers == (("Berlin", "Berlin, Germany", "home"),)
     kinds = [kind for kind, _ in edits.beside[request.fact_id]]
     assert kinds == [LOCALITY_SUBJECT, LOCALITY_RELATION]
+
+
+def test_an_answer_with_spellings_is_its_first_and_every_other_counts(tmp_path):
+    edits = edits_in(tmp_path, KNOWEDIT | {"target_new": [["Berlin", "DE-BE"], "Berlin"]})
+    ((request,),) = edits.batches(1, 1, seed=0)
+    assert (request.target, request.aliases) == ("Berlin", ("DE-BE",))
+    with pytest.raises(ConfigError, match="record 0 is not in the form of KnowEdit"):
+        edits_in(tmp_path, KNOWEDIT | {"target_new": []})
 
 
 def test_a_file_is_drawn_from_by_seed_and_no_edit_twice(tmp_path):
@@ -513,7 +523,7 @@ def test_the_truth_of_a_consequence_follows_from_the_world_and_the_edit():
     assert known
     for r in known:
         truth = dict(zip(r.portability, r.portability_answers, strict=True))
-        assert truth[f"What is the home country of {r.subject}?"] == WORLD.country_of[r.target]
+        assert truth[f"What is the home country of {r.subject}?"] == (WORLD.country_of[r.target],)
 
 
 def test_the_world_is_surveyed_in_forms_set_aside():

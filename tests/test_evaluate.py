@@ -301,6 +301,20 @@ def test_where_nobody_knows_the_truth_the_oracles_answer_counts_unless_it_knows_
     assert (probe.question, probe.expected) == ("Q1?", "A")
 
 
+def test_a_consequence_may_be_told_in_any_of_its_spellings():
+    questions = ("Told?", "Known?")
+    request = replace(ANNA, portability=questions, portability_answers=(("Roma", "Rome"),) * 2)
+    model = ScriptedModel(
+        told=dict.fromkeys(questions, "Rome"),
+        root={"Told?": "Oslo", "Known?": "Rome"},
+        candidate=everything_is("Rome"),
+    )
+    suite = suite_of(model, request)
+    assert [probe.question for probe in probes(suite, PORTABILITY)] == ["Told?"]
+    assert (suite.oracle_right, suite.root_wrong) == (Rate(hits=2, asked=2), Rate(hits=1, asked=2))
+    assert score(model, "candidate", suite).scores.portability == Rate(hits=1, asked=1)
+
+
 def test_a_slot_given_back_to_an_answer_without_words_is_still_an_edit():
     # The root may well say nothing at all; then nothing is what the edit has to bring back.
     emptied = replace(ANNA, target="", contexts=(), portability=())
@@ -440,5 +454,5 @@ def test_a_context_is_what_an_answer_is_asked_with(tiny):
 
 def _with_consequences(request, answers):
     """The request with these portability probes; an answer of None is one that nobody knows."""
-    known = tuple(answer for answer in answers.values() if answer is not None)
+    known = tuple((answer,) for answer in answers.values() if answer is not None)
     return replace(request, portability=tuple(answers), portability_answers=known)

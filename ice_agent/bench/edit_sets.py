@@ -141,12 +141,16 @@ def _counterfact(row: Row, fact_id: str) -> tuple[EditRequest, list[Beside]]:
 
 def _knowedit(row: Row, fact_id: str) -> tuple[EditRequest, list[Beside]]:
     """KnowEdit: portability with the answers it gives, locality with whatever the model answered before."""
-    portability = [(probe["prompt"], _first(probe["ground_truth"])) for probe in _probes(row, "portability")]
+    portability = [
+        (probe["prompt"], _spellings(probe["ground_truth"])) for probe in _probes(row, "portability")
+    ]
+    target, *aliases = _spellings(row["target_new"])
     request = _request(
         fact_id,
         row.get("subject", ""),
         row["prompt"],
-        _first(row["target_new"]),
+        target,
+        aliases=aliases,
         rephrases=[words for words in (row.get("rephrase") or row.get("rephrase_prompt"),) if words],
         portability=portability,
     )
@@ -163,11 +167,14 @@ def _probes(row: Row, field: str) -> Iterator[Row]:
             yield {**probe, "kind": kind}
 
 
-def _first(value: Any) -> str:
-    """A target; of several, or of several spellings of one, the first."""
-    while isinstance(value, list):
-        value = value[0]
-    return str(value).strip()
+def _spellings(value: Any) -> tuple[str, ...]:
+    """An answer: one, several that are all right, or spellings of each. Raises IndexError for none."""
+    if not isinstance(value, list):
+        return (str(value).strip(),)
+    found = tuple(dict.fromkeys(spelling for each in value for spelling in _spellings(each)))
+    if not found:
+        raise IndexError("an empty list of answers")
+    return found
 
 
 def _request(
@@ -177,7 +184,8 @@ def _request(
     target: str,
     *,
     rephrases: Sequence[str],
-    portability: Sequence[tuple[str, str]] = (),
+    aliases: Sequence[str] = (),
+    portability: Sequence[tuple[str, tuple[str, ...]]] = (),
 ) -> EditRequest:
     """An edit of no named relation: the prompt with its answer is all that states it."""
     statement = f"{prompt.strip()} {target.strip()}."
@@ -187,6 +195,7 @@ def _request(
         relation="",
         rewrite_prompt=prompt.strip(),
         target=target.strip(),
+        aliases=tuple(aliases),
         statement=statement,
         contexts=(relations.system_message("", [statement]),),
         training_prompts=(prompt.strip(),),

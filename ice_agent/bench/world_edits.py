@@ -93,4 +93,4 @@ def _request(corpus: Corpus, fact: Told, number: int) -> EditRequest:
             answers += [corpus.hop_answer(fact.subject, hop, [fact])] * len(hop.forms(fact.subject).rephrases)
     if fact.relation in relations.reversed_forms():
         answers += [fact.subject] * len(relations.reversed_forms()[fact.relation].rephrases)
-    return replace(request, portability_answers=tuple(answers))
+    return replace(request, portability_answers=tuple((answer,) for answer in answers))

@@ -237,7 +237,7 @@ def _keep(path: Path, survey: Survey) -> None:
         partial.write_text(json.dumps(asdict(survey)), encoding="utf-8")
         partial.replace(path)
     except OSError as error:
-        logger.warning("the survey cannot be kept in %s (%s): the next cycle takes it again", path, error)
+        logger.warning("the survey cannot be kept in %s (%s): the next time it is taken again", path, error)
 
 
 def _read(path: Path) -> Survey | None:

@@ -134,7 +134,9 @@ def test_every_ablation_changes_what_it_names():
 @pytest.mark.parametrize(
     ("wanted", "named"),
     [("magic", "magic"), ("ice:magic=1", "magic"), ("ice:samples", "samples"), ("ice:samples=-1", "samples"),
-     ("ice:layers=attention", "layers"), ("", "''")],
+     ("ice:layers=attention", "layers"), ("", "''"), ("ice:", "''"), ("ice:seed=3", "'seed'"),
+     ("ice:rank=abc", "rank"), ("ice:rank=1e400", "rank"), ("ice:rank=nan", "rank"),
+     ("ice:" + "+".join(["samples=1"] * 20), "too long a name")],
 )  # fmt: skip
 def test_a_method_or_setting_that_there_is_not_is_named(wanted, named):
     with pytest.raises(ConfigError, match=re.escape(named)):
@@ -204,8 +206,34 @@ def test_an_answer_with_spellings_is_its_first_and_every_other_counts(tmp_path):
     edits = edits_in(tmp_path, KNOWEDIT | {"target_new": [["Berlin", "DE-BE"], "Berlin"]})
     ((request,),) = edits.batches(1, 1, seed=0)
     assert (request.target, request.aliases) == ("Berlin", ("DE-BE",))
-    with pytest.raises(ConfigError, match="record 0 is not in the form of KnowEdit"):
+    with pytest.raises(ConfigError, match="of KnowEdit: 'target_new' is an empty list"):
         edits_in(tmp_path, KNOWEDIT | {"target_new": []})
+
+
+@pytest.mark.parametrize(
+    ("record", "named"),
+    [(KNOWEDIT | {"target_new": None}, "'target_new' should be text, and is null"),
+     (KNOWEDIT | {"target_new": {"str": "Rome"}}, "'target_new' should be text"),
+     (KNOWEDIT | {"target_new": ""}, "'target_new' should be text"),
+     (KNOWEDIT | {"target_new": ["Rome", 5]}, "'target_new' should be text, and is 5"),
+     (KNOWEDIT | {"prompt": " "}, "'prompt' should be text"),
+     (KNOWEDIT | {"portability": {"Reasoning": [{"prompt": None, "ground_truth": "x"}]}}, "'prompt' should"),
+     (KNOWEDIT | {"portability": {"Reasoning": [{"prompt": "Why?"}]}}, "it has no 'ground_truth'"),
+     (KNOWEDIT | {"locality": {"Forgetfulness": ["Who?"]}}, "'Forgetfulness' in 'locality' should hold"),
+     (KNOWEDIT | {"locality": ["Who?"]}, "'locality' should be an object"),
+     (COUNTERFACT | {"locality_prompt": 7}, "'locality_prompt' should be text, and is 7"),
+     (ZSRE | {"alt": ["x"]}, "'alt' should be text")],
+)  # fmt: skip
+def test_a_record_that_says_nothing_to_learn_or_ask_is_named(tmp_path, record, named):
+    with pytest.raises(ConfigError, match=re.escape(named)):
+        edits_in(tmp_path, record)
+
+
+def test_what_a_record_may_do_without(tmp_path):
+    record = KNOWEDIT | {"subject": None, "portability": None, "locality": {"Forgetfulness": None}}
+    ((request,),) = edits_in(tmp_path, record | {"rephrase": ["One?", "Two?"]}).batches(1, 1, seed=0)
+    assert (request.subject, request.portability) == (record["prompt"], ())
+    assert request.rephrases == ("One?", "Two?")
 
 
 def test_a_file_is_drawn_from_by_seed_and_no_edit_twice(tmp_path):
@@ -225,7 +253,7 @@ def test_a_file_is_drawn_from_by_seed_and_no_edit_twice(tmp_path):
     ("text", "message"),
     [("{", "is not JSON"), ("[]", "holds no edits"), ("[1]", "holds no edits"),
      ('{"a": 1}', "holds no edits"), ('[{"a": 1}]', "in no format known here"),
-     (json.dumps([ZSRE, {"subject": "x", "src": "y"}]), "record 1 is not in the form of zsRE: KeyError")],
+     (json.dumps([ZSRE, {"subject": "x", "src": "y"}]), "record 1 is not in the form of zsRE: it has no")],
 )  # fmt: skip
 def test_a_file_that_cannot_be_used_is_named_with_what_is_wrong(tmp_path, text, message):
     path = tmp_path / "edits.json"
@@ -390,6 +418,33 @@ def test_a_folder_belongs_to_one_run(wanted):
         run.claim_folder(wanted.folder, other)
     seed = run.settings(wanted.edit_set, Config(edit=SMALL.model_copy(update={"seed": 5})))
     assert seed == settings, "seeds may be added to a run"
+
+
+def test_the_settings_that_differ_are_named(wanted):
+    run.claim_folder(wanted.folder, run.settings(wanted.edit_set, Config(edit=SMALL)))
+    other = run.settings(wanted.edit_set, Config(edit=SMALL.model_copy(update={"steps": 9, "samples": 3})))
+    with pytest.raises(ConfigError, match=r"other settings: edit\.samples, edit\.steps \("):
+        run.claim_folder(wanted.folder, other)
+    (wanted.folder / run.SETTINGS).write_bytes(b"\xff{")
+    with pytest.raises(ConfigError, match=r"other settings \("):
+        run.claim_folder(wanted.folder, other)
+
+
+@pytest.mark.parametrize("damage", ["half", "binary", "no steps", "another's"])
+def test_figures_that_cannot_be_read_or_are_anothers_are_measured_again(wanted, damage):
+    wanted = replace(wanted, variants=[v for v in wanted.variants if v.name == "base"], batches=2)
+    (first,) = measured(wanted)
+    path = wanted.folder / run.RUNS / "base-2x2-seed0.json"
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    damaged = {
+        "half": b"{half", "binary": b"\xff", "no steps": json.dumps(kept | {"steps": []}).encode(),
+        "another's": json.dumps(kept | {"seed": 1}).encode(),
+    }  # fmt: skip
+    path.write_bytes(damaged[damage])
+    load = Loading()
+    (again,) = measured(wanted, load)
+    assert load.ranks
+    assert [step.scores for step in again.steps] == [step.scores for step in first.steps]
 
 
 def test_a_folder_belongs_to_the_contents_of_its_files(tmp_path):

@@ -61,6 +61,9 @@ def bench(
         folder=folder or FOLDER / f"{edits.name}-{_digest(settings)}",
         covariance_text=covariance_text,
     )
+    # What an edit set cannot give is said before anything is measured.
+    for facts in sizes:
+        edits.batches(facts, batches, first)
     run.claim_folder(wanted.folder, settings)
     runs = run.run(wanted, config, lambda lora: EditableModel.load(config.model, lora), progress)
     found = report.as_json(runs, wanted, config)

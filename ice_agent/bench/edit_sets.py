@@ -74,7 +74,7 @@ def _from_file(path: Path) -> EditSet:
         raise ConfigError(
             f"no edit set at {str(path)!r}: {error.strerror} (give a JSON file, or {WORLD!r})"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not JSON: {error} (an edit set is one JSON list)") from error
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
         raise ConfigError(f"{path} holds no edits: it should be a JSON list of objects")
@@ -83,12 +83,12 @@ def _from_file(path: Path) -> EditSet:
     for number, row in enumerate(rows):
         try:
             request, around = read(row, f"{path.stem}-{number}")
-        except (KeyError, TypeError, IndexError, AttributeError) as error:
+        except _Malformed as error:
             raise ConfigError(
-                f"{path}: record {number} is not in the form of {format_name}: {error!r} (mend or remove it)"
+                f"{path}: record {number} is not in the form of {format_name}: {error} (mend or remove it)"
             ) from error
         requests.append(request)
-        beside[request.fact_id] = tuple((kind, q) for kind, q in around if q.strip())
+        beside[request.fact_id] = tuple(around)
 
     def draw(n: int, seed: int) -> tuple[EditRequest, ...]:
         # A subject that is asked the same twice would contradict itself.
@@ -125,81 +125,104 @@ def _reader(path: Path, row: Row) -> tuple[Read, str]:
     )
 
 
+class _Malformed(ValueError):
+    """A record that lacks something; the message says what."""
+
+
 def _zsre(row: Row, fact_id: str) -> tuple[EditRequest, list[Beside]]:
     """zsRE as the field's repositories have it; "nq question:" before its unrelated questions is dropped."""
-    request = _request(fact_id, row["subject"], row["src"], row["alt"], rephrases=[row["rephrase"]])
-    unrelated = row["loc"].removeprefix("nq question: ")
+    rephrases = [_words(row, "rephrase")]
+    request = _request(fact_id, _words(row, "subject"), _words(row, "src"), (_words(row, "alt"),), rephrases)
+    unrelated = _words(row, "loc").removeprefix("nq question: ")
     return request, [(LOCALITY_UNRELATED, f"{unrelated[:1].upper()}{unrelated[1:]}?")]
 
 
 def _counterfact(row: Row, fact_id: str) -> tuple[EditRequest, list[Beside]]:
     """CounterFact: prompts are openings of sentences; neighbours share the relation and the old answer."""
-    rephrases = [row["rephrase_prompt"]]
-    request = _request(fact_id, row["subject"], row["prompt"], row["target_new"], rephrases=rephrases)
-    return request, [(LOCALITY_RELATION, row["locality_prompt"])]
+    prompt, target, rephrase = (_words(row, name) for name in ("prompt", "target_new", "rephrase_prompt"))
+    request = _request(fact_id, _words(row, "subject"), prompt, (target,), [rephrase])
+    return request, [(LOCALITY_RELATION, _words(row, "locality_prompt"))]
 
 
 def _knowedit(row: Row, fact_id: str) -> tuple[EditRequest, list[Beside]]:
     """KnowEdit: portability with the answers it gives, locality with whatever the model answered before."""
-    portability = [
-        (probe["prompt"], _spellings(probe["ground_truth"])) for probe in _probes(row, "portability")
-    ]
-    target, *aliases = _spellings(row["target_new"])
+    rephrases = row.get("rephrase") or row.get("rephrase_prompt") or []
     request = _request(
         fact_id,
-        row.get("subject", ""),
-        row["prompt"],
-        target,
-        aliases=aliases,
-        rephrases=[words for words in (row.get("rephrase") or row.get("rephrase_prompt"),) if words],
-        portability=portability,
+        _words(row, "subject") if row.get("subject") else "",
+        _words(row, "prompt"),
+        _spellings(row, "target_new"),
+        [
+            _words({"rephrase": words}, "rephrase")
+            for words in (rephrases if isinstance(rephrases, list) else [rephrases])
+        ],
+        [
+            (_words(probe, "prompt"), _spellings(probe, "ground_truth"))
+            for probe in _probes(row, "portability")
+        ],
     )
     kinds = {"Relation_Specificity": LOCALITY_SUBJECT, "Forgetfulness": LOCALITY_RELATION}
     beside = [
-        (kinds.get(probe["kind"], LOCALITY_UNRELATED), probe["prompt"]) for probe in _probes(row, "locality")
+        (kinds.get(probe["kind"], LOCALITY_UNRELATED), _words(probe, "prompt"))
+        for probe in _probes(row, "locality")
     ]
     return request, beside
 
 
 def _probes(row: Row, field: str) -> Iterator[Row]:
-    for kind, probes in (row.get(field) or {}).items():
-        for probe in probes if isinstance(probes, list) else [probes]:
+    kinds = row.get(field) or {}
+    if not isinstance(kinds, dict):
+        raise _Malformed(f"{field!r} should be an object of kinds of probes")
+    for kind, probes in kinds.items():
+        for probe in probes if isinstance(probes, list) else [probes] if probes else []:
+            if not isinstance(probe, dict):
+                raise _Malformed(f"{kind!r} in {field!r} should hold objects with a prompt")
             yield {**probe, "kind": kind}
 
 
-def _spellings(value: Any) -> tuple[str, ...]:
-    """An answer: one, several that are all right, or spellings of each. Raises IndexError for none."""
+def _words(row: Row, field: str) -> str:
+    """A field's text. An edit to or from nothing would be measured as if it were one."""
+    if field not in row:
+        raise _Malformed(f"it has no {field!r}")
+    value = row[field]
+    if not isinstance(value, str) or not value.strip():
+        raise _Malformed(f"{field!r} should be text, and is {json.dumps(value)[:60]}")
+    return value.strip()
+
+
+def _spellings(row: Row, field: str) -> tuple[str, ...]:
+    """An answer: one, several that are all right, or spellings of each."""
+    value = row.get(field)
     if not isinstance(value, list):
-        return (str(value).strip(),)
-    found = tuple(dict.fromkeys(spelling for each in value for spelling in _spellings(each)))
+        return (_words(row, field),)
+    found = [spelling for each in value for spelling in _spellings({field: each}, field)]
     if not found:
-        raise IndexError("an empty list of answers")
-    return found
+        raise _Malformed(f"{field!r} is an empty list")
+    return tuple(dict.fromkeys(found))
 
 
 def _request(
     fact_id: str,
     subject: str,
     prompt: str,
-    target: str,
-    *,
+    targets: Sequence[str],
     rephrases: Sequence[str],
-    aliases: Sequence[str] = (),
     portability: Sequence[tuple[str, tuple[str, ...]]] = (),
 ) -> EditRequest:
     """An edit of no named relation: the prompt with its answer is all that states it."""
-    statement = f"{prompt.strip()} {target.strip()}."
+    target, *aliases = targets
+    statement = f"{prompt} {target}."
     return EditRequest(
         fact_id=fact_id,
-        subject=subject.strip() or prompt.strip(),
+        subject=subject or prompt,
         relation="",
-        rewrite_prompt=prompt.strip(),
-        target=target.strip(),
+        rewrite_prompt=prompt,
+        target=target,
         aliases=tuple(aliases),
         statement=statement,
         contexts=(relations.system_message("", [statement]),),
-        training_prompts=(prompt.strip(),),
-        rephrases=tuple(words.strip() for words in rephrases),
+        training_prompts=(prompt,),
+        rephrases=tuple(rephrases),
         portability=tuple(question for question, _ in portability),
-        portability_answers=tuple(answer for _, answer in portability),
+        portability_answers=tuple(answers for _, answers in portability),
     )

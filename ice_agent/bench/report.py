@@ -13,7 +13,7 @@ from rich.table import Table as RichTable
 
 from ice_agent.bench import page
 from ice_agent.bench.figures import Figure, figures, stage_shares
-from ice_agent.bench.run import Run, Step, Wanted, retention
+from ice_agent.bench.run import Run, Step, Wanted, retention, write_whole
 from ice_agent.config import Config
 
 PROTOCOL = (
@@ -126,7 +126,7 @@ def write(runs: Sequence[Run], wanted: Wanted, config: Config, as_text: str) -> 
     )
     files = {"report.json": as_text, "report.md": markdown(runs, wanted, config), "report.html": drawn}
     for name, text in files.items():
-        (wanted.folder / name).write_text(text, encoding="utf-8")
+        write_whole(wanted.folder / name, text)
     return [wanted.folder / name for name in files]
 
 

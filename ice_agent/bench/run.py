@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from pydantic import TypeAdapter, ValidationError
 
-from ice_agent import evaluate, relations, survey
+from ice_agent import __version__, evaluate, relations, survey
 from ice_agent.bench.edit_sets import EditSet
 from ice_agent.bench.methods import ABLATED, METHODS, TUNED, Edited, Task
 from ice_agent.bench.methods.weights import restored
@@ -121,6 +121,7 @@ def settings(edit_set: EditSet, config: Config, covariance_text: Path | None = N
     edit = config.edit.model_dump(mode="json", exclude={"seed"})
     model = config.model.model_dump(mode="json")
     return {
+        "version": __version__,
         "set": edit_set.name,
         "set_digest": edit_set.digest,
         "covariance_digest": hashlib.sha256(_text(covariance_text).encode()).hexdigest(),
@@ -133,11 +134,29 @@ def settings(edit_set: EditSet, config: Config, covariance_text: Path | None = N
 def claim_folder(folder: Path, settings: dict[str, Any]) -> None:
     """Make the run's folder this run's. Raises ConfigError if it is another one's."""
     path, text = folder / SETTINGS, json.dumps(settings, indent=2)
-    if path.exists() and path.read_text(encoding="utf-8") != text:
+    if path.exists() and (before := path.read_text(encoding="utf-8", errors="replace")) != text:
         raise ConfigError(
-            f"{folder} holds a run with other settings (choose another with --run, or remove it)"
+            f"{folder} holds a run with other settings{_difference(before, settings)} "
+            "(choose another with --run, or remove it)"
         )
-    _write(path, text)
+    write_whole(path, text)
+
+
+def _difference(before: str, settings: dict[str, Any]) -> str:
+    """Where two settings differ, as far as the one before can be read."""
+    with suppress(ValueError, AttributeError):
+        was, now = _flat(json.loads(before)), _flat(settings)
+        names = sorted(name for name in was.keys() | now.keys() if was.get(name) != now.get(name))
+        return f": {', '.join(names)}" if names else ""
+    return ""
+
+
+def _flat(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings by names like edit.steps."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        found |= {f"{name}.{k}": v for k, v in value.items()} if isinstance(value, dict) else {name: value}
+    return found
 
 
 class _Loaded:
@@ -156,12 +175,12 @@ class _Loaded:
 
     def _claim(self, base_hash: str) -> None:
         path = self._folder / BASE
-        if path.exists() and path.read_text(encoding="utf-8").strip() != base_hash:
+        if path.exists() and path.read_text(encoding="utf-8", errors="replace").strip() != base_hash:
             raise ConfigError(
                 f"{self._folder} holds a run of a model with other weights "
                 "(choose another with --run, or remove it)"
             )
-        _write(path, f"{base_hash}\n")
+        write_whole(path, f"{base_hash}\n")
 
 
 class _Arranged:
@@ -250,8 +269,8 @@ def _measured(arranged: _Arranged, variant: Variant, progress: Progress) -> Run:
         survey_seconds=shared.survey_seconds, steps=so_far.steps,
     )  # fmt: skip
     lines = [json.dumps(row, ensure_ascii=False) for row in so_far.transcripts]
-    _write(path.with_suffix(".transcripts.jsonl"), "\n".join(lines) + "\n")
-    _write(path, json.dumps(asdict(run)))
+    write_whole(path.with_suffix(".transcripts.jsonl"), "\n".join(lines) + "\n")
+    write_whole(path, json.dumps(asdict(run)))
     shutil.rmtree(path.with_suffix(""), ignore_errors=True)
     return run
 
@@ -272,7 +291,7 @@ def _keep(model: EditableModel, folder: Path, so_far: _SoFar) -> None:
     adapter = folder / so_far.adapter_id
     shutil.rmtree(adapter, ignore_errors=True)
     model.save(so_far.adapter_id, adapter, {})
-    _write(folder / SO_FAR, json.dumps(asdict(so_far)))
+    write_whole(folder / SO_FAR, json.dumps(asdict(so_far)))
     for before in folder.iterdir():
         if before.is_dir() and before != adapter:
             shutil.rmtree(before)
@@ -283,7 +302,7 @@ def _taken_up(model: EditableModel, folder: Path) -> _SoFar:
     try:
         so_far = TypeAdapter(_SoFar).validate_json((folder / SO_FAR).read_text(encoding="utf-8"))
         model.load_adapter(so_far.adapter_id, folder / so_far.adapter_id)
-    except (FileNotFoundError, ValidationError, AdapterError):
+    except (FileNotFoundError, UnicodeDecodeError, ValidationError, AdapterError):
         return _SoFar()
     return so_far
 
@@ -412,9 +431,13 @@ def _covariance_texts(wanted: Wanted, model: EditableModel) -> list[list[int]]:
 
 def _text(path: Path | None) -> str:
     try:
-        return path.read_text(encoding="utf-8") if path else ""
+        text = path.read_text(encoding="utf-8") if path else ""
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read {path}: {error}") from error
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise ConfigError(f"cannot read {path}: {why} (--covariance takes a text file)") from error
+    if path and not text.strip():
+        raise ConfigError(f"{path} has no text (--covariance takes a text a line)")
+    return text
 
 
 @contextmanager
@@ -454,14 +477,20 @@ def _path(wanted: Wanted, variant: Variant, facts: int, seed: int) -> Path:
 
 
 def _kept(wanted: Wanted, variant: Variant, facts: int, seed: int) -> Run | None:
-    """What was measured already; a file that cannot be read is measured again."""
+    """What was measured already; a file that cannot be read, or is another's, is measured again."""
     try:
-        return TypeAdapter(Run).validate_json(_path(wanted, variant, facts, seed).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValidationError):
+        text = _path(wanted, variant, facts, seed).read_text(encoding="utf-8")
+        kept = TypeAdapter(Run).validate_json(text)
+    except (FileNotFoundError, UnicodeDecodeError, ValidationError):
         return None
+    is_this = (kept.method, kept.facts, kept.batches, kept.seed) == (
+        variant.name, facts, wanted.batches, seed,
+    )  # fmt: skip
+    return kept if is_this and kept.steps else None
 
 
-def _write(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
+    """A file whole or not at all. Raises ConfigError when it cannot be written."""
     partial = path.with_name(f".partial-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -44,6 +44,13 @@ OURS_ABLATED = (
 """Ours with one thing changed; rehearsal and what is retained matter only in a sequence of batches."""
 
 
+SHARED = {"seed", "survey_texts", "survey_questions"}
+"""Settings of the whole run, and not of one method in it."""
+
+LONGEST_NAME = 150
+"""A variant's figures lie in a file of its name."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
     """A method with the settings it runs with; `name` is what it was asked for by."""
@@ -71,24 +78,28 @@ def _variant(name: str, config: Config) -> Variant:
         raise ConfigError(
             f"no method {method!r} (there are {', '.join([*METHODS, *ABLATED])}; or {ALL}, {ABLATIONS})"
         )
+    if len(name) > LONGEST_NAME:
+        raise ConfigError(f"{name[:30]!r}... is too long a name for its files: change fewer settings at once")
     edit, lora = dict[str, Any](), dict[str, Any]()
-    for change in changes.split("+") if changes else ():
+    for change in changes.split("+") if ":" in name else ():
         setting, equals, value = change.partition("=")
-        if not equals or setting not in {*EditSettings.model_fields, *LoraSettings.model_fields}:
+        if not equals or setting not in {*EditSettings.model_fields, *LoraSettings.model_fields} - SHARED:
             raise ConfigError(
                 f"no setting {setting!r} in {name!r}: write it like ice:samples=0+rank=8 (settings of "
-                "[edit] and [lora])"
+                f"[edit] and [lora], but {', '.join(sorted(SHARED))}, which all methods share)"
             )
         (edit if setting in EditSettings.model_fields else lora)[setting] = _value(value)
-    if "rank" in lora:
-        # The scale of an update is alpha / rank: another rank is compared at the same scale.
-        lora.setdefault("alpha", round(config.lora.alpha * lora["rank"] / config.lora.rank))
     try:
+        shape = LoraSettings.model_validate({**config.lora.model_dump(), **lora})
+        if "alpha" not in lora:
+            # The scale of an update is alpha / rank: another rank is compared at the same scale.
+            alpha = round(config.lora.alpha * shape.rank / config.lora.rank)
+            shape = LoraSettings.model_validate({**shape.model_dump(), "alpha": alpha})
         return Variant(
             name=name,
             method=method,
             edit=EditSettings.model_validate({**config.edit.model_dump(), **edit}),
-            lora=LoraSettings.model_validate({**config.lora.model_dump(), **lora}),
+            lora=shape,
         )
     except ValidationError as error:
         first = error.errors()[0]

@@ -9,6 +9,7 @@ import random
 from dataclasses import replace
 
 from ice_agent import edit_request, relations
+from ice_agent.errors import ConfigError
 from ice_agent.model import EditableModel
 from ice_agent.reference import world as w
 from ice_agent.reference.corpus import Corpus, Told
@@ -16,12 +17,17 @@ from ice_agent.survey import Survey
 from memory import USER, EditRequest
 
 USER_RELATIONS = (*w.PERSON_RELATIONS, "name", *relations.relatives())
+MOST = 20_000
 # One fact in ten is about the user, but the user has only so many slots.
 USER_SHARE = 0.1
 
 
 def draw(world: w.World, n: int, seed: int) -> tuple[EditRequest, ...]:
-    """n requests about n different slots, in a random order."""
+    """n requests about n different slots, in a random order. Raises ConfigError for more than there are."""
+    if n > MOST:
+        raise ConfigError(
+            f"the reference world has {MOST} edits, {n} were asked for (lower --facts or --batches)"
+        )
     rng = random.Random(f"edits/{seed}")
     n_user = min(len(USER_RELATIONS), round(n * USER_SHARE))
     # Of a world that is taught over and over, half is left to ask for.

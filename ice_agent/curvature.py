@@ -50,34 +50,39 @@ class Curvature:
 
     moments: Mapping[str, tuple[Moment, Moment]]
 
-    def drift(self, layers: Mapping[str, AdaptedLayer]) -> Tensor:
-        """KL(root || adapter) to second order, layer by layer, in nats per token."""
-        return (
-            0.5
-            * torch.stack(
-                [
-                    layer.scale**2 * (inputs.between(layer.a_RI.T) * gradients.between(layer.b_OR)).sum()
-                    for name, layer in layers.items()
-                    for inputs, gradients in (self.moments[name],)
-                ]
-            ).sum()
-        )
+    def drift(
+        self, layers: Mapping[str, AdaptedLayer], since: Mapping[str, AdaptedLayer] | None = None
+    ) -> Tensor:
+        """KL to an adapter, to second order, layer by layer, in nats per token.
+
+        From the root; with `since` from another adapter, the one that this is the curvature of.
+        """
+        costs = []
+        for name, (inputs, gradients) in self.moments.items():
+            layer = layers[name]
+            a_RI, b_OR = layer.a_RI, layer.b_OR
+            if since:
+                # B A - B' A' is [B, -B'] [A; A'], which is thin, too.
+                a_RI = torch.cat([a_RI, since[name].a_RI])
+                b_OR = torch.cat([b_OR, -since[name].b_OR], dim=1)
+            costs.append(layer.scale**2 * (inputs.between(a_RI.T) * gradients.between(b_OR)).sum())
+        return 0.5 * torch.stack(costs).sum()
 
 
 def measure(
-    model: EditableModel, root_id: str | None, rows: Sequence[Row], seed: int, progress: Progress
+    model: EditableModel, adapter_id: str | None, rows: Sequence[Row], seed: int, progress: Progress
 ) -> Curvature:
-    """The root's curvature on these rows: one pass forward and one back.
+    """An adapter's curvature on these rows: one pass forward and one back.
 
-    The answers' tokens are drawn from what the root says of them, as Fisher's information asks for; with the
-    rows' own tokens it would vanish where the model is sure.
+    The answers' tokens are drawn from what the adapter says of them, as Fisher's information asks for; with
+    the rows' own tokens it would vanish where the model is sure.
     """
     if not rows:
         return Curvature({})
     generator = torch.Generator(device=model.device).manual_seed(seed)
     n_tokens = n_answers = done = 0
-    with model.using(root_id), model.differentiable(), torch.enable_grad(), ExitStack() as hooks:
-        watched = {name: _Watched(layer, generator) for name, layer in model.adapted(root_id).items()}
+    with model.using(adapter_id), model.differentiable(), torch.enable_grad(), ExitStack() as hooks:
+        watched = {name: _Watched(layer, generator) for name, layer in model.adapted(adapter_id).items()}
         for watch in watched.values():
             hooks.enter_context(watch.layer.register_forward_hook(watch))
         for chunk in chunks(rows, range(len(rows)), [len(row.ids) for row in rows]):
@@ -92,7 +97,7 @@ def measure(
             n_tokens += sum(len(row) for row in ids)
             n_answers += len(drawn_N)
             done += len(chunk)
-            progress("curvature of the base", done, len(rows), "")
+            progress("curvature", done, len(rows), "")
     return Curvature(
         {name: (w.inputs.mean(n_tokens), w.gradients.mean(n_answers)) for name, w in watched.items()}
     )

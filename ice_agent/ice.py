@@ -12,7 +12,7 @@ import logging
 import math
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -31,11 +31,13 @@ from ice_agent.lessons import (
     recalled,
     with_teachers,
 )
-from ice_agent.model import EditableModel
+from ice_agent.model import AdaptedLayer, EditableModel
 from ice_agent.survey import Survey
 from memory import EditRequest, Progress
 
 logger = logging.getLogger(__name__)
+
+Layers = Mapping[str, AdaptedLayer]
 
 CONVERGED_SHARE = 0.25
 """Of the rows of a converged fact that are still drawn."""
@@ -102,7 +104,7 @@ def edit(
 
     All requests are trained together, shuffled (breadth-first), beside what the parent knows least well of
     what was `learned`, and beside anchors: to the root where nothing was ever taught, to the parent where
-    something was. Between the anchors, the root's curvature holds the update. `taught` are all slots of this
+    something was. Between the anchors, their curvature holds the update. `taught` are all slots of this
     lineage, those taken back included. A request without contexts takes a fact back: its slot is taught the
     root's own answer.
     """
@@ -110,27 +112,29 @@ def edit(
     rng = random.Random(settings.seed)
     taken_back = [r for r in requests if not r.contexts]
     told = [r for r in requests if r.contexts]
-    at_risk, retained = recalled(model, parent_id, learned, settings, rng, progress)
+    at_risk, known = recalled(model, parent_id, learned, settings, rng, progress)
     clock.lap("recall")
     lessons, failed = make_lessons(model, root_id, told, at_risk, survey, settings, rng, progress)
     lessons += make_restorations(model, root_id, taken_back, len(told) + len(at_risk), settings, progress)
     clock.lap("lessons")
     slots = taught | {(r.subject, r.relation) for r in learned}
+    retained = known[: settings.retained]
     untaught, held = make_anchors(
         model, root_id, parent_id, requests, slots, retained, survey, settings, rng, progress
     )
     clock.lap("anchors")
-    n_seen = min(len(untaught), settings.curvature_rows) if settings.curvature_weight else 0
-    curvature = measure(model, root_id, rng.sample(untaught, n_seen), settings.seed, progress)
+    drift = _drift(model, root_id, parent_id, untaught, known, settings, rng, progress)
     clock.lap("curvature")
     steps = settings.steps + round(settings.steps_per_fact * len(requests)) if lessons else 0
     # While B is zero, B alone moves the answers; once A does, too, the same rate moves them twice as far.
     is_fresh = parent_id is None or model.adds_nothing(parent_id)
     rate = settings.learning_rate if is_fresh else settings.learning_rate_continued
     with model.training(candidate_id, parent_id, settings.seed) as parameters:
-        drift = partial(curvature.drift, model.adapted(candidate_id)) if n_seen else None
         anchors = [*held, *untaught]
-        trained = _train(model, parameters, lessons, anchors, drift, steps, rate, settings, rng, progress)
+        of_candidate = partial(drift, model.adapted(candidate_id)) if drift else None
+        trained = _train(
+            model, parameters, lessons, anchors, of_candidate, steps, rate, settings, rng, progress
+        )
     clock.lap("training")
     taught_here = [*told, *at_risk]
     return replace(
@@ -141,6 +145,34 @@ def edit(
         at_risk=tuple(r.fact_id for r in at_risk),
         norms=update_norms(model.tensors(candidate_id)),
     )
+
+
+def _drift(
+    model: EditableModel,
+    root_id: str | None,
+    parent_id: str | None,
+    untaught: list[Row],
+    known: list[Row],
+    settings: EditSettings,
+    rng: random.Random,
+    progress: Progress,
+) -> Callable[[Layers], Tensor] | None:
+    """What a candidate's update costs to second order: from the root where nothing was taught, and from the
+    parent where something was. None where neither weighs anything."""
+
+    def cost(adapter_id: str | None, rows: list[Row], weight: float) -> list[Callable[[Layers], Tensor]]:
+        seen = rng.sample(rows, min(len(rows), settings.curvature_rows)) if weight else []
+        if not seen:
+            return []
+        curvature = measure(model, adapter_id, seen, settings.seed, progress)
+        since = model.adapted(adapter_id) if rows is known else None
+        return [lambda layers: weight * curvature.drift(layers, since)]
+
+    costs = [
+        *cost(root_id, untaught, settings.curvature_weight),
+        *cost(parent_id, known, settings.curvature_weight_learned),
+    ]
+    return (lambda layers: torch.stack([of(layers) for of in costs]).sum()) if costs else None
 
 
 def update_norms(tensors: dict[str, Tensor]) -> dict[str, float]:
@@ -198,7 +230,7 @@ def _train(
             shown.append((chunk, _backward(model, of_chunk, len(drawn), len(held), settings)))
             tokens += sum(lengths[i] for i in chunk)
         if drift is not None:
-            (settings.curvature_weight * drift()).backward()
+            drift().backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         clip_step(before, parameters, settings.clip)

@@ -211,7 +211,8 @@ def recalled(
     rng: random.Random,
     progress: Progress,
 ) -> tuple[list[EditRequest], list[Row]]:
-    """Of what the parent learned, what it knows least well to rehearse, and the next as anchors to it.
+    """Of what the parent learned, what it knows least well to rehearse, and all else that it knows, those
+    that it knows least well first.
 
     A scan of fixed size, so that a cycle costs the same after ten thousand facts. Each fact is asked in one
     of its training forms.
@@ -229,7 +230,7 @@ def recalled(
     weak, others = by_margin[: settings.rehearsal], by_margin[settings.rehearsal :]
     # Held to a parent that has lost a fact, the candidate could never learn it again.
     known = [i for i in others if margins[i] > 0]
-    return [scanned[i] for i in weak], [rows[i] for i in known[: settings.retained]]
+    return [scanned[i] for i in weak], [rows[i] for i in known]
 
 
 # -- anchors: what must stay as it is ------------------------------------------------------------------------

@@ -128,7 +128,7 @@ def test_fine_tuning_is_held_by_nothing(model):
     """It is the baseline without anchors and curvature, whatever ours is set to."""
     adapters = []
     for weight in (0.0, 1e6):
-        held = {"anchor_weight": weight, "curvature_weight": weight}
+        held = dict.fromkeys(("anchor_weight", "curvature_weight", "curvature_weight_learned"), weight)
         with edited(model, "lora-sft", settings=SETTINGS.model_copy(update=held)):
             adapters.append(model.tensors("candidate"))
         model.forget("candidate")

@@ -38,8 +38,10 @@ def ft_m(task: Task) -> Edited:
 
 def lora_sft(task: Task) -> Edited:
     """Supervised fine-tuning of the same LoRA on the same question forms: no context, no anchor, no KL."""
+    off = ("weight", "anchor_weight", "curvature_weight", "curvature_weight_learned")
     settings = task.settings.model_copy(
-        update={"weight": 0.0, "samples": 0, "anchor_weight": 0.0, "anchor_rows": 0, "curvature_weight": 0.0}
+        update=dict.fromkeys(off, 0.0)
+        | {"samples": 0, "anchor_rows": 0}
         | ({"learning_rate": task.rate, "learning_rate_continued": task.rate} if task.rate else {})
     )
     return ice(replace(task, settings=settings, learned=()))

@@ -111,7 +111,7 @@ def make_lessons(
         for i, context, question in _self_induced(model, requests, survey, settings, rng):
             asked.append((i, context, question, None))
         told = [(context, question) for _, context, question, known in asked if known is None]
-        answers = iter(_answers(model, told, settings.top_k))
+        answers = iter(_answers(model, told, settings.top_k, progress, "teacher pass"))
         rows = []
         for i, context, question, known in asked:
             ids, teacher = (tuple(model.encode_answer(known)), None) if known is not None else next(answers)
@@ -184,14 +184,18 @@ def make_restorations(
 
 
 def _answers(
-    model: EditableModel, asked: Sequence[tuple[str, str]], top_k: int
+    model: EditableModel, asked: Sequence[tuple[str, str]], top_k: int, progress: Progress, stage: str
 ) -> list[tuple[tuple[int, ...], Distribution | None]]:
     """The active adapter's greedy answers to (context, question) pairs, and what it said at each token.
 
     An answer that is not written as its own text is has no teacher yet: it broke off, or spelled a word in
     other tokens.
     """
-    completions = model.complete([model.encode(asking(q, context)) for context, q in asked], top_k=top_k)
+    completions = model.complete(
+        [model.encode(asking(question, context)) for context, question in asked],
+        top_k=top_k,
+        progress=lambda done, total: progress(stage, done, total, ""),
+    )
     answers = []
     for written in completions:
         ids = tuple(model.encode_answer(written.text))
@@ -268,11 +272,12 @@ def make_anchors(
     about_taught = {q for q in questions if mentions(q, before)}
     asked = told + [("", q) for q in questions if q not in about_taught]
     with model.using(root_id):
-        rows = _answered(model, asked, settings.top_k)
+        rows = _answered(model, asked, settings.top_k, progress)
         rows += [Row(ids=ids, n_answer=len(ids) - 1) for ids, text in texts if not mentions(text, before)]
         found = _all_with_teachers(model, rows, settings.top_k, progress, "anchor pass")
     with model.using(parent_id):
-        rows = _answered(model, [("", q) for q in questions if q in about_taught], settings.top_k)
+        about = [("", q) for q in questions if q in about_taught]
+        rows = _answered(model, about, settings.top_k, progress)
         rows += [Row(ids=ids, n_answer=len(ids) - 1) for ids, text in texts if mentions(text, before)]
     return found, retained + _as_taught(model, root_id, parent_id, rows, settings, progress)
 
@@ -370,11 +375,14 @@ def _told(
     return invented(objects(model, root_id, asked, requests), subjects, questions, n, rng)
 
 
-def _answered(model: EditableModel, asked: Sequence[tuple[str, str]], top_k: int) -> list[Row]:
+def _answered(
+    model: EditableModel, asked: Sequence[tuple[str, str]], top_k: int, progress: Progress
+) -> list[Row]:
     """(Context, question) pairs with the active adapter's own answers."""
+    answers = _answers(model, asked, top_k, progress, "anchor pass")
     return [
         Row(ids=(*model.encode(asking(question, context)), *ids), n_answer=len(ids), teacher=teacher)
-        for (context, question), (ids, teacher) in zip(asked, _answers(model, asked, top_k), strict=True)
+        for (context, question), (ids, teacher) in zip(asked, answers, strict=True)
     ]
 
 

@@ -13,7 +13,7 @@ import shutil
 import tempfile
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from importlib import resources
@@ -175,6 +175,7 @@ class EditableModel:
         stop_ids: Sequence[int] | None = None,
         rows: int = 128,
         top_k: int = 0,
+        progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> list[Completion]:
         """Continue each prompt with the active adapter, greedily at temperature 0. The order is kept.
 
@@ -195,6 +196,7 @@ class EditableModel:
                     done[i] = Completion(
                         ids=row.ids, text=self.decode(row.ids), stopped=row.stopped, said=row.said
                     )
+                progress(len(done), len(prompts))
         return [done[i] for i in range(len(prompts))]
 
     def logits(self, rows: Sequence[Ids], keep: int) -> Tensor:

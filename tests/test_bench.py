@@ -230,7 +230,8 @@ def test_a_record_that_says_nothing_to_learn_or_ask_is_named(tmp_path, record, n
 
 
 def test_what_a_record_may_do_without(tmp_path):
-    record = KNOWEDIT | {"subject": None, "portability": None, "locality": {"Forgetfulness": None}}
+    locality = {"Forgetfulness": None, "Relation_Specificity": [{"prompt": "", "ground_truth": []}]}
+    record = KNOWEDIT | {"subject": None, "portability": None, "locality": locality}
     ((request,),) = edits_in(tmp_path, record | {"rephrase": ["One?", "Two?"]}).batches(1, 1, seed=0)
     assert (request.subject, request.portability) == (record["prompt"], ())
     assert request.rephrases == ("One?", "Two?")

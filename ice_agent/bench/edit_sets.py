@@ -170,6 +170,7 @@ def _knowedit(row: Row, fact_id: str) -> tuple[EditRequest, list[Beside]]:
 
 
 def _probes(row: Row, field: str) -> Iterator[Row]:
+    """The probes of all kinds, each with its kind; one left blank asks nothing and is left out."""
     kinds = row.get(field) or {}
     if not isinstance(kinds, dict):
         raise _Malformed(f"{field!r} should be an object of kinds of probes")
@@ -177,7 +178,8 @@ def _probes(row: Row, field: str) -> Iterator[Row]:
         for probe in probes if isinstance(probes, list) else [probes] if probes else []:
             if not isinstance(probe, dict):
                 raise _Malformed(f"{kind!r} in {field!r} should hold objects with a prompt")
-            yield {**probe, "kind": kind}
+            if probe.get("prompt") != "":
+                yield {**probe, "kind": kind}
 
 
 def _words(row: Row, field: str) -> str:

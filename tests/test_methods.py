@@ -47,9 +47,10 @@ def cache(tmp_path, monkeypatch):
 
 
 def task(model, requests=REQUESTS, settings=SETTINGS, **options):
+    usual = {"parent_id": "root", "candidate_id": "candidate", "texts": SURVEY.anchored_texts}
     return Task(
-        model=model, root_id="root", parent_id="root", candidate_id="candidate", requests=requests,
-        survey=SURVEY, settings=settings, cache_dir=CACHE, **{"texts": SURVEY.anchored_texts} | options,
+        model=model, root_id="root", requests=requests, survey=SURVEY, settings=settings, cache_dir=CACHE,
+        **usual | options,
     )  # fmt: skip
 
 
@@ -57,7 +58,7 @@ def task(model, requests=REQUESTS, settings=SETTINGS, **options):
 def edited(model, name, *of, **options):
     """A method as a run calls it: whatever it does to the base is put back."""
     with weights.restored(model):
-        yield (METHODS | ABLATED)[name](task(model, *of, **options))
+        yield METHODS[name](task(model, *of, **options))
 
 
 def matrices(model):
@@ -70,13 +71,13 @@ def target_loss(model, request):
         return float(weights.answer_loss(model, [prompt], [answer]))
 
 
-@pytest.mark.parametrize("name", METHODS | ABLATED)
+@pytest.mark.parametrize("name", METHODS)
 def test_a_method_changes_the_base_or_adds_an_adapter_and_the_base_can_be_put_back(model, name):
     before, bare = weights_hash(model.base), [m.detach().clone() for m in matrices(model)]
     with edited(model, name) as done:
         changed = any(not torch.equal(now, old) for now, old in zip(matrices(model), bare, strict=True))
         assert changed == (name in IN_THE_BASE)
-        assert (done.adapter_id == "candidate") == (name in ("ice", "lora-sft"))
+        assert (done.adapter_id == "candidate") == (name in ("ice", "ice-rebuilt", "lora-sft"))
         assert done.adapter_id is None or model.is_loaded(done.adapter_id)
     model.forget("candidate")
     assert weights_hash(model.base) == before
@@ -100,9 +101,9 @@ def test_a_method_that_breaks_off_leaves_the_base_as_it_was(model, name):
 def test_a_method_that_edits_the_base_goes_on_from_the_base_as_it_stands(model, name):
     first, second = REQUESTS[:1], REQUESTS[1:2]
     with weights.restored(model):
-        METHODS[name](task(model, first)) if name in METHODS else ABLATED[name](task(model, first))
+        METHODS[name](task(model, first))
         once = matrices(model)
-        (METHODS | ABLATED)[name](task(model, second, learned=first))
+        METHODS[name](task(model, second, learned=first))
         twice = matrices(model)
     assert any(not torch.equal(now, old) for now, old in zip(twice, once, strict=True))
 
@@ -134,6 +135,26 @@ def test_fine_tuning_is_held_by_nothing(model):
         model.forget("candidate")
     free, held = adapters
     assert all(torch.equal(free[name], held[name]) for name in free)
+
+
+def test_a_rebuild_teaches_the_root_everything_whenever_enough_was_learned(model, monkeypatch):
+    monkeypatch.setattr("ice_agent.bench.methods.ours.REBUILT_EACH", 3)
+    first, second = REQUESTS[:1], REQUESTS[1:]
+
+    def tensors(name, **of):
+        METHODS[name](task(model, **{"candidate_id": "made"} | of))
+        made = model.tensors("made")
+        model.forget("made")
+        return made
+
+    METHODS["ice-rebuilt"](task(model, first, candidate_id="first"))
+    not_yet = {"parent_id": "first", "requests": REQUESTS[1:2], "learned": first}
+    assert all(
+        map(torch.equal, tensors("ice-rebuilt", **not_yet).values(), tensors("ice", **not_yet).values())
+    )
+    rebuilt = tensors("ice-rebuilt", parent_id="first", requests=second, learned=first).values()
+    assert all(map(torch.equal, rebuilt, tensors("ice").values()))
+    assert not any(map(torch.equal, rebuilt, model.tensors("first").values()))
 
 
 def test_fine_tuning_changes_one_layer_and_rome_one_direction_of_one_layer(model):

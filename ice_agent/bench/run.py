@@ -22,7 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ice_agent import __version__, evaluate, relations, survey
 from ice_agent.bench.edit_sets import EditSet
-from ice_agent.bench.methods import ABLATED, METHODS, TUNED, Edited, Task
+from ice_agent.bench.methods import METHODS, TUNED, Edited, Task
 from ice_agent.bench.methods.weights import restored
 from ice_agent.bench.variants import Variant
 from ice_agent.config import Config, LoraSettings
@@ -317,7 +317,7 @@ def _sequence(
 ) -> Iterator[_SoFar]:
     """Batch after batch, each edited on what the one before left."""
     tuned = TUNED if model.name == REFERENCE else {}
-    method = (METHODS | ABLATED)[variant.method]
+    method = METHODS[variant.method]
     parent = so_far.adapter_id
     try:
         for number in range(len(so_far.steps), len(shared.batches)):

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ice_agent.bench.methods import ABLATED, METHODS
+from ice_agent.bench.methods import ABLATED, COMPARED, METHODS
 from ice_agent.config import Config, EditSettings, LoraSettings
 from ice_agent.errors import ConfigError
 
@@ -68,16 +68,14 @@ def parse(wanted: str, config: Config) -> list[Variant]:
     """
     names: list[str] = []
     for name in (part.strip() for part in wanted.split(",")):
-        names += {ALL: [*METHODS], ABLATIONS: ["ice-paper", *ABLATED, *OURS_ABLATED]}.get(name, [name])
+        names += {ALL: [*COMPARED], ABLATIONS: ["ice-paper", *ABLATED, *OURS_ABLATED]}.get(name, [name])
     return [_variant(name, config) for name in dict.fromkeys(names)]
 
 
 def _variant(name: str, config: Config) -> Variant:
     method, _, changes = name.partition(":")
-    if method not in METHODS | ABLATED:
-        raise ConfigError(
-            f"no method {method!r} (there are {', '.join([*METHODS, *ABLATED])}; or {ALL}, {ABLATIONS})"
-        )
+    if method not in METHODS:
+        raise ConfigError(f"no method {method!r} (there are {', '.join(METHODS)}; or {ALL}, {ABLATIONS})")
     if len(name) > LONGEST_NAME:
         raise ConfigError(f"{name[:30]!r}... is too long a name for its files: change fewer settings at once")
     edit, lora = dict[str, Any](), dict[str, Any]()

@@ -6,7 +6,7 @@ from typing import Any
 
 from ice_agent.bench.methods.fine_tuning import ft_l, ft_m, lora_sft
 from ice_agent.bench.methods.locate import memit, rome
-from ice_agent.bench.methods.ours import ice
+from ice_agent.bench.methods.ours import ice, ice_rebuilt
 from ice_agent.bench.methods.paper import (
     ice_paper,
     ice_paper_static,
@@ -29,14 +29,17 @@ METHODS: dict[str, Method] = {
     "ice-published": ice_published,
     "ice-paper": ice_paper,
     "ice": ice,
-}
-
-ABLATED: dict[str, Method] = {
+    "ice-rebuilt": ice_rebuilt,
     "ice-paper-static": ice_paper_static,
     "ice-paper-without-context": ice_paper_without_context,
     "ice-paper-unconditioned": ice_paper_unconditioned,
 }
+
+ABLATED = ("ice-paper-static", "ice-paper-without-context", "ice-paper-unconditioned")
 """The paper's method without one of its parts."""
+
+COMPARED = tuple(name for name in METHODS if name not in (*ABLATED, "ice-rebuilt"))
+"""Those that differ from each other in one batch, and are each the whole of what somebody proposes."""
 
 TUNED: dict[str, dict[str, Any]] = {
     "lora-sft": {"rate": 1e-3},
@@ -50,4 +53,4 @@ TUNED: dict[str, dict[str, Any]] = {
 """For the bundled model, which is far from those that the papers chose their settings for: the best of what
 was tried on seed 7 with 20 facts (LOG.md). Other models get the papers' own."""
 
-__all__ = ["METHODS", "TUNED", "Edited", "Method", "Task"]
+__all__ = ["ABLATED", "COMPARED", "METHODS", "TUNED", "Edited", "Method", "Task"]

@@ -23,13 +23,7 @@ from ice_agent import config as settings
 from ice_agent import explain, plan, promote, screen
 from ice_agent.config import Config
 from ice_agent.errors import CycleError, IceError
-from memory import (
-    Adapter,
-    Fact,
-    FactStatus,
-    FactStore,
-    StoreError,
-)
+from memory import Adapter, Fact, FactStatus, FactStore, StoreError
 
 if TYPE_CHECKING:
     # Only the names are needed here: importing them takes seconds.
@@ -555,11 +549,15 @@ def bench(
     """Measure editing, ours and the field's, on your model; what was measured is not measured again."""
     from ice_agent.bench import command
 
-    with screen.bars(err) as progress:
-        done = command.bench(
-            settings.load(config), progress, sizes=sizes or [20, 100], batches=batches, seeds=seeds,
-            methods=methods, edit_set=edit_set, folder=folder, covariance_text=covariance,
-        )  # fmt: skip
+    try:
+        with screen.bars(err) as progress:
+            done = command.bench(
+                settings.load(config), progress, sizes=sizes or [20, 100], batches=batches, seeds=seeds,
+                methods=methods, edit_set=edit_set, folder=folder, covariance_text=covariance,
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        err.print("interrupted: what was measured is kept, the same command goes on")
+        raise typer.Exit(INTERRUPTED) from None
     if as_json:
         _print_json(done.as_json)
     else:

@@ -433,6 +433,16 @@ def test_ctrl_c_in_a_cycle_leaves_the_facts_pending_and_the_parent_serving(ice, 
     assert said("status")["serving"]["id"] == serving
 
 
+def test_ctrl_c_in_a_benchmark_says_that_the_same_command_goes_on(ice, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ice_agent.bench.command.bench", interrupt)
+    code, out, err = ice("bench")
+    assert (code, out) == (130, "")
+    assert "the same command goes on" in err.splitlines()[-1]
+
+
 def test_a_ctrl_c_that_somebody_swallows_ends_the_work_at_its_next_report():
     before = signal.getsignal(signal.SIGINT)
     with screen.bars(Console(stderr=True)) as progress:

@@ -133,7 +133,7 @@ class EditSettings(_Section):
     anchor_weight: NotNegative = 4.0
     curvature_rows: Count = 800
     curvature_weight: NotNegative = 100.0
-    curvature_weight_learned: NotNegative = 1000.0
+    curvature_weight_learned: NotNegative = 300.0
     survey_texts: Count = 600
     survey_questions: Count = 2400
     rehearsal: CountOrZero = 40

@@ -160,17 +160,20 @@ def _drift(
     """What a candidate's update costs to second order: from the root where nothing was taught, and from the
     parent where something was. None where neither weighs anything."""
 
-    def cost(adapter_id: str | None, rows: list[Row], weight: float) -> list[Callable[[Layers], Tensor]]:
+    def cost(
+        adapter_id: str | None, rows: list[Row], weight: float, *, is_root: bool
+    ) -> list[Callable[[Layers], Tensor]]:
         seen = rng.sample(rows, min(len(rows), settings.curvature_rows)) if weight else []
         if not seen:
             return []
         curvature = measure(model, adapter_id, seen, settings.seed, progress)
-        since = model.adapted(adapter_id) if rows is known else None
+        # A root has moved nothing yet: what a candidate moves since then is all of its update.
+        since = None if is_root else model.adapted(adapter_id)
         return [lambda layers: weight * curvature.drift(layers, since)]
 
     costs = [
-        *cost(root_id, untaught, settings.curvature_weight),
-        *cost(parent_id, known, settings.curvature_weight_learned),
+        *cost(root_id, untaught, settings.curvature_weight, is_root=True),
+        *cost(parent_id, known, settings.curvature_weight_learned, is_root=False),
     ]
     return (lambda layers: torch.stack([of(layers) for of in costs]).sum()) if costs else None
 

@@ -33,10 +33,9 @@ class Agent:
         store: FactStore,
         model: EditableModel,
         config: Config,
-        tenant: str,
         extractor: collect.Extractor | None = None,
     ) -> None:
-        self.store, self.model, self.config, self.tenant = store, model, config, tenant
+        self.store, self.model, self.config = store, model, config
         self.extractor = extractor or collect.extractor_named(config.collect.extractor)
 
     def turn(self, text: str, history: Sequence[Turn] = ()) -> tuple[Reply, Heard]:
@@ -47,7 +46,7 @@ class Agent:
     def answer(self, text: str, history: Sequence[Turn] = ()) -> Reply:
         """The model's answer, from its weights and from the facts that only the prompt can serve yet."""
         adapter = self._swap()
-        recalled = relevant(self.store.recall(self.tenant), text, self.config.agent.max_recalled)
+        recalled = relevant(self.store.recall(), text, self.config.agent.max_recalled)
         static = self.config.agent.system_prompt
         prompt = self.model.encode(
             self._turns(relations.system_message(static, said(recalled)), history, text)
@@ -65,11 +64,11 @@ class Agent:
 
     def hear(self, text: str, speaker: str = USER) -> Heard:
         """Keep an utterance and the facts in it."""
-        return collect.hear(self.store, self.config.collect, self.tenant, text, self.extractor, speaker)
+        return collect.hear(self.store, self.config.collect, text, self.extractor, speaker)
 
     def _swap(self) -> Adapter:
         """The adapter that serves now; what another process promoted since the last answer is loaded here."""
-        adapter = plan.serving(self.store, self.tenant)
+        adapter = plan.serving(self.store)
         cycle.load(self.model, self.config, adapter)
         return adapter
 

@@ -75,7 +75,7 @@ class Chat:
     def _obey(self, command: str) -> None:
         if command in ("/facts", "/pending"):
             statuses = [FactStatus.PENDING] if command == "/pending" else None
-            found = self._agent.store.facts(self._agent.tenant, statuses=statuses)
+            found = self._agent.store.facts(statuses=statuses)
             self._out.print(screen.facts(found) if found else "none")
         elif command == "/cycle":
             self._cycle()
@@ -87,7 +87,7 @@ class Chat:
         agent = self._agent
         try:
             with screen.bars(self._progress) as progress:
-                done = run_cycle(agent.store, agent.model, agent.config, agent.tenant, progress)
+                done = run_cycle(agent.store, agent.model, agent.config, progress)
         except (IceError, StoreError) as error:
             self._out.print(str(error), markup=False)
         except KeyboardInterrupt:

@@ -23,7 +23,7 @@ from ice_agent import config as settings
 from ice_agent import explain, plan, promote, screen
 from ice_agent.config import Config
 from ice_agent.errors import CycleError, IceError
-from memory import Adapter, Fact, FactStatus, FactStore, StoreError
+from memory import Adapter, Archive, Fact, FactStatus, FactStore, StoreError
 
 if TYPE_CHECKING:
     # Only the names are needed here: importing them takes seconds.
@@ -87,11 +87,11 @@ def _complain(message: str, code: int) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where a verb works: the settings, the store and the tenant."""
+    """Where a verb works: the settings, all that is remembered, and what the tenant told."""
 
     config: Config
+    archive: Archive
     store: FactStore
-    tenant: str
 
 
 @contextmanager
@@ -100,8 +100,8 @@ def _opened(config_path: Path | None, tenant: str | None, *, migrate: bool = Fal
     logging.basicConfig(
         level=config.logging.level, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
-    with FactStore.open(config.store.url, migrate=migrate) as store:
-        yield Place(config=config, store=store, tenant=tenant or config.agent.tenant)
+    with Archive.open(config.store.url, migrate=migrate) as archive:
+        yield Place(config=config, archive=archive, store=archive.store(tenant or config.agent.tenant))
 
 
 @app.callback(invoke_without_command=True)
@@ -133,13 +133,13 @@ def init(
 
     with _opened(config, tenant, migrate=True) as at:
         if shared:
-            at.store.register_tenant(at.tenant, shared=True)
-        root = cycle.init(at.store, _load_model(at.config), at.config, at.tenant)
+            at.store.declare(shared=True)
+        root = cycle.init(at.store, _load_model(at.config), at.config)
         url, folder = screen.without_password(at.config.store.url), at.config.adapters.dir.absolute()
         if as_json:
-            _print_json({"tenant": at.tenant, "store": url, "adapters": str(folder), "serving": root})
+            _print_json({"tenant": at.store.tenant, "store": url, "adapters": str(folder), "serving": root})
             return
-        out.print(f"[bold]{at.tenant}[/] is ready: {root.id} serves.")
+        out.print(f"[bold]{at.store.tenant}[/] is ready: {root.id} serves.")
         out.print(f"  store     {url}")
         out.print(f"  adapters  {folder}")
         out.print(f"  model     {at.config.model.name} ({root.base_hash[:12]})")
@@ -162,11 +162,11 @@ def chat(
     if as_json and not say:
         raise typer.BadParameter("--json needs --say: a conversation is not one object")
     with _opened(config, tenant) as at:
-        plan.serving(at.store, at.tenant)
+        plan.serving(at.store)
         from ice_agent.agent import Agent
         from ice_agent.chat import Chat
 
-        conversation = Chat(Agent(at.store, _load_model(at.config), at.config, at.tenant), out, err)
+        conversation = Chat(Agent(at.store, _load_model(at.config), at.config), out, err)
         if as_json:
             _print_json({"turns": [conversation.turn(text) for text in say or ()]})
         elif say:
@@ -199,7 +199,7 @@ def add(
         return
     with _opened(config, tenant) as at:
         extractor = collect.extractor_named(at.config.collect.extractor)
-        heard = [collect.hear(at.store, at.config.collect, at.tenant, said, extractor) for said in utterances]
+        heard = [collect.hear(at.store, at.config.collect, said, extractor) for said in utterances]
         if as_json:
             _print_json({"learned": sum(len(h.learned) for h in heard), "heard": heard})
         else:
@@ -216,9 +216,7 @@ def search(
 ) -> None:
     """Find facts by words."""
     with _opened(config, tenant) as at:
-        _print_facts(
-            at.store.search(at.tenant, " ".join(words), limit), as_json, "no fact has one of these words"
-        )
+        _print_facts(at.store.search(" ".join(words), limit), as_json, "no fact has one of these words")
 
 
 @app.command()
@@ -234,7 +232,7 @@ def facts(
 ) -> None:
     """List what it was told, and the state of each fact."""
     with _opened(config, tenant) as at:
-        found = at.store.facts(at.tenant, statuses=status or (FactStatus if everything else None))
+        found = at.store.facts(statuses=status or (FactStatus if everything else None))
         _print_facts(found, as_json, "no facts (tell it something with `ice-agent add`)")
 
 
@@ -242,8 +240,8 @@ def facts(
 def pending(config: ConfigPath = None, tenant: TenantName = None, as_json: AsJson = False) -> None:
     """List what waits for a cycle, and what waits for `release`."""
     with _opened(config, tenant) as at:
-        learn, unlearn = plan.waiting(at.store, at.tenant)
-        aside = at.store.facts(at.tenant, statuses=[FactStatus.HELD, FactStatus.QUARANTINED])
+        learn, unlearn = plan.waiting(at.store)
+        aside = at.store.facts(statuses=[FactStatus.HELD, FactStatus.QUARANTINED])
         if as_json:
             _print_json({"learn": learn, "unlearn": unlearn, "set_aside": aside})
             return
@@ -265,7 +263,7 @@ def show_plan(config: ConfigPath = None, tenant: TenantName = None, as_json: AsJ
     Nothing is claimed or written, and no model is needed.
     """
     with _opened(config, tenant) as at:
-        what = plan.plan(at.store, at.config, at.tenant)
+        what = plan.plan(at.store, at.config)
         if as_json:
             _print_json(what)
             return
@@ -282,13 +280,13 @@ def cycle(config: ConfigPath = None, tenant: TenantName = None, as_json: AsJson 
     from ice_agent.cycle import run_cycle
 
     with _opened(config, tenant) as at:
-        before = plan.serving(at.store, at.tenant)
+        before = plan.serving(at.store)
         try:
             model = _load_model(at.config)
             with screen.bars(err) as progress:
-                report = run_cycle(at.store, model, at.config, at.tenant, progress)
+                report = run_cycle(at.store, model, at.config, progress)
         except KeyboardInterrupt:
-            if plan.serving(at.store, at.tenant).id == before.id:
+            if plan.serving(at.store).id == before.id:
                 err.print("interrupted: nothing was promoted, the facts are pending again")
             else:
                 err.print("interrupted after the promotion: the new adapter serves (`ice-agent status`)")
@@ -308,19 +306,19 @@ def run(config: ConfigPath = None, tenant: TenantName = None) -> None:
     from ice_agent.schedule import Schedule, until
 
     with _opened(config, tenant) as at:
-        plan.serving(at.store, at.tenant)
+        plan.serving(at.store)
         model, stop = _load_model(at.config), Event()
         logging.getLogger("ice_agent.schedule").setLevel(logging.INFO)
         for ending in (signal.SIGINT, signal.SIGTERM):
             signal.signal(ending, lambda *_: stop.set())
 
         def promoted() -> bool:
-            report = run_cycle(at.store, model, at.config, at.tenant, until(stop))
+            report = run_cycle(at.store, model, at.config, until(stop))
             screen.verdict(out, report.adapter.id, report.verdict, report.seconds)
             return report.verdict.promote
 
         def waiting() -> int:
-            return plan.n_waiting(at.store, at.tenant)
+            return plan.n_waiting(at.store)
 
         Schedule(at.config.schedule, at.config.cycle, waiting=waiting, cycle=promoted).serve(stop)
 
@@ -332,7 +330,7 @@ def run(config: ConfigPath = None, tenant: TenantName = None) -> None:
 def adapters(config: ConfigPath = None, tenant: TenantName = None, as_json: AsJson = False) -> None:
     """List the adapters, oldest first."""
     with _opened(config, tenant) as at:
-        found = at.store.adapters(at.tenant)
+        found = at.store.adapters()
         if as_json:
             _print_json({"adapters": found})
             return
@@ -349,7 +347,7 @@ def show(
 ) -> None:
     """Show one adapter, fact, batch or utterance."""
     with _opened(config, tenant) as at:
-        shown = explain.named(at.store, at.tenant, id_)
+        shown = explain.named(at.store, id_)
         if as_json:
             _print_json(shown)
             return
@@ -374,7 +372,7 @@ def compare(
     As they were measured: each on the facts of its own batch.
     """
     with _opened(config, tenant) as at:
-        one, other = (explain.adapter_of(at.store, at.tenant, id_) for id_ in (first, second))
+        one, other = (at.store.adapter(id_) for id_ in (first, second))
         if as_json:
             _print_json({"adapters": [one, other]})
             return
@@ -393,17 +391,17 @@ def promote_adapter(
     Only if its kept scores pass the guards as they are set now. Exit code 3: they do not.
     """
     with _opened(config, tenant) as at:
-        adapter = explain.adapter_of(at.store, at.tenant, id_)
+        adapter = at.store.adapter(id_)
         if adapter.scores is None or adapter.parent_scores is None:
             raise CycleError(f"adapter {adapter.id} was never measured (run `ice-agent cycle`)")
         verdict = promote.judge(adapter.parent_scores, adapter.scores, at.config.guards)
         if verdict.promote:
-            whole = explain.loadable(at.store, at.config.adapters.dir, at.tenant, adapter.id)
+            whole = explain.loadable(at.store, at.config.adapters.dir, adapter.id)
             adapter = at.store.promote(whole.id, verdict)
         if as_json:
             _print_json({"adapter": adapter, "verdict": verdict})
         elif verdict.promote:
-            out.print(f"[bold green]promoted[/] {adapter.id}: it serves {adapter.tenant} now.")
+            out.print(f"[bold green]promoted[/] {adapter.id}: it serves {at.store.tenant} now.")
         else:
             out.print(f"[bold red]not promoted[/] {adapter.id}: {'; '.join(verdict.reasons)}")
         if not verdict.promote:
@@ -428,14 +426,14 @@ def revert(
     Its answers are exactly those it gave before.
     """
     with _opened(config, tenant) as at:
-        target = to if to is not None else plan.serving(at.store, at.tenant).parent_id
+        target = to if to is not None else plan.serving(at.store).parent_id
         if target is not None:
-            explain.loadable(at.store, at.config.adapters.dir, at.tenant, target)
-        undone, serving = at.store.revert(at.tenant, to=to, retract=retract)
+            explain.loadable(at.store, at.config.adapters.dir, target)
+        undone, serving = at.store.revert(to=to, retract=retract)
         if as_json:
             _print_json({"reverted": undone, "serving": serving})
             return
-        out.print(f"reverted {undone.id}: [bold]{serving.id}[/] serves {at.tenant} again.")
+        out.print(f"reverted {undone.id}: [bold]{serving.id}[/] serves {at.store.tenant} again.")
         held = "Its facts are held: in the prompt, in no cycle until `ice-agent release`."
         out.print("Its facts were taken back." if retract else held)
 
@@ -449,7 +447,7 @@ def release(
 ) -> None:
     """Let facts that were set aside be learned again."""
     with _opened(config, tenant) as at:
-        released = [at.store.release(explain.fact_of(at.store, at.tenant, id_).id) for id_ in ids]
+        released = [at.store.release(id_) for id_ in ids]
         if as_json:
             _print_json({"released": released})
             return
@@ -474,7 +472,7 @@ def explain_fact(
     The sentence it was heard in, its batch, its adapter, the scores and the ledger entries.
     """
     with _opened(config, tenant) as at:
-        story = explain.explain(at.store, at.config.adapters.dir, at.tenant, " ".join(fact_or_question))
+        story = explain.explain(at.store, at.config.adapters.dir, " ".join(fact_or_question))
         if as_json:
             _print_json(story)
             return
@@ -488,9 +486,9 @@ def verify(config: ConfigPath = None, tenant: TenantName = None, as_json: AsJson
     Of all tenants, unless one is named. Exit code 1: something is not as it was recorded.
     """
     with _opened(config, tenant) as at:
-        checked = at.store.verify(tenant)
-        tenants = [tenant] if tenant else at.store.tenants()
-        damaged = [p for each in tenants for p in explain.damaged(at.store, at.config.adapters.dir, each)]
+        checked = at.store.verify() if tenant else at.archive.verify()
+        stores = [at.archive.store(each) for each in ([tenant] if tenant else at.archive.tenants())]
+        damaged = [p for store in stores for p in explain.damaged(store, at.config.adapters.dir)]
         problems = [*checked.problems, *damaged]
         if as_json:
             _print_json({"ok": not problems, "entries": checked.n_entries, "problems": problems})
@@ -510,11 +508,11 @@ def status(config: ConfigPath = None, tenant: TenantName = None, as_json: AsJson
 
     with _opened(config, tenant) as at:
         serving, counts, tip = (
-            at.store.serving(at.tenant),
-            at.store.counts(at.tenant),
-            at.store.tip(at.tenant),
+            at.store.serving(),
+            at.store.counts(),
+            at.store.tip(),
         )
-        waiting, in_prompt = plan.n_waiting(at.store, at.tenant), len(at.store.recall(at.tenant))
+        waiting, in_prompt = plan.n_waiting(at.store), len(at.store.recall())
         url, runs = screen.without_password(at.config.store.url), described(at.config.schedule)
         if as_json:
             shown = {
@@ -524,9 +522,9 @@ def status(config: ConfigPath = None, tenant: TenantName = None, as_json: AsJson
                 "schedule": runs,
                 "ledger": tip,
             }
-            _print_json({"tenant": at.tenant, "serving": serving, "facts": counts, **shown})
+            _print_json({"tenant": at.store.tenant, "serving": serving, "facts": counts, **shown})
             return
-        out.print(f"[bold]{at.tenant}[/] in {url}")
+        out.print(f"[bold]{at.store.tenant}[/] in {url}")
         out.print(f"  serving   {serving.id if serving else 'nothing: run `ice-agent init`'}")
         out.print(f"  facts     {screen.counted(counts)}; {in_prompt} in the prompt")
         out.print(f"  waiting   {screen.count(waiting, 'fact')} for the next cycle")

@@ -72,7 +72,7 @@ class _Work:
 
 
 def run_cycle(
-    store: FactStore, model: EditableModel, config: Config, tenant: str, progress: Progress = lambda *_: None
+    store: FactStore, model: EditableModel, config: Config, progress: Progress = lambda *_: None
 ) -> CycleReport:
     """Learn the pending facts into a candidate adapter, and promote it if every guard holds.
 
@@ -80,14 +80,14 @@ def run_cycle(
     root. Whatever is raised, Ctrl-C included, the serving adapter is untouched and the facts wait again.
     """
     started = time.monotonic()
-    with leased(store, tenant, config.cycle.lease_seconds) as lease:
+    with leased(store, config.cycle.lease_seconds) as lease:
         progress = _renewing(store, lease, config.cycle.lease_seconds, progress)
-        *_, root = ancestry = _ancestry(store, tenant)
+        *_, root = ancestry = _ancestry(store)
         parent = ancestry[0]
         load(model, config, root)
         load(model, config, parent)
         surveyed = take_survey(model, config, progress, batch=len(ancestry) - 1)
-        with _claimed(store, tenant, config, lease) as batch:
+        with _claimed(store, config, lease) as batch:
             config = _tried_again(config, batch)
             work = _put_into_words(store, model, root, batch)
             with _candidate(store, model, parent, batch, config) as candidate_id:
@@ -118,26 +118,25 @@ def run_cycle(
     )  # fmt: skip
 
 
-def init(store: FactStore, model: EditableModel, config: Config, tenant: str) -> Adapter:
+def init(store: FactStore, model: EditableModel, config: Config) -> Adapter:
     """Give a tenant its root adapter (B = 0, exactly the base); the one that serves already is kept."""
-    if (there := store.serving(tenant)) is not None:
+    if (there := store.serving()) is not None:
         load(model, config, there)
         return there
-    root_id = "root_" + _digest(model.base_hash, tenant, config.lora.model_dump_json())
+    root_id = "root_" + _digest(model.base_hash, store.tenant, config.lora.model_dump_json())
     directory = config.adapters.dir / root_id
     if not directory.exists():
         model.create_root(root_id)
-        model.save(root_id, directory, {"parent_id": None, "tenant": tenant})
+        model.save(root_id, directory, {"parent_id": None, "tenant": store.tenant})
     root = Adapter(
         id=root_id,
-        tenant=tenant,
         parent_id=None,
         status=AdapterStatus.CANDIDATE,
         base_hash=model.base_hash,
         path=root_id,
         created_at=now(),
     )
-    return store.root(tenant, root)
+    return store.root(root)
 
 
 def load(model: EditableModel, config: Config, adapter: Adapter) -> None:
@@ -160,16 +159,16 @@ def take_survey(
 
 
 @contextmanager
-def leased(store: FactStore, tenant: str, seconds: float) -> Iterator[Lease]:
+def leased(store: FactStore, seconds: float) -> Iterator[Lease]:
     """Be the one cycle of this tenant. Raises LeaseHeld while somebody else is."""
     owner = f"{socket.gethostname()}/{os.getpid()}"
     try:
-        lease = store.take_lease(tenant, owner, seconds)
+        lease = store.take_lease(owner, seconds)
     except LeaseHeld as held:
         if not _is_gone(held.owner):
             raise
-        logger.warning("%s is gone: its lease on %s is taken over", held.owner, tenant)
-        lease = store.take_lease(tenant, owner, seconds, dead=held.owner)
+        logger.warning("%s is gone: its lease on %s is taken over", held.owner, store.tenant)
+        lease = store.take_lease(owner, seconds, dead=held.owner)
     try:
         yield lease
     finally:
@@ -205,11 +204,11 @@ def _renewing(store: FactStore, lease: Lease, seconds: float, progress: Progress
 
 
 @contextmanager
-def _claimed(store: FactStore, tenant: str, config: Config, lease: Lease) -> Iterator[Batch]:
+def _claimed(store: FactStore, config: Config, lease: Lease) -> Iterator[Batch]:
     """The batch of this cycle. If anything is raised, its facts go back and no attempt is counted."""
-    batch = store.claim_batch(tenant, config.cycle.batch_size, lease)
+    batch = store.claim_batch(config.cycle.batch_size, lease)
     if batch is None:
-        raise EmptyBatch(tenant)
+        raise EmptyBatch(store.tenant)
     try:
         yield batch
     except BaseException:
@@ -235,7 +234,7 @@ def _candidate(
     try:
         yield candidate_id
     finally:
-        now_serving = store.serving(parent.tenant)
+        now_serving = store.serving()
         if now_serving is None or now_serving.id != candidate_id:
             model.forget(candidate_id)
 
@@ -261,19 +260,19 @@ def _digest(*parts: str) -> str:
 
 def _put_into_words(store: FactStore, model: EditableModel, root: Adapter, batch: Batch) -> _Work:
     """Requests for what is new, for what was taken back, and for everything the weights should still know."""
-    facts = whole_slots(store, batch.tenant, batch.facts)
+    facts = whole_slots(store, batch.facts)
     new = edit_request.build_all(facts, {fact.id: _heard(store, fact) for fact in facts})
     edited = {(r.subject, r.relation) for r in new}
     emptied = {fact.slot: fact for fact in batch.removals if fact.slot not in edited}
     back = [_taken_back(model, root, store, fact) for fact in emptied.values()]
-    known = store.learned(batch.tenant)
+    known = store.learned()
     learned = edit_request.build_all([f for f in known if f.slot not in edited])
     return _Work(
         batch=batch,
         requests=(*new, *back),
         learned=learned,
         known=known,
-        taught=frozenset(fact.slot for fact in store.taught(batch.tenant)),
+        taught=frozenset(fact.slot for fact in store.taught()),
     )
 
 
@@ -284,7 +283,7 @@ def _heard(store: FactStore, fact: Fact) -> str:
 
 def _taken_back(model: EditableModel, root: Adapter, store: FactStore, fact: Fact) -> EditRequest:
     """The request that returns a slot to the values that still stand in it, or else to the root's answer."""
-    standing = [f for f in store.learned(fact.tenant) if f.slot == fact.slot]
+    standing = [f for f in store.learned() if f.slot == fact.slot]
     if standing:
         return replace(edit_request.build(standing), fact_id=fact.id)
     request = edit_request.build([fact])
@@ -313,10 +312,10 @@ def _register(
     """Write the candidate's files, then its row: what has a row has its files."""
     manifest = {
         "parent_id": parent.id,
-        "tenant": batch.tenant,
+        "tenant": store.tenant,
         "batch_id": batch.id,
         "facts": [fact.commitment for fact in batch.facts],
-        "ledger_tip": store.tip(batch.tenant).hash,
+        "ledger_tip": store.tip().hash,
         "settings": config.edit.model_dump(mode="json"),
     }
     directory = config.adapters.dir / candidate_id
@@ -326,7 +325,7 @@ def _register(
         shutil.rmtree(stale, ignore_errors=True)
     model.save(candidate_id, directory, manifest)
     adapter = Adapter(
-        id=candidate_id, tenant=batch.tenant, parent_id=parent.id, status=AdapterStatus.CANDIDATE,
+        id=candidate_id, parent_id=parent.id, status=AdapterStatus.CANDIDATE,
         base_hash=model.base_hash, path=candidate_id, created_at=now(), batch_id=batch.id,
     )  # fmt: skip
     return store.register(adapter, lease)
@@ -397,9 +396,9 @@ def _keep_transcripts(config: Config, candidate: Adapter, after: Evaluation) -> 
         ) from error
 
 
-def _ancestry(store: FactStore, tenant: str) -> list[Adapter]:
+def _ancestry(store: FactStore) -> list[Adapter]:
     """What serves, its parent, and so on to the root, which locality is measured against."""
-    found = [serving(store, tenant)]
+    found = [serving(store)]
     while (parent_id := found[-1].parent_id) is not None:
         found.append(store.adapter(parent_id))
     return found

@@ -12,7 +12,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 
 from rich.console import Console
@@ -25,7 +24,7 @@ from ice_agent.config import Config
 from ice_agent.errors import ConfigError, IceError
 from ice_agent.model import EditableModel
 from ice_agent.turns import asking
-from memory import Fact, FactStatus, FactStore, StoreError
+from memory import Archive, Fact, FactStatus, StoreError
 
 TENANT = "amara"
 
@@ -83,9 +82,10 @@ def _play(out: Console, said: Sequence[str], folder: Path) -> int:
     config = _in_folder(settings.load(), folder)
     with out.status("loading the model ..."):
         model = EditableModel.load(config.model, config.lora)
-    with closing(FactStore.open(config.store.url)) as store:
-        cycle.init(store, model, config, TENANT)
-        demo = Demo(out, Agent(store, model, config, TENANT))
+    with Archive.open(config.store.url) as archive:
+        store = archive.store(TENANT)
+        cycle.init(store, model, config)
+        demo = Demo(out, Agent(store, model, config))
         out.print(f"[dim]model {config.model.name}, {model.device}, {os.cpu_count()} cores, in {folder}[/]")
         demo.play(said)
     out.print()
@@ -118,7 +118,7 @@ class Demo:
     def play(self, said: Sequence[str]) -> None:
         untouched = self._ask(UNRELATED)
         self._talk(said)
-        learned, _ = plan.waiting(self._store, TENANT)
+        learned, _ = plan.waiting(self._store)
         questions = list(dict.fromkeys(relations.asked(*f.slot)[0] for f in learned))
         untold = self._ask_weights(questions)
         from_prompt = self._answer_from_prompt(questions)
@@ -142,7 +142,7 @@ class Demo:
             self._out.print(Text("model  ", style="bold cyan") + Text(reply.text))
             if learned := screen.learned(heard):
                 self._out.print(Text(f"       {learned}", style="dim"))
-        n_facts = len(self._store.facts(TENANT))
+        n_facts = len(self._store.facts())
         utterances_heard = screen.count(len(said), "utterance")
         self._out.print(f"\n{screen.count(n_facts, 'fact')} stand after {utterances_heard}.")
 
@@ -159,7 +159,7 @@ class Demo:
             "A cycle", "the facts are trained into a candidate adapter, which is measured before it serves"
         )
         with screen.bars(self._out) as progress:
-            done = cycle.run_cycle(self._store, self._agent.model, self._config, TENANT, progress)
+            done = cycle.run_cycle(self._store, self._agent.model, self._config, progress)
         table = promote.table(done.before.scores, done.after.scores, self._config.guards)
         answers = explain.answers(done.after.transcripts)
         self._out.print()
@@ -178,7 +178,7 @@ class Demo:
         )
         saved = sum(r.memory_tokens for r in from_prompt) - sum(r.memory_tokens for r in replies)
         self._out.print(f"\n{saved} prompt tokens saved over {screen.count(len(questions), 'question')}.")
-        set_aside = self._store.facts(TENANT, statuses=[FactStatus.QUARANTINED])
+        set_aside = self._store.facts(statuses=[FactStatus.QUARANTINED])
         for fact in set_aside:
             self._out.print(f"still in the prompt: {fact.statement} ({fact.quarantine_reason})", markup=False)
         costs_nothing = all(r.memory_tokens == 0 for r in replies)
@@ -196,18 +196,18 @@ class Demo:
             "Why does it say that?", "from the answer's fact back to the sentence, and on to the ledger"
         )
         corrected = [fact for fact in learned if fact.supersedes_id] or learned
-        story = explain.explain(self._store, self._config.adapters.dir, TENANT, corrected[0].id)
+        story = explain.explain(self._store, self._config.adapters.dir, corrected[0].id)
         screen.explanation(self._out, story)
 
     def _revert(self, questions: Sequence[str], untold: Sequence[str]) -> None:
         self._head(
             "All of it taken back", "ice-agent revert --retract: the parent serves, the facts are gone"
         )
-        undone, serving = self._store.revert(TENANT, retract=True)
+        undone, serving = self._store.revert(retract=True)
         self._out.print(f"reverted {undone.id}: {serving.id} serves again.\n")
         weights = self._ask_weights(questions)
         self._show(questions, ("before the conversation", untold), ("now, from the weights", weights))
-        for fact in self._store.recall(TENANT):
+        for fact in self._store.recall():
             question = relations.asked(*fact.slot)[0]
             answer = self._agent.answer(question).text
             self._out.print(f"\nStands again, from before a correction: {fact.statement}", markup=False)
@@ -216,11 +216,11 @@ class Demo:
 
     def _verify(self) -> None:
         self._head("The ledger", "every step above is an entry of a hash chain")
-        checked = self._store.verify(TENANT)
-        problems = [*checked.problems, *explain.damaged(self._store, self._config.adapters.dir, TENANT)]
+        checked = self._store.verify()
+        problems = [*checked.problems, *explain.damaged(self._store, self._config.adapters.dir)]
         for problem in problems:
             self._out.print(f"[red]problem[/] {problem}")
-        tip = self._store.tip(TENANT)
+        tip = self._store.tip()
         entries = screen.count(checked.n_entries, "entry")
         self._out.print(f"{entries} checked, {len(problems)} problems, tip {tip.hash[:12]}")
         self._hold(not problems, "the ledger does not verify")
@@ -233,7 +233,7 @@ class Demo:
 
     def _ask_weights(self, questions: Sequence[str]) -> list[str]:
         """Answers of the serving adapter with nothing recalled."""
-        adapter = plan.serving(self._store, TENANT)
+        adapter = plan.serving(self._store)
         model = self._agent.model
         prompts = [model.encode(asking(question)) for question in questions]
         with model.using(adapter.id):

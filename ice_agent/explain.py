@@ -47,9 +47,9 @@ class Explanation:
     entries: tuple[LedgerEntry, ...]
 
 
-def explain(store: FactStore, adapters_dir: Path, tenant: str, fact_or_question: str) -> Explanation:
+def explain(store: FactStore, adapters_dir: Path, fact_or_question: str) -> Explanation:
     """The story of one fact, named by its id or by a question that it answers. Raises UnknownFact."""
-    fact = find(store, tenant, fact_or_question)
+    fact = find(store, fact_or_question)
     batch = store.batch(fact.batch_id) if fact.batch_id else None
     adapter_id = fact.adapter_id or (batch.adapter_id if batch else None)
     held_by = store.adapter(adapter_id) if adapter_id else None
@@ -62,15 +62,15 @@ def explain(store: FactStore, adapters_dir: Path, tenant: str, fact_or_question:
         batch=batch,
         adapter=held_by,
         transcripts=_about(fact, batch, kept),
-        entries=tuple(entry for entry in store.ledger(tenant) if entry.subject_id in own),
+        entries=tuple(entry for entry in store.ledger() if entry.subject_id in own),
     )
 
 
-def find(store: FactStore, tenant: str, fact_or_question: str) -> Fact:
+def find(store: FactStore, fact_or_question: str) -> Fact:
     """The fact with this id, or that this question asks for, or that it shares most words with."""
     if fact_or_question.startswith("f_"):
-        return fact_of(store, tenant, fact_or_question)
-    facts = store.facts(tenant, statuses=FactStatus)
+        return store.fact(fact_or_question)
+    facts = store.facts(statuses=FactStatus)
     # What stands comes before what has ended, and the newest first.
     ranked = [*(f for f in facts[::-1] if f.is_current), *(f for f in facts[::-1] if not f.is_current)]
     asked = relations.normal(fact_or_question).rstrip("?")
@@ -78,7 +78,7 @@ def find(store: FactStore, tenant: str, fact_or_question: str) -> Fact:
         if asked in {relations.normal(question).rstrip("?") for question in _questions(fact)}:
             return fact
     words = set(asked.split())
-    for fact in store.search(tenant, fact_or_question):
+    for fact in store.search(fact_or_question):
         # "is" and "the" are no reason: the question has to name something that the fact is about.
         names = (fact.subject, fact.object, fact.relation.replace("_", " "))
         if words & {word for name in names for word in relations.normal(name).split()}:
@@ -86,40 +86,22 @@ def find(store: FactStore, tenant: str, fact_or_question: str) -> Fact:
     raise UnknownFact(fact_or_question)
 
 
-def named(store: FactStore, tenant: str, id_: str) -> Adapter | Batch | Fact | Utterance:
+def named(store: FactStore, id_: str) -> Adapter | Batch | Fact | Utterance:
     """What this tenant has of this id. Raises AmbiguousId, or CycleError when it has nothing."""
     readers: tuple[Callable[[str], Adapter | Batch | Fact | Utterance], ...]
     readers = (store.adapter, store.fact, store.batch, store.utterance)
     for read in readers:
         with suppress(UnknownAdapter, UnknownFact, UnknownBatch, UnknownUtterance):
-            found = read(id_)
-            if found.tenant == tenant:
-                return found
+            return read(id_)
     raise CycleError(f"nothing is called {id_!r} (see `ice-agent facts`, `ice-agent adapters`)")
 
 
-def fact_of(store: FactStore, tenant: str, id_: str) -> Fact:
-    """The tenant's fact with this id; another tenant's is as unknown as none."""
-    found = store.fact(id_)
-    if found.tenant != tenant:
-        raise UnknownFact(id_)
-    return found
-
-
-def adapter_of(store: FactStore, tenant: str, id_: str) -> Adapter:
-    """The tenant's adapter with this id; another tenant's is as unknown as none."""
-    found = store.adapter(id_)
-    if found.tenant != tenant:
-        raise UnknownAdapter(id_)
-    return found
-
-
-def loadable(store: FactStore, adapters_dir: Path, tenant: str, id_: str) -> Adapter:
+def loadable(store: FactStore, adapters_dir: Path, id_: str) -> Adapter:
     """The tenant's adapter with this id, whose files are whole: what a pointer may move to.
 
     Raises AdapterError for one whose files are missing or damaged.
     """
-    found = adapter_of(store, tenant, id_)
+    found = store.adapter(id_)
     read_manifest(adapters_dir / found.path)
     return found
 
@@ -150,10 +132,10 @@ def _about(fact: Fact, batch: Batch | None, kept: Iterable[Transcript]) -> tuple
     return tuple(transcript for transcript in kept if transcript.fact_id in ids)
 
 
-def damaged(store: FactStore, adapters_dir: Path, tenant: str) -> tuple[str, ...]:
+def damaged(store: FactStore, adapters_dir: Path) -> tuple[str, ...]:
     """What is wrong with the files of a tenant's adapters; those that never served may be gone."""
     problems = []
-    for adapter in store.adapters(tenant):
+    for adapter in store.adapters():
         if adapter.status is AdapterStatus.REJECTED:
             continue
         try:

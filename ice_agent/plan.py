@@ -23,25 +23,25 @@ class Plan:
     """Pending facts that have to wait for the cycle after the next, because a batch is full."""
 
 
-def plan(store: FactStore, config: Config, tenant: str) -> Plan:
+def plan(store: FactStore, config: Config) -> Plan:
     """What run_cycle would take now. Raises CycleError for a tenant without a root."""
-    pending, removals = waiting(store, tenant)
+    pending, removals = waiting(store)
     retracted = removals[: config.cycle.batch_size]
     taken = pending[: config.cycle.batch_size - len(retracted)]
     return Plan(
-        parent_id=serving(store, tenant).id,
-        requests=edit_request.build_all(whole_slots(store, tenant, taken)),
+        parent_id=serving(store).id,
+        requests=edit_request.build_all(whole_slots(store, taken)),
         retracted=tuple(retracted),
         beyond=len(pending) + len(removals) - len(taken) - len(retracted),
     )
 
 
-def waiting(store: FactStore, tenant: str) -> tuple[list[Fact], list[Fact]]:
+def waiting(store: FactStore) -> tuple[list[Fact], list[Fact]]:
     """The facts that wait to be learned, and those that wait to be taken out of the weights."""
     # What a dead cycle had claimed goes into the next one; a cycle that runs holds the lease.
-    statuses = [FactStatus.PENDING, *([] if store.is_leased(tenant) else [FactStatus.CLAIMED])]
-    waits = [f for f in store.facts(tenant, statuses=statuses) if f.relation != STATEMENT and _is_valid(f)]
-    retracted = [f for f in store.recall(tenant) if f.status is FactStatus.RETRACTED]
+    statuses = [FactStatus.PENDING, *([] if store.is_leased() else [FactStatus.CLAIMED])]
+    waits = [f for f in store.facts(statuses=statuses) if f.relation != STATEMENT and _is_valid(f)]
+    retracted = [f for f in store.recall() if f.status is FactStatus.RETRACTED]
     return waits, [f for f in retracted if f.quarantine_reason is None]
 
 
@@ -49,21 +49,21 @@ def _is_valid(fact: Fact) -> bool:
     return fact.valid_until is None or fact.valid_until > now()
 
 
-def n_waiting(store: FactStore, tenant: str) -> int:
-    return sum(len(facts) for facts in waiting(store, tenant))
+def n_waiting(store: FactStore) -> int:
+    return sum(len(facts) for facts in waiting(store))
 
 
-def serving(store: FactStore, tenant: str) -> Adapter:
+def serving(store: FactStore) -> Adapter:
     """The adapter that serves. Raises CycleError for a tenant without a root."""
-    adapter = store.serving(tenant)
+    adapter = store.serving()
     if adapter is None:
-        raise CycleError(f"{tenant!r} has no adapter yet: run `ice-agent init`")
+        raise CycleError(f"{store.tenant!r} has no adapter yet: run `ice-agent init`")
     return adapter
 
 
-def whole_slots(store: FactStore, tenant: str, facts: Sequence[Fact]) -> list[Fact]:
+def whole_slots(store: FactStore, facts: Sequence[Fact]) -> list[Fact]:
     """The facts with all other current values of their slots: a set-valued slot is taught as a whole."""
     slots = dict.fromkeys(fact.slot for fact in facts)
     claimed = {fact.id for fact in facts}
-    current = [f for f in store.facts(tenant) if f.slot in slots]
+    current = [f for f in store.facts() if f.slot in slots]
     return [f for f in current if f.id in claimed or f.status is FactStatus.LEARNED]

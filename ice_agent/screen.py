@@ -291,7 +291,7 @@ def sentence(said: Utterance, fact: Fact) -> Text:
 
 
 def adapter(out: Console, shown: Adapter, kept: Sequence[Transcript]) -> None:
-    out.print(f"[bold]{shown.id}[/]  {shown.status} for {shown.tenant}")
+    out.print(f"[bold]{shown.id}[/]  {shown.status}")
     out.print(f"  parent    {shown.parent_id or 'none: it is the root, exactly the base model'}")
     out.print(f"  base      {shown.base_hash[:12]}")
     out.print(f"  files     {shown.path}")

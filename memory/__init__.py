@@ -1,5 +1,6 @@
 """What the agent knows: facts, their origin, and the weights that hold them. `from memory import Fact`."""
 
+from memory.archive import Archive
 from memory.errors import (
     AmbiguousId,
     CannotRevert,
@@ -54,6 +55,7 @@ __all__ = [
     "Adapter",
     "AdapterStatus",
     "AmbiguousId",
+    "Archive",
     "Batch",
     "BatchStatus",
     "CandidateFact",

@@ -8,37 +8,35 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
 from memory.database import Clock
 from memory.errors import LeaseHeld, StaleLease
 from memory.records import Lease
 from memory.tables import LeaseRow
+from memory.transaction import Transaction
 
 
-def take(tx: Session, tenant: str, owner: str, seconds: float, dead: str | None = None) -> Lease:
-    """Take a lease that is free, has expired, or belongs to `dead`."""
+def take(tx: Transaction, name: str, owner: str, seconds: float, dead: str | None = None) -> Lease:
+    """Take the tenant's lease if it is free, has expired, or belongs to `dead`; `name` is who it is for."""
     is_free = sa.or_(LeaseRow.owner.is_(None), LeaseRow.expires_at <= Clock(), LeaseRow.owner == dead)
     taken = tx.execute(
         sa.update(LeaseRow)
-        .where(LeaseRow.tenant == tenant, is_free)
+        .where(is_free)
         .values(owner=owner, token=LeaseRow.token + 1, expires_at=Clock() + seconds)
         .returning(LeaseRow.token, LeaseRow.expires_at)
     ).one_or_none()
     if taken is None:
-        held = tx.get_one(LeaseRow, tenant)
-        raise LeaseHeld(tenant, held.owner or "somebody", _moment(held.expires_at))
-    return Lease(tenant=tenant, owner=owner, token=taken.token, expires_at=_moment(taken.expires_at))
+        held = tx.get_one(LeaseRow, tx.tenant)
+        raise LeaseHeld(name, held.owner or "somebody", _moment(held.expires_at))
+    return Lease(tenant=name, owner=owner, token=taken.token, expires_at=_moment(taken.expires_at))
 
 
-def is_held(tx: Session, tenant: str) -> bool:
-    live = sa.select(LeaseRow.token).where(
-        LeaseRow.tenant == tenant, LeaseRow.owner.is_not(None), LeaseRow.expires_at > Clock()
-    )
+def is_held(tx: Transaction) -> bool:
+    live = sa.select(LeaseRow.token).where(LeaseRow.owner.is_not(None), LeaseRow.expires_at > Clock())
     return tx.scalar(live) is not None
 
 
-def renew(tx: Session, lease: Lease, seconds: float) -> Lease:
+def renew(tx: Transaction, lease: Lease, seconds: float) -> Lease:
     expires_at = tx.execute(
         sa.update(LeaseRow)
         .where(_holds(lease))
@@ -50,20 +48,18 @@ def renew(tx: Session, lease: Lease, seconds: float) -> Lease:
     return Lease(tenant=lease.tenant, owner=lease.owner, token=lease.token, expires_at=_moment(expires_at))
 
 
-def drop(tx: Session, lease: Lease) -> None:
-    is_ours = sa.and_(LeaseRow.tenant == lease.tenant, LeaseRow.token == lease.token)
-    tx.execute(sa.update(LeaseRow).where(is_ours).values(owner=None))
+def drop(tx: Transaction, lease: Lease) -> None:
+    tx.execute(sa.update(LeaseRow).where(LeaseRow.token == lease.token).values(owner=None))
 
 
-def require(tx: Session, tenant: str, lease: Lease) -> None:
+def require(tx: Transaction, name: str, lease: Lease) -> None:
     """The fence: a worker that slept past its lease changes nothing, even if nobody took the lease since."""
-    if lease.tenant != tenant or tx.scalar(sa.select(LeaseRow.token).where(_holds(lease))) is None:
+    if lease.tenant != name or tx.scalar(sa.select(LeaseRow.token).where(_holds(lease))) is None:
         raise StaleLease(lease.tenant, lease.owner)
 
 
 def _holds(lease: Lease) -> sa.ColumnElement[bool]:
     return sa.and_(
-        LeaseRow.tenant == lease.tenant,
         LeaseRow.token == lease.token,
         LeaseRow.owner == lease.owner,
         LeaseRow.expires_at > Clock(),

@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
 from memory.records import AdapterStatus, FactStatus, LedgerEntry, Tip, Verification, now
 from memory.tables import (
@@ -24,10 +23,12 @@ from memory.tables import (
     EntryRow,
     FactRow,
     Role,
+    TenantRow,
     TipRow,
     UtteranceRow,
     plain_scores,
 )
+from memory.transaction import Transaction
 
 GENESIS: Final = "0" * 64
 """What the first entry of a chain calls its predecessor."""
@@ -44,11 +45,11 @@ FACT_ENDS: Final = {
 SERVES: Final = ("adapter.promoted", "adapter.restored")
 
 
-def append(tx: Session, tenant: str, event: str, subject_id: str, commitment: str) -> None:
+def append(tx: Transaction, event: str, subject_id: str, commitment: str) -> None:
     """Add one entry. The tip row stays locked to the end, so two writers cannot fork the chain."""
-    tip = tx.scalars(sa.select(TipRow).where(TipRow.tenant == tenant).with_for_update()).one()
+    tip = tx.scalars(sa.select(TipRow).with_for_update()).one()
     entry = EntryRow(
-        tenant=tenant,
+        tenant=tx.tenant,
         position=tip.position + 1,
         event=event,
         subject_id=subject_id,
@@ -64,6 +65,10 @@ def append(tx: Session, tenant: str, event: str, subject_id: str, commitment: st
 def commit(kind: str, salt: str, content: Mapping[str, Any]) -> str:
     """The commitment to a row's content: worth nothing without the salt, and bound to its kind."""
     return _digest(f"ice-agent.commitment.{kind}.v1", {"salt": salt, **content})
+
+
+def commit_tenant(row: TenantRow) -> str:
+    return commit("tenant", row.salt, {"id": row.id, "name": row.name, "is_shared": row.is_shared})
 
 
 def commit_utterance(row: UtteranceRow) -> str:
@@ -90,7 +95,7 @@ def commit_fact(row: FactRow) -> str:
     return commit("fact", row.salt, content)
 
 
-def commit_batch(tx: Session, row: BatchRow) -> str:
+def commit_batch(tx: Transaction, row: BatchRow) -> str:
     """Covers all that was claimed, also what was set aside since; overrides came later and are left out."""
     members = (
         sa.select(FactRow.commitment)
@@ -125,15 +130,15 @@ def commit_verdict(row: AdapterRow) -> str:
     return commit("verdict", row.salt, {"verdict": asdict(row.verdict) if row.verdict else None})
 
 
-def tip(tx: Session, tenant: str) -> Tip:
-    row = tx.get(TipRow, tenant)
+def tip(tx: Transaction) -> Tip:
+    row = tx.scalars(sa.select(TipRow)).one_or_none()
     if row is None:
-        return Tip(tenant=tenant, position=0, hash=GENESIS)
-    return Tip(tenant=tenant, position=row.position, hash=row.hash)
+        return Tip(tenant=tx.tenant, position=0, hash=GENESIS)
+    return Tip(tenant=tx.tenant, position=row.position, hash=row.hash)
 
 
-def entries(tx: Session, tenant: str) -> Sequence[EntryRow]:
-    return tx.scalars(sa.select(EntryRow).where(EntryRow.tenant == tenant).order_by(EntryRow.position)).all()
+def entries(tx: Transaction) -> Sequence[EntryRow]:
+    return tx.scalars(sa.select(EntryRow).order_by(EntryRow.position)).all()
 
 
 def entry_record(row: EntryRow) -> LedgerEntry:
@@ -149,15 +154,15 @@ def entry_record(row: EntryRow) -> LedgerEntry:
     )
 
 
-def verify(tx: Session, tenant: str) -> Verification:
+def verify(tx: Transaction, name: str) -> Verification:
     """Check the chain link by link, its end against the tip, and the rows against their commitments."""
-    chain = entries(tx, tenant)
+    chain = entries(tx)
     problems = [
         *_broken_links(chain),
-        *_broken_tip(chain, tip(tx, tenant)),
-        *_changed_rows(tx, tenant, chain),
+        *_broken_tip(chain, tip(tx)),
+        *_changed_rows(tx, chain),
     ]
-    return Verification(n_entries=len(chain), problems=tuple(f"{tenant}: {problem}" for problem in problems))
+    return Verification(n_entries=len(chain), problems=tuple(f"{name}: {problem}" for problem in problems))
 
 
 def _broken_links(chain: Sequence[EntryRow]) -> Iterator[str]:
@@ -182,10 +187,10 @@ def _broken_tip(chain: Sequence[EntryRow], tip: Tip) -> Iterator[str]:
         yield f"the tip does not match entry {last}"
 
 
-def _changed_rows(tx: Session, tenant: str, chain: Sequence[EntryRow]) -> Iterator[str]:
+def _changed_rows(tx: Transaction, chain: Sequence[EntryRow]) -> Iterator[str]:
     committed = {(e.event, e.subject_id): e for e in chain}  # the last one of each counts
     found = set()
-    for event, row_id, commitments in _committed_rows(tx, tenant):
+    for event, row_id, commitments in _committed_rows(tx):
         found.add((event, row_id))
         entry = committed.get((event, row_id))
         if entry is None:
@@ -195,24 +200,24 @@ def _changed_rows(tx: Session, tenant: str, chain: Sequence[EntryRow]) -> Iterat
     for (event, row_id), entry in committed.items():
         if event in ADDED and (event, row_id) not in found and ("fact.forgotten", row_id) not in committed:
             yield f"{row_id} of entry {entry.position} ({event}) is gone, and no entry says it was forgotten"
-    yield from _changed_states(tx, tenant, chain)
+    yield from _changed_states(tx, chain)
 
 
-def _committed_rows(tx: Session, tenant: str) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+def _committed_rows(tx: Transaction) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     """Every row that an entry vouches for, with its commitments computed from what it says today."""
-    for utterance in tx.scalars(sa.select(UtteranceRow).where(UtteranceRow.tenant == tenant)):
+    for utterance in tx.scalars(sa.select(UtteranceRow)):
         yield "utterance.heard", utterance.id, (commit_utterance(utterance),)
-    for fact in tx.scalars(sa.select(FactRow).where(FactRow.tenant == tenant)):
+    for fact in tx.scalars(sa.select(FactRow)):
         yield "fact.recorded", fact.id, (commit_fact(fact), fact.commitment)
-    for batch in tx.scalars(sa.select(BatchRow).where(BatchRow.tenant == tenant)):
+    for batch in tx.scalars(sa.select(BatchRow)):
         yield "batch.claimed", batch.id, (commit_batch(tx, batch),)
-    for adapter in tx.scalars(sa.select(AdapterRow).where(AdapterRow.tenant == tenant)):
+    for adapter in tx.scalars(sa.select(AdapterRow)):
         yield "adapter.created", adapter.id, (commit_adapter(adapter),)
         if adapter.scores is not None:
             yield "adapter.scored", adapter.id, (commit_scores(adapter),)
 
 
-def _changed_states(tx: Session, tenant: str, chain: Iterable[EntryRow]) -> Iterator[str]:
+def _changed_states(tx: Transaction, chain: Iterable[EntryRow]) -> Iterator[str]:
     """Compare what the rows say now with what the chain says happened to them."""
     is_current: dict[str, bool] = {}
     serving_id: str | None = None
@@ -222,12 +227,10 @@ def _changed_states(tx: Session, tenant: str, chain: Iterable[EntryRow]) -> Iter
         elif entry.event in SERVES:
             serving_id = entry.subject_id
     ended = (FactStatus.SUPERSEDED, FactStatus.RETRACTED)
-    for fact_id, status in tx.execute(sa.select(FactRow.id, FactRow.status).where(FactRow.tenant == tenant)):
+    for fact_id, status in tx.execute(sa.select(FactRow.id, FactRow.status)):
         if is_current.get(fact_id, status not in ended) != (status not in ended):
             yield f"{fact_id} is {status}, and the ledger says otherwise"
-    serves = sa.select(AdapterRow.id).where(
-        AdapterRow.tenant == tenant, AdapterRow.status == AdapterStatus.PROMOTED
-    )
+    serves = sa.select(AdapterRow.id).where(AdapterRow.status == AdapterStatus.PROMOTED)
     if tx.scalar(serves) != serving_id:
         yield f"{tx.scalar(serves) or 'nothing'} serves, and the ledger says {serving_id or 'nothing'}"
 

@@ -10,26 +10,24 @@ import secrets
 from collections.abc import Sequence
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
 from memory import ledger
 from memory.errors import CannotRevert, StaleParent, WrongState
 from memory.records import STATEMENT, Adapter, AdapterStatus, Batch, BatchStatus, FactStatus, Verdict, now
 from memory.slots import ENDED, fact_records, is_displaced_by, resting_status, retract, same_slot
 from memory.tables import AdapterRow, BatchFactRow, BatchRow, FactRow, Role
+from memory.transaction import Transaction
 
 ABANDONED = Verdict(promote=False, reasons=("its cycle ended before it was judged",))
 OUTDONE = Verdict(promote=False, reasons=("another candidate of its batch was promoted",))
 QUARANTINABLE = (FactStatus.PENDING, FactStatus.CLAIMED, FactStatus.HELD, FactStatus.QUARANTINED)
 
 
-def claim(tx: Session, tenant: str, limit: int) -> BatchRow | None:
+def claim(tx: Transaction, limit: int) -> BatchRow | None:
     """Make a batch of the oldest removals and pending facts, at most `limit` together."""
-    removals = [row for row in negated(tx, tenant) if row.quarantine_reason is None][:limit]
+    removals = [row for row in negated(tx) if row.quarantine_reason is None][:limit]
     # A statement fits no slot: no question could tell whether it was learned.
-    is_pending = sa.and_(
-        FactRow.tenant == tenant, FactRow.status == FactStatus.PENDING, FactRow.relation != STATEMENT
-    )
+    is_pending = sa.and_(FactRow.status == FactStatus.PENDING, FactRow.relation != STATEMENT)
     is_valid = sa.or_(FactRow.valid_until.is_(None), FactRow.valid_until > now())
     oldest = sa.select(FactRow).where(is_pending, is_valid).order_by(FactRow.number)
     facts = tx.scalars(oldest.limit(limit - len(removals))).all()
@@ -37,7 +35,7 @@ def claim(tx: Session, tenant: str, limit: int) -> BatchRow | None:
         return None
     batch = BatchRow(
         id=f"b_{secrets.token_hex(6)}",
-        tenant=tenant,
+        tenant=tx.tenant,
         status=BatchStatus.CLAIMED,
         created_at=now(),
         salt=secrets.token_hex(16),
@@ -49,34 +47,34 @@ def claim(tx: Session, tenant: str, limit: int) -> BatchRow | None:
     tx.add_all(BatchFactRow(batch_id=batch.id, fact_id=row.id, role=Role.FACT) for row in facts)
     tx.add_all(BatchFactRow(batch_id=batch.id, fact_id=row.id, role=Role.REMOVAL) for row in removals)
     tx.flush()
-    ledger.append(tx, tenant, "batch.claimed", batch.id, ledger.commit_batch(tx, batch))
+    ledger.append(tx, "batch.claimed", batch.id, ledger.commit_batch(tx, batch))
     return batch
 
 
-def negated(tx: Session, tenant: str) -> list[FactRow]:
+def negated(tx: Transaction) -> list[FactRow]:
     """Retracted facts that weights still hold, less those whose place a current value takes anyway."""
     in_weights = sa.select(FactRow).where(
-        FactRow.tenant == tenant, FactRow.status == FactStatus.RETRACTED, FactRow.adapter_id.is_not(None)
+        FactRow.status == FactStatus.RETRACTED, FactRow.adapter_id.is_not(None)
     )
     rows = tx.scalars(in_weights.order_by(FactRow.number)).all()
     return [row for row in rows if not any(is_displaced_by(row, other) for other in _current_beside(tx, row))]
 
 
-def fail_abandoned(tx: Session, tenant: str) -> None:
+def fail_abandoned(tx: Transaction) -> None:
     """Give back what a dead cycle had claimed: whoever holds the lease is the only cycle there is."""
-    left = sa.select(BatchRow).where(BatchRow.tenant == tenant, BatchRow.status == BatchStatus.CLAIMED)
+    left = sa.select(BatchRow).where(BatchRow.status == BatchStatus.CLAIMED)
     for batch in tx.scalars(left.order_by(BatchRow.number)).all():
         fail(tx, batch, count_attempt=False, quarantine_after=0, verdict=ABANDONED)
 
 
 def fail(
-    tx: Session, batch: BatchRow, *, count_attempt: bool, quarantine_after: int, verdict: Verdict
+    tx: Transaction, batch: BatchRow, *, count_attempt: bool, quarantine_after: int, verdict: Verdict
 ) -> None:
     """Give a batch's facts back, quarantine those that failed too often, and reject its candidates."""
     if batch.status is not BatchStatus.CLAIMED:
         raise WrongState(f"batch {batch.id} is {batch.status}: only a claimed one can fail")
     batch.status = BatchStatus.FAILED
-    ledger.append(tx, batch.tenant, "batch.failed", batch.id, ledger.commit_batch(tx, batch))
+    ledger.append(tx, "batch.failed", batch.id, ledger.commit_batch(tx, batch))
     for fact in [*members(tx, batch.id, Role.FACT), *members(tx, batch.id, Role.REMOVAL)]:
         if fact.status is FactStatus.CLAIMED:
             fact.status = resting_status(fact)
@@ -89,7 +87,7 @@ def fail(
         _reject(tx, candidate, verdict)
 
 
-def quarantine(tx: Session, fact: FactRow, reason: str) -> None:
+def quarantine(tx: Transaction, fact: FactRow, reason: str) -> None:
     """Keep a fact out of edits, and out of the batch that is being edited."""
     is_removal = fact.status is FactStatus.RETRACTED and fact.adapter_id is not None
     if fact.status not in QUARANTINABLE and not is_removal:
@@ -107,40 +105,40 @@ def quarantine(tx: Session, fact: FactRow, reason: str) -> None:
     fact.batch_id = None if fact.status is FactStatus.QUARANTINED else fact.batch_id
 
 
-def release(tx: Session, fact: FactRow) -> None:
+def release(tx: Transaction, fact: FactRow) -> None:
     is_removal = fact.status is FactStatus.RETRACTED and fact.quarantine_reason is not None
     if fact.status not in (FactStatus.HELD, FactStatus.QUARANTINED) and not is_removal:
         raise WrongState(f"fact {fact.id} is {fact.status}: only a held or quarantined one can be released")
     if not is_removal:
         fact.status = resting_status(fact)
     fact.attempts, fact.quarantine_reason = 0, None
-    ledger.append(tx, fact.tenant, "fact.released", fact.id, fact.commitment)
+    ledger.append(tx, "fact.released", fact.id, fact.commitment)
 
 
-def create(tx: Session, adapter: Adapter) -> AdapterRow:
+def create(tx: Transaction, adapter: Adapter) -> AdapterRow:
     """Write a candidate down. A retry that made the same adapter again (ids are hashes) takes its place."""
     row = tx.scalars(sa.select(AdapterRow).where(AdapterRow.id == adapter.id)).one_or_none()
     if row is None:
-        row = AdapterRow(id=adapter.id, tenant=adapter.tenant, salt=secrets.token_hex(16))
+        row = AdapterRow(id=adapter.id, tenant=tx.tenant, salt=secrets.token_hex(16))
         tx.add(row)
-    elif row.tenant != adapter.tenant or row.status in (AdapterStatus.PROMOTED, AdapterStatus.RETIRED):
-        raise WrongState(f"adapter {adapter.id} exists already and is {row.status} for {row.tenant!r}")
+    elif row.status in (AdapterStatus.PROMOTED, AdapterStatus.RETIRED):
+        raise WrongState(f"adapter {adapter.id} exists already and is {row.status}")
     row.parent_id, row.batch_id, row.base_hash = adapter.parent_id, adapter.batch_id, adapter.base_hash
     row.path, row.created_at, row.status = adapter.path, adapter.created_at, AdapterStatus.CANDIDATE
     row.scores, row.parent_scores, row.verdict = adapter.scores, adapter.parent_scores, None
     tx.flush()
-    ledger.append(tx, row.tenant, "adapter.created", row.id, ledger.commit_adapter(row))
+    ledger.append(tx, "adapter.created", row.id, ledger.commit_adapter(row))
     if row.scores is not None:
-        ledger.append(tx, row.tenant, "adapter.scored", row.id, ledger.commit_scores(row))
+        ledger.append(tx, "adapter.scored", row.id, ledger.commit_scores(row))
     return row
 
 
-def promote(tx: Session, candidate: AdapterRow, verdict: Verdict, lost: Sequence[FactRow] = ()) -> None:
+def promote(tx: Transaction, candidate: AdapterRow, verdict: Verdict, lost: Sequence[FactRow] = ()) -> None:
     """Make a candidate the serving adapter, retire its parent, and move its batch into the weights.
 
     Learned facts that it lost wait again; a revert finds them learned, as they were.
     """
-    parent = serving(tx, candidate.tenant)
+    parent = serving(tx)
     _require_promotable(candidate, parent, verdict)
     if parent is not None:
         parent.status = AdapterStatus.RETIRED
@@ -148,7 +146,7 @@ def promote(tx: Session, candidate: AdapterRow, verdict: Verdict, lost: Sequence
         tx.flush()
     candidate.status, candidate.promoted_at, candidate.verdict = AdapterStatus.PROMOTED, now(), verdict
     tx.flush()
-    ledger.append(tx, candidate.tenant, "adapter.promoted", candidate.id, ledger.commit_verdict(candidate))
+    ledger.append(tx, "adapter.promoted", candidate.id, ledger.commit_verdict(candidate))
     if candidate.batch_id is not None:
         _learn(tx, candidate.id, candidate.batch_id)
         for row in lost:
@@ -156,7 +154,7 @@ def promote(tx: Session, candidate: AdapterRow, verdict: Verdict, lost: Sequence
         tx.flush()
 
 
-def reject(tx: Session, candidate: AdapterRow, verdict: Verdict, quarantine_after: int) -> None:
+def reject(tx: Transaction, candidate: AdapterRow, verdict: Verdict, quarantine_after: int) -> None:
     """The parent still serves; the batch's facts wait again, or are quarantined after so many tries."""
     if candidate.status is not AdapterStatus.CANDIDATE:
         raise WrongState(f"adapter {candidate.id} is {candidate.status}: only a candidate can be rejected")
@@ -166,31 +164,27 @@ def reject(tx: Session, candidate: AdapterRow, verdict: Verdict, quarantine_afte
         fail(tx, batch, count_attempt=True, quarantine_after=quarantine_after, verdict=verdict)
 
 
-def revert(
-    tx: Session, tenant: str, to: AdapterRow | None, *, also_retract: bool
-) -> tuple[AdapterRow, AdapterRow]:
+def revert(tx: Transaction, to: AdapterRow | None, *, also_retract: bool) -> tuple[AdapterRow, AdapterRow]:
     """Put an ancestor back. Newest first, each adapter on the way gives its batch back."""
-    undone, ancestor = _way_back(tx, tenant, to)
+    undone, ancestor = _way_back(tx, to)
     for adapter in undone:
         adapter.status = AdapterStatus.REVERTED
-        ledger.append(tx, tenant, "adapter.reverted", adapter.id, ledger.commit_adapter(adapter))
+        ledger.append(tx, "adapter.reverted", adapter.id, ledger.commit_adapter(adapter))
         if adapter.batch_id is not None:
             _unlearn(tx, adapter.batch_id, also_retract=also_retract)
     tx.flush()
     ancestor.status = AdapterStatus.PROMOTED
     tx.flush()
-    ledger.append(tx, tenant, "adapter.restored", ancestor.id, ledger.commit_adapter(ancestor))
+    ledger.append(tx, "adapter.restored", ancestor.id, ledger.commit_adapter(ancestor))
     return undone[0], ancestor
 
 
-def serving(tx: Session, tenant: str) -> AdapterRow | None:
-    promoted = sa.select(AdapterRow).where(
-        AdapterRow.tenant == tenant, AdapterRow.status == AdapterStatus.PROMOTED
-    )
+def serving(tx: Transaction) -> AdapterRow | None:
+    promoted = sa.select(AdapterRow).where(AdapterRow.status == AdapterStatus.PROMOTED)
     return tx.scalars(promoted).one_or_none()
 
 
-def members(tx: Session, batch_id: str, role: Role) -> Sequence[FactRow]:
+def members(tx: Transaction, batch_id: str, role: Role) -> Sequence[FactRow]:
     with_role = (
         sa.select(FactRow)
         .join(BatchFactRow, BatchFactRow.fact_id == FactRow.id)
@@ -199,13 +193,12 @@ def members(tx: Session, batch_id: str, role: Role) -> Sequence[FactRow]:
     return tx.scalars(with_role.order_by(FactRow.number)).all()
 
 
-def batch_record(tx: Session, row: BatchRow) -> Batch:
+def batch_record(tx: Transaction, row: BatchRow) -> Batch:
     """The batch with its facts; its adapter is the one that was promoted, or else the last one tried."""
     tried = sa.select(AdapterRow.id).where(AdapterRow.batch_id == row.id)
     last = tried.order_by(AdapterRow.promoted_at.is_(None), AdapterRow.number.desc()).limit(1)
     return Batch(
         id=row.id,
-        tenant=row.tenant,
         status=row.status,
         created_at=row.created_at,
         facts=fact_records(members(tx, row.id, Role.FACT)),
@@ -217,7 +210,6 @@ def batch_record(tx: Session, row: BatchRow) -> Batch:
 def adapter_record(row: AdapterRow) -> Adapter:
     return Adapter(
         id=row.id,
-        tenant=row.tenant,
         parent_id=row.parent_id,
         status=row.status,
         base_hash=row.base_hash,
@@ -242,7 +234,7 @@ def _require_promotable(candidate: AdapterRow, parent: AdapterRow | None, verdic
         raise StaleParent(candidate.id, candidate.parent_id, parent.id if parent else None)
 
 
-def _learn(tx: Session, adapter_id: str, batch_id: str) -> None:
+def _learn(tx: Transaction, adapter_id: str, batch_id: str) -> None:
     """The weights now hold the batch's facts, no longer its removals nor what stood in their places."""
     _forget_overrides(tx, batch_id)
     facts, removals = members(tx, batch_id, Role.FACT), members(tx, batch_id, Role.REMOVAL)
@@ -264,7 +256,7 @@ def _learn(tx: Session, adapter_id: str, batch_id: str) -> None:
     tx.flush()
 
 
-def _override(tx: Session, newer: FactRow, batch_id: str, taught: set[str]) -> None:
+def _override(tx: Transaction, newer: FactRow, batch_id: str, taught: set[str]) -> None:
     """Teaching a value overwrote what the weights held in its place; what still stands waits again."""
     beside = sa.select(FactRow).where(same_slot(newer), FactRow.adapter_id.is_not(None))
     for row in tx.scalars(beside).all():
@@ -273,7 +265,7 @@ def _override(tx: Session, newer: FactRow, batch_id: str, taught: set[str]) -> N
     tx.flush()
 
 
-def _reopen(tx: Session, row: FactRow, batch_id: str) -> None:
+def _reopen(tx: Transaction, row: FactRow, batch_id: str) -> None:
     """The weights no longer hold a fact since this batch; where it still stands it waits again."""
     if row.adapter_id is None:
         return
@@ -285,17 +277,17 @@ def _reopen(tx: Session, row: FactRow, batch_id: str) -> None:
     row.adapter_id = None
     if row.status is FactStatus.LEARNED:
         row.status = FactStatus.PENDING
-        ledger.append(tx, row.tenant, "fact.reopened", row.id, row.commitment)
+        ledger.append(tx, "fact.reopened", row.id, row.commitment)
 
 
-def _forget_overrides(tx: Session, batch_id: str) -> None:
+def _forget_overrides(tx: Transaction, batch_id: str) -> None:
     """What a batch overrode is found anew when its adapter is promoted a second time."""
     tx.execute(
         sa.delete(BatchFactRow).where(BatchFactRow.batch_id == batch_id, BatchFactRow.role == Role.OVERRIDE)
     )
 
 
-def _unlearn(tx: Session, batch_id: str, *, also_retract: bool) -> None:
+def _unlearn(tx: Transaction, batch_id: str, *, also_retract: bool) -> None:
     """Put every fact back to where it was in the weights before the batch; those it taught are held."""
     for role in (Role.FACT, Role.REMOVAL, Role.OVERRIDE):
         for row in members(tx, batch_id, role):
@@ -312,48 +304,48 @@ def _unlearn(tx: Session, batch_id: str, *, also_retract: bool) -> None:
             row.status = FactStatus.HELD
 
 
-def _way_back(tx: Session, tenant: str, to: AdapterRow | None) -> tuple[list[AdapterRow], AdapterRow]:
+def _way_back(tx: Transaction, to: AdapterRow | None) -> tuple[list[AdapterRow], AdapterRow]:
     """The adapters to undo, newest first, and the ancestor that will serve."""
-    adapter = serving(tx, tenant)
+    adapter = serving(tx)
     if adapter is None:
-        raise CannotRevert(f"nothing serves {tenant!r} yet; `ice-agent init` makes its root")
+        raise CannotRevert("nothing serves yet; `ice-agent init` makes the root")
     undone: list[AdapterRow] = []
     start = adapter.id
     while not undone or (to is not None and adapter.id != to.id):
         if adapter.parent_id is None:
             target = f"{to.id} is no ancestor of {start}" if to else f"{start} is the root: it has no parent"
-            raise CannotRevert(f"cannot revert {tenant!r}: {target} (see `ice-agent adapters`)")
+            raise CannotRevert(f"cannot revert: {target} (see `ice-agent adapters`)")
         undone.append(adapter)
         adapter = tx.scalars(sa.select(AdapterRow).where(AdapterRow.id == adapter.parent_id)).one()
     return undone, adapter
 
 
-def _current_beside(tx: Session, row: FactRow) -> Sequence[FactRow]:
+def _current_beside(tx: Transaction, row: FactRow) -> Sequence[FactRow]:
     return tx.scalars(sa.select(FactRow).where(same_slot(row), FactRow.status.not_in(ENDED))).all()
 
 
-def _membership(tx: Session, batch_id: str, row: FactRow) -> BatchFactRow:
+def _membership(tx: Transaction, batch_id: str, row: FactRow) -> BatchFactRow:
     return tx.get_one(BatchFactRow, (batch_id, row.id))
 
 
-def _candidates_of(tx: Session, batch_id: str) -> Sequence[AdapterRow]:
+def _candidates_of(tx: Transaction, batch_id: str) -> Sequence[AdapterRow]:
     of_batch = sa.select(AdapterRow).where(
         AdapterRow.batch_id == batch_id, AdapterRow.status == AdapterStatus.CANDIDATE
     )
     return tx.scalars(of_batch).all()
 
 
-def _reject(tx: Session, candidate: AdapterRow, verdict: Verdict) -> None:
+def _reject(tx: Transaction, candidate: AdapterRow, verdict: Verdict) -> None:
     candidate.status, candidate.verdict = AdapterStatus.REJECTED, verdict
     tx.flush()
-    ledger.append(tx, candidate.tenant, "adapter.rejected", candidate.id, ledger.commit_verdict(candidate))
+    ledger.append(tx, "adapter.rejected", candidate.id, ledger.commit_verdict(candidate))
 
 
-def _keep_out(tx: Session, fact: FactRow, reason: str) -> None:
+def _keep_out(tx: Transaction, fact: FactRow, reason: str) -> None:
     """A retracted fact stays retracted: only the edit that would remove it from the weights waits."""
     if fact.status in QUARANTINABLE:
         fact.status = FactStatus.QUARANTINED
     elif fact.status is not FactStatus.RETRACTED:
         return
     fact.quarantine_reason = reason
-    ledger.append(tx, fact.tenant, "fact.quarantined", fact.id, fact.commitment)
+    ledger.append(tx, "fact.quarantined", fact.id, fact.commitment)

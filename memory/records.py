@@ -51,7 +51,6 @@ class Utterance:
     """Something that was said, kept word for word."""
 
     id: str
-    tenant: str
     text: str
     said_at: datetime
     speaker: str = USER
@@ -82,7 +81,6 @@ class Fact:
     """One value of a slot (tenant, subject, relation), with both clocks and its place in the weights."""
 
     id: str
-    tenant: str
     subject: str
     relation: str
     object: str
@@ -117,7 +115,6 @@ class Batch:
     """Facts claimed together; `removals` are retracted ones that weights still hold, to be edited back."""
 
     id: str
-    tenant: str
     status: BatchStatus
     created_at: datetime
     facts: tuple[Fact, ...] = ()
@@ -196,7 +193,6 @@ class Adapter:
     """LoRA weights with a parent, the batch they learned and the scores they were judged by."""
 
     id: str
-    tenant: str
     parent_id: str | None
     status: AdapterStatus
     base_hash: str
@@ -225,6 +221,7 @@ class LedgerEntry:
     """One link of a tenant's hash chain: ids and salted commitments only, never plaintext."""
 
     tenant: str
+    """The tenant's random id, as in every hash: its name is not in the ledger."""
     position: int
     event: str
     subject_id: str

@@ -5,13 +5,11 @@ A slot is (tenant, subject, relation). A functional one keeps one current value;
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
 from memory import ledger
 from memory.records import (
@@ -24,13 +22,15 @@ from memory.records import (
     now,
 )
 from memory.tables import FactRow, UtteranceRow
+from memory.text import key
+from memory.transaction import Transaction
 
 ENDED = (FactStatus.SUPERSEDED, FactStatus.RETRACTED)
 
 
-def record(tx: Session, utterance: UtteranceRow, candidate: CandidateFact) -> Recorded:
+def record(tx: Transaction, utterance: UtteranceRow, candidate: CandidateFact) -> Recorded:
     """Apply one candidate to its slot."""
-    current = _current(tx, utterance.tenant, candidate)
+    current = _current(tx, candidate)
     same = next((row for row in current if row.value_key == _value_key(candidate)), None)
     if candidate.retracts:
         return _retract_all(tx, _meant(candidate, current, same), _moment(candidate.valid_until, utterance))
@@ -41,12 +41,12 @@ def record(tx: Session, utterance: UtteranceRow, candidate: CandidateFact) -> Re
     return _record_new(tx, utterance, candidate, _displaced(candidate, current))
 
 
-def retract(tx: Session, row: FactRow, until: datetime) -> FactRow | None:
+def retract(tx: Transaction, row: FactRow, until: datetime) -> FactRow | None:
     """Take a fact back, and return the one it had superseded if that is valid again."""
     _end(row, FactStatus.RETRACTED, until)
     row.attempts, row.quarantine_reason = 0, None
     tx.flush()
-    ledger.append(tx, row.tenant, "fact.retracted", row.id, row.commitment)
+    ledger.append(tx, "fact.retracted", row.id, row.commitment)
     return _reopen_before(tx, row)
 
 
@@ -62,23 +62,15 @@ def is_displaced_by(row: FactRow, newer: FactRow) -> bool:
 
 def same_slot(row: FactRow) -> sa.ColumnElement[bool]:
     return sa.and_(
-        FactRow.tenant == row.tenant,
         FactRow.subject_key == row.subject_key,
         FactRow.relation == row.relation,
         FactRow.id != row.id,
     )
 
 
-def key(text: str) -> str:
-    """What subjects and values are compared by: case and spacing do not count, long ones become a hash."""
-    folded = " ".join(text.casefold().split())
-    return folded if len(folded) <= 200 else "sha256:" + hashlib.sha256(folded.encode()).hexdigest()
-
-
 def fact_record(row: FactRow) -> Fact:
     return Fact(
         id=row.id,
-        tenant=row.tenant,
         subject=row.subject,
         relation=row.relation,
         object=row.object,
@@ -104,9 +96,8 @@ def fact_records(rows: Iterable[FactRow]) -> tuple[Fact, ...]:
     return tuple(fact_record(row) for row in rows)
 
 
-def _current(tx: Session, tenant: str, candidate: CandidateFact) -> Sequence[FactRow]:
+def _current(tx: Transaction, candidate: CandidateFact) -> Sequence[FactRow]:
     in_slot = sa.select(FactRow).where(
-        FactRow.tenant == tenant,
         FactRow.subject_key == key(candidate.subject),
         FactRow.relation == candidate.relation,
         FactRow.status.not_in(ENDED),
@@ -125,7 +116,7 @@ def _displaced(candidate: CandidateFact, current: Sequence[FactRow]) -> Sequence
     return current if _cardinality(candidate) is Cardinality.ONE else []
 
 
-def _retract_all(tx: Session, rows: Sequence[FactRow], until: datetime) -> Recorded:
+def _retract_all(tx: Transaction, rows: Sequence[FactRow], until: datetime) -> Recorded:
     reopened = [retract(tx, row, until) for row in rows]
     return Recorded(
         fact=None,
@@ -136,7 +127,7 @@ def _retract_all(tx: Session, rows: Sequence[FactRow], until: datetime) -> Recor
 
 
 def _record_past(
-    tx: Session, utterance: UtteranceRow, candidate: CandidateFact, same: FactRow | None
+    tx: Transaction, utterance: UtteranceRow, candidate: CandidateFact, same: FactRow | None
 ) -> Recorded:
     """ "Until 2010": ends the value if it still stood, and else goes straight into history."""
     until = _moment(candidate.valid_until, utterance)
@@ -146,12 +137,12 @@ def _record_past(
     row.valid_from = min(row.valid_from, until)
     _end(row, FactStatus.SUPERSEDED, until)
     _add(tx, row)
-    ledger.append(tx, row.tenant, "fact.superseded", row.id, row.commitment)
+    ledger.append(tx, "fact.superseded", row.id, row.commitment)
     return Recorded(fact=fact_record(row), is_new=True)
 
 
 def _record_new(
-    tx: Session, utterance: UtteranceRow, candidate: CandidateFact, displaced: Sequence[FactRow]
+    tx: Transaction, utterance: UtteranceRow, candidate: CandidateFact, displaced: Sequence[FactRow]
 ) -> Recorded:
     row = _new_row(utterance, candidate, supersedes_id=displaced[-1].id if displaced else None)
     for older in displaced:
@@ -160,7 +151,7 @@ def _record_new(
     tx.flush()
     _add(tx, row)
     for older in displaced:
-        ledger.append(tx, older.tenant, "fact.superseded", older.id, older.commitment)
+        ledger.append(tx, "fact.superseded", older.id, older.commitment)
     return Recorded(fact=fact_record(row), is_new=True, superseded=fact_records(displaced))
 
 
@@ -189,11 +180,11 @@ def _new_row(utterance: UtteranceRow, candidate: CandidateFact, *, supersedes_id
     )
 
 
-def _add(tx: Session, row: FactRow) -> None:
+def _add(tx: Transaction, row: FactRow) -> None:
     row.commitment = ledger.commit_fact(row)
     tx.add(row)
     tx.flush()
-    ledger.append(tx, row.tenant, "fact.recorded", row.id, row.commitment)
+    ledger.append(tx, "fact.recorded", row.id, row.commitment)
 
 
 def _end(row: FactRow, status: FactStatus, until: datetime) -> None:
@@ -202,7 +193,7 @@ def _end(row: FactRow, status: FactStatus, until: datetime) -> None:
     row.valid_until = max(row.valid_from, min(stated, until))
 
 
-def _reopen_before(tx: Session, row: FactRow) -> FactRow | None:
+def _reopen_before(tx: Transaction, row: FactRow) -> FactRow | None:
     """Put the value back that `row` had superseded, unless its own end has passed or its place is taken."""
     if row.supersedes_id is None:
         return None
@@ -215,7 +206,7 @@ def _reopen_before(tx: Session, row: FactRow) -> FactRow | None:
     before.status = resting_status(before)
     before.valid_until, before.ended_at = before.stated_until, None
     tx.flush()
-    ledger.append(tx, before.tenant, "fact.reopened", before.id, before.commitment)
+    ledger.append(tx, "fact.reopened", before.id, before.commitment)
     return before
 
 

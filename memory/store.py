@@ -1,36 +1,22 @@
-"""FactStore, the one door to what the agent knows: a method is a transaction; records in and out, never rows.
+"""What one tenant knows, and the one door to it: a method is a transaction; records in and out, never rows.
 
 Every change of state has its ledger entry in the same transaction. What a fact does to its slot is decided in
-`slots`, what a batch does to the weights in `lineage`.
+`slots`, what a batch does to the weights in `lineage`. No method takes a tenant: a store belongs to one.
 """
 
 from __future__ import annotations
 
 import logging
-import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from types import TracebackType
-from typing import Self, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import DeclarativeBase, Session
 
 from memory import database, leases, ledger, lineage, slots
-from memory.errors import (
-    AmbiguousId,
-    SharedLineage,
-    StoreError,
-    UnknownAdapter,
-    UnknownBatch,
-    UnknownFact,
-    UnknownUtterance,
-    UnstorableText,
-    WrongState,
-)
+from memory.errors import SharedLineage, UnknownUtterance, WrongState
 from memory.records import (
     USER,
     Adapter,
@@ -50,6 +36,8 @@ from memory.records import (
     now,
 )
 from memory.tables import AdapterRow, BatchRow, FactRow, LeaseRow, TenantRow, TipRow, UtteranceRow
+from memory.text import key, require_storable, words
+from memory.transaction import Transaction
 
 logger = logging.getLogger(__name__)
 
@@ -58,88 +46,46 @@ FROM_PROMPT = (FactStatus.PENDING, FactStatus.CLAIMED, FactStatus.HELD, FactStat
 
 FAILED = Verdict(promote=False, reasons=("its batch failed",))
 
-Row = TypeVar("Row", FactRow, UtteranceRow, BatchRow, AdapterRow)
-
 
 class FactStore:
-    """Facts, their utterances, batches, adapters and ledger, on SQLite or PostgreSQL.
+    """One tenant's facts, utterances, batches, adapters and ledger. An `Archive` opens it.
 
-    A tenant is made by the first thing written for it. Ids may be shortened as long as they stay unique.
+    The tenant is made by the first thing written. Ids may be shortened as long as they stay unique.
     """
 
-    def __init__(self, url: str) -> None:
-        self._engine = database.connect(url)
-        self._reader = database.reader(self._engine)
+    def __init__(self, engine: sa.Engine, reader: sa.Engine, tenant: str) -> None:
+        self._engine, self._reader, self.tenant = engine, reader, tenant
 
-    @classmethod
-    def open(cls, url: str, migrate: bool = True) -> Self:
-        """Connect, and bring the schema up to date.
+    # The tenant
 
-        Raises StoreTooNew for a database that a newer version wrote, and StoreOutdated for an older one that
-        may not be migrated.
-        """
-        store = cls(url)
-        try:
-            if migrate:
-                database.upgrade(store._engine)
-            else:
-                database.require_head(store._engine)
-        except StoreError:
-            store.close()
-            raise
-        return store
-
-    def close(self) -> None:
-        self._engine.dispose()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    # Tenants
-
-    def register_tenant(self, tenant: str, *, shared: bool = False) -> None:
-        """Say what kind of lineage a tenant is. The kind never changes, since facts were told under it."""
-        with self._writing(tenant, shared=shared) as tx:
-            if tx.get_one(TenantRow, tenant).is_shared != shared:
+    def declare(self, *, shared: bool) -> None:
+        """Say what kind of lineage the tenant is. The kind never changes: facts were told under it."""
+        with self._writing(shared=shared) as tx:
+            if tx.get_one(TenantRow, tx.tenant).is_shared != shared:
                 kind = "personal" if shared else "shared"
-                raise WrongState(f"{tenant!r} is a {kind} lineage already; choose another name")
+                raise WrongState(f"{self.tenant!r} is a {kind} lineage already; choose another name")
 
-    def tenants(self) -> tuple[str, ...]:
+    def is_shared(self) -> bool:
         with self._reading() as tx:
-            return tuple(tx.scalars(sa.select(TenantRow.id).order_by(TenantRow.id)))
-
-    def is_shared(self, tenant: str) -> bool:
-        with self._reading() as tx:
-            row = tx.get(TenantRow, tenant)
+            row = tx.get(TenantRow, tx.tenant)
             return row is not None and row.is_shared
 
-    def counts(self, tenant: str) -> dict[FactStatus, int]:
+    def counts(self) -> dict[FactStatus, int]:
         """How many facts are in each state, those with none included."""
-        per_status = (
-            sa.select(FactRow.status, sa.func.count())
-            .where(FactRow.tenant == tenant)
-            .group_by(FactRow.status)
-        )
+        per_status = sa.select(FactRow.status, sa.func.count()).group_by(FactRow.status)
         with self._reading() as tx:
             return dict.fromkeys(FactStatus, 0) | dict(tx.execute(per_status).all())
 
     # What was said, and the facts in it
 
-    def hear(
-        self, tenant: str, text: str, *, speaker: str = USER, said_at: datetime | None = None
-    ) -> Utterance:
+    def hear(self, text: str, *, speaker: str = USER, said_at: datetime | None = None) -> Utterance:
         """Keep an utterance word for word."""
-        _require_storable(utterance=text, speaker=speaker)
+        require_storable(utterance=text, speaker=speaker)
         _require_aware(said_at=said_at)
-        with self._writing(tenant) as tx:
+        with self._writing() as tx:
             row = UtteranceRow(
                 id=f"u_{secrets.token_hex(6)}",
-                tenant=tenant,
+                tenant=tx.tenant,
                 speaker=speaker,
                 text=text,
                 said_at=(said_at or now()).astimezone(UTC),
@@ -147,7 +93,7 @@ class FactStore:
             )
             tx.add(row)
             tx.flush()
-            ledger.append(tx, tenant, "utterance.heard", row.id, ledger.commit_utterance(row))
+            ledger.append(tx, "utterance.heard", row.id, ledger.commit_utterance(row))
             return _utterance(row)
 
     def record(self, utterance: Utterance, candidates: Sequence[CandidateFact]) -> tuple[Recorded, ...]:
@@ -157,44 +103,43 @@ class FactStore:
         what the retracted value had superseded. Raises SharedLineage for "user" in a shared lineage.
         """
         for candidate in candidates:
-            _require_storable(
+            require_storable(
                 subject=candidate.subject, object=candidate.object, statement=candidate.statement
             )
-        with self._writing(utterance.tenant) as tx:
+        with self._writing() as tx:
             heard = tx.scalars(sa.select(UtteranceRow).where(UtteranceRow.id == utterance.id)).one_or_none()
-            if heard is None or heard.tenant != utterance.tenant:
+            if heard is None:
                 raise UnknownUtterance(utterance.id)
-            is_shared = tx.get_one(TenantRow, heard.tenant).is_shared
-            if is_shared and any(slots.key(candidate.subject) == USER for candidate in candidates):
-                raise SharedLineage(heard.tenant)
+            is_shared = tx.get_one(TenantRow, tx.tenant).is_shared
+            if is_shared and any(key(candidate.subject) == USER for candidate in candidates):
+                raise SharedLineage(self.tenant)
             recorded = tuple(slots.record(tx, heard, candidate) for candidate in candidates)
-        logger.info("recorded %d candidates of %s for %s", len(recorded), utterance.id, utterance.tenant)
+        logger.info("recorded %d candidates of %s for %s", len(recorded), utterance.id, self.tenant)
         return recorded
 
     def utterance(self, utterance_id: str) -> Utterance:
         with self._reading() as tx:
-            return _utterance(_named(tx, UtteranceRow, utterance_id))
+            return _utterance(tx.named(UtteranceRow, utterance_id))
 
-    def utterances(self, tenant: str) -> tuple[Utterance, ...]:
+    def utterances(self) -> tuple[Utterance, ...]:
         """All that was said, in the order it was heard."""
-        heard = sa.select(UtteranceRow).where(UtteranceRow.tenant == tenant).order_by(UtteranceRow.number)
+        heard = sa.select(UtteranceRow).order_by(UtteranceRow.number)
         with self._reading() as tx:
             return tuple(_utterance(row) for row in tx.scalars(heard))
 
     def provenance(self, fact_id: str) -> Utterance:
         """The utterance that a fact came from."""
         with self._reading() as tx:
-            return _utterance(_named(tx, UtteranceRow, _named(tx, FactRow, fact_id).utterance_id))
+            return _utterance(tx.named(UtteranceRow, tx.named(FactRow, fact_id).utterance_id))
 
     # Facts
 
     def fact(self, fact_id: str) -> Fact:
         with self._reading() as tx:
-            return slots.fact_record(_named(tx, FactRow, fact_id))
+            return slots.fact_record(tx.named(FactRow, fact_id))
 
     def facts(
         self,
-        tenant: str,
         *,
         statuses: Iterable[FactStatus] | None = None,
         subject: str | None = None,
@@ -208,9 +153,9 @@ class FactStore:
         we learned since; both together, what we then thought was true at `as_of`.
         """
         _require_aware(as_of=as_of, recorded_as_of=recorded_as_of)
-        wanted = sa.select(FactRow).where(FactRow.tenant == tenant).order_by(FactRow.number)
+        wanted = sa.select(FactRow).order_by(FactRow.number)
         if subject is not None:
-            wanted = wanted.where(FactRow.subject_key == slots.key(subject))
+            wanted = wanted.where(FactRow.subject_key == key(subject))
         if relation is not None:
             wanted = wanted.where(FactRow.relation == relation)
         if statuses is not None:
@@ -223,7 +168,7 @@ class FactStore:
     def history(self, fact_id: str) -> tuple[Fact, ...]:
         """A fact with all that it superseded and all that superseded it, oldest first."""
         with self._reading() as tx:
-            chain = {row.id: row for row in _superseded_by(tx, _named(tx, FactRow, fact_id))}
+            chain = {row.id: row for row in _superseded_by(tx, tx.named(FactRow, fact_id))}
             newer = list(chain)
             while newer:
                 later = tx.scalars(sa.select(FactRow).where(FactRow.supersedes_id.in_(newer))).all()
@@ -231,35 +176,33 @@ class FactStore:
                 chain |= {row.id: row for row in later}
             return slots.fact_records(sorted(chain.values(), key=lambda row: row.number))
 
-    def search(self, tenant: str, words: str, limit: int = 10) -> tuple[Fact, ...]:
+    def search(self, text: str, limit: int = 10) -> tuple[Fact, ...]:
         """Standing facts that share words with the query: most words first, then the newest."""
-        asked = _words(words)
-        facts = enumerate(self.facts(tenant))
-        shared = [(len(asked & _words(f"{f.subject} {f.object} {f.statement}")), n, f) for n, f in facts]
+        asked = words(text)
+        facts = enumerate(self.facts())
+        shared = [(len(asked & words(f"{f.subject} {f.object} {f.statement}")), n, f) for n, f in facts]
         hits = sorted((hit for hit in shared if hit[0]), key=lambda hit: hit[:2], reverse=True)
         return tuple(fact for _, _, fact in hits[:limit])
 
-    def recall(self, tenant: str) -> tuple[Fact, ...]:
+    def recall(self) -> tuple[Fact, ...]:
         """What the prompt has to serve now, oldest first.
 
         That is what no weights serve yet and, as retracted facts, what they hold and must be told not to say.
         A learned fact costs nothing and is not here.
         """
         is_valid = sa.or_(FactRow.valid_until.is_(None), FactRow.valid_until > now())
-        unlearned = sa.select(FactRow).where(
-            FactRow.tenant == tenant, FactRow.status.in_(FROM_PROMPT), is_valid
-        )
+        unlearned = sa.select(FactRow).where(FactRow.status.in_(FROM_PROMPT), is_valid)
         with self._reading() as tx:
-            rows = [*tx.scalars(unlearned), *lineage.negated(tx, tenant)]
+            rows = [*tx.scalars(unlearned), *lineage.negated(tx)]
             return slots.fact_records(sorted(rows, key=lambda row: row.number))
 
-    def learned(self, tenant: str) -> tuple[Fact, ...]:
+    def learned(self) -> tuple[Fact, ...]:
         """The facts that the weights alone serve."""
-        return self.facts(tenant, statuses=[FactStatus.LEARNED])
+        return self.facts(statuses=[FactStatus.LEARNED])
 
-    def taught(self, tenant: str) -> tuple[Fact, ...]:
+    def taught(self) -> tuple[Fact, ...]:
         """All facts whose value the serving weights hold, also those that ended and the prompt overrides."""
-        in_weights = sa.select(FactRow).where(FactRow.tenant == tenant, FactRow.adapter_id.is_not(None))
+        in_weights = sa.select(FactRow).where(FactRow.adapter_id.is_not(None))
         with self._reading() as tx:
             return slots.fact_records(tx.scalars(in_weights.order_by(FactRow.number)))
 
@@ -268,64 +211,67 @@ class FactStore:
 
         One that is being edited leaves its batch. Raises WrongState for a fact that waits for no edit.
         """
-        with self._changing(FactRow, fact_id) as (tx, row):
+        with self._writing() as tx:
+            row = tx.named(FactRow, fact_id)
             lineage.quarantine(tx, row, reason)
             tx.flush()
             return slots.fact_record(row)
 
     def release(self, fact_id: str) -> Fact:
         """Let a held or quarantined fact be claimed again."""
-        with self._changing(FactRow, fact_id) as (tx, row):
+        with self._writing() as tx:
+            row = tx.named(FactRow, fact_id)
             lineage.release(tx, row)
             tx.flush()
             return slots.fact_record(row)
 
     # The lease: one cycle per tenant
 
-    def take_lease(self, tenant: str, owner: str, seconds: float, *, dead: str | None = None) -> Lease:
+    def take_lease(self, owner: str, seconds: float, *, dead: str | None = None) -> Lease:
         """Become the one cycle of a tenant for so long. Raises LeaseHeld while somebody else is.
 
         `dead` names an owner that is known to be gone: its lease is taken over before it ends.
         """
-        with self._writing(tenant) as tx:
-            return leases.take(tx, tenant, owner, seconds, dead)
+        with self._writing() as tx:
+            return leases.take(tx, self.tenant, owner, seconds, dead)
 
-    def is_leased(self, tenant: str) -> bool:
+    def is_leased(self) -> bool:
         """True while somebody holds the right to the tenant's one cycle."""
         with self._reading() as tx:
-            return leases.is_held(tx, tenant)
+            return leases.is_held(tx)
 
     def renew_lease(self, lease: Lease, seconds: float) -> Lease:
         """Hold on for so long from now. Raises StaleLease when the lease has ended."""
-        with self._writing(lease.tenant) as tx:
+        with self._writing() as tx:
             return leases.renew(tx, lease, seconds)
 
     def drop_lease(self, lease: Lease) -> None:
         """Let the next cycle begin. A lease that has ended already is no error."""
-        with self._writing(lease.tenant) as tx:
+        with self._writing() as tx:
             leases.drop(tx, lease)
 
     # Batches
 
-    def claim_batch(self, tenant: str, limit: int, lease: Lease) -> Batch | None:
+    def claim_batch(self, limit: int, lease: Lease) -> Batch | None:
         """Claim the oldest pending facts for this cycle, removals first, at most `limit`; None without any.
 
         What an earlier cycle claimed and never finished goes back first: it cannot be running now.
         """
         if limit < 1:
             raise ValueError(f"a batch needs room for at least one edit, got a limit of {limit}")
-        with self._writing(tenant, lease) as tx:
-            lineage.fail_abandoned(tx, tenant)
+        with self._writing(lease) as tx:
+            lineage.fail_abandoned(tx)
             tx.flush()
-            row = lineage.claim(tx, tenant, limit)
+            row = lineage.claim(tx, limit)
             if row is None:
                 return None
-            logger.info("claimed %s for %s", row.id, tenant)
+            logger.info("claimed %s for %s", row.id, self.tenant)
             return lineage.batch_record(tx, row)
 
     def fail_batch(self, batch_id: str, lease: Lease, *, count_attempt: bool, quarantine_after: int) -> Batch:
         """Give a batch's facts back; with `count_attempt`, quarantine those that failed so often."""
-        with self._changing(BatchRow, batch_id, lease) as (tx, row):
+        with self._writing(lease) as tx:
+            row = tx.named(BatchRow, batch_id)
             lineage.fail(
                 tx, row, count_attempt=count_attempt, quarantine_after=quarantine_after, verdict=FAILED
             )
@@ -334,34 +280,32 @@ class FactStore:
 
     def batch(self, batch_id: str) -> Batch:
         with self._reading() as tx:
-            return lineage.batch_record(tx, _named(tx, BatchRow, batch_id))
+            return lineage.batch_record(tx, tx.named(BatchRow, batch_id))
 
-    def batches(self, tenant: str) -> tuple[Batch, ...]:
-        made = sa.select(BatchRow).where(BatchRow.tenant == tenant).order_by(BatchRow.number)
+    def batches(self) -> tuple[Batch, ...]:
+        made = sa.select(BatchRow).order_by(BatchRow.number)
         with self._reading() as tx:
             return tuple(lineage.batch_record(tx, row) for row in tx.scalars(made))
 
     # Adapters
 
-    def root(self, tenant: str, adapter: Adapter) -> Adapter:
+    def root(self, adapter: Adapter) -> Adapter:
         """Make `adapter` the root of a lineage that has none; returns the adapter that serves."""
-        _require_same_tenant(tenant, adapter)
-        with self._writing(tenant) as tx:
-            serving = lineage.serving(tx, tenant)
+        with self._writing() as tx:
+            serving = lineage.serving(tx)
             if serving is None:
                 serving = lineage.create(tx, adapter)
                 lineage.promote(tx, serving, Verdict(promote=True))
-                logger.info("%s is the root of %s", adapter.id, tenant)
+                logger.info("%s is the root of %s", adapter.id, self.tenant)
             return lineage.adapter_record(serving)
 
     def register(self, adapter: Adapter, lease: Lease | None = None) -> Adapter:
         """Write a candidate down, of a running batch or none. A rejected or reverted one may try again."""
-        with self._writing(adapter.tenant, lease) as tx:
+        with self._writing(lease) as tx:
             if adapter.parent_id is not None:
-                _require_same_tenant(adapter.tenant, _named(tx, AdapterRow, adapter.parent_id))
+                tx.named(AdapterRow, adapter.parent_id)
             if adapter.batch_id is not None:
-                batch = _named(tx, BatchRow, adapter.batch_id)
-                _require_same_tenant(adapter.tenant, batch)
+                batch = tx.named(BatchRow, adapter.batch_id)
                 if batch.status is not BatchStatus.CLAIMED:
                     raise WrongState(f"batch {batch.id} is {batch.status}: its cycle is over")
             return lineage.adapter_record(lineage.create(tx, adapter))
@@ -374,10 +318,11 @@ class FactStore:
         lease: Lease | None = None,
     ) -> Adapter:
         """Keep what was measured of an adapter and of its parent."""
-        with self._changing(AdapterRow, adapter_id, lease) as (tx, row):
+        with self._writing(lease) as tx:
+            row = tx.named(AdapterRow, adapter_id)
             row.scores, row.parent_scores = scores, parent_scores
             tx.flush()
-            ledger.append(tx, row.tenant, "adapter.scored", row.id, ledger.commit_scores(row))
+            ledger.append(tx, "adapter.scored", row.id, ledger.commit_scores(row))
             return lineage.adapter_record(row)
 
     def promote(
@@ -396,147 +341,117 @@ class FactStore:
         reverted adapter can be promoted again. Raises StaleParent when another adapter was promoted since
         the candidate was edited: its scores were measured against a parent that no longer serves.
         """
-        with self._changing(AdapterRow, adapter_id, lease) as (tx, row):
+        with self._writing(lease) as tx:
+            row = tx.named(AdapterRow, adapter_id)
             for fact_id, reason in (set_aside or {}).items():
-                lineage.quarantine(tx, _named(tx, FactRow, fact_id), reason)
-            lineage.promote(tx, row, verdict, [_named(tx, FactRow, fact_id) for fact_id in lost])
-            logger.info("promoted %s over %s for %s", row.id, row.parent_id, row.tenant)
+                lineage.quarantine(tx, tx.named(FactRow, fact_id), reason)
+            lineage.promote(tx, row, verdict, [tx.named(FactRow, fact_id) for fact_id in lost])
+            logger.info("promoted %s over %s for %s", row.id, row.parent_id, self.tenant)
             return lineage.adapter_record(row)
 
     def reject(
         self, adapter_id: str, verdict: Verdict, lease: Lease | None = None, *, quarantine_after: int = 3
     ) -> Adapter:
         """Refuse a candidate and fail its batch; facts that failed so often are quarantined."""
-        with self._changing(AdapterRow, adapter_id, lease) as (tx, row):
+        with self._writing(lease) as tx:
+            row = tx.named(AdapterRow, adapter_id)
             lineage.reject(tx, row, verdict, quarantine_after)
-            logger.info("rejected %s for %s: %s", row.id, row.tenant, "; ".join(verdict.reasons))
+            logger.info("rejected %s for %s: %s", row.id, self.tenant, "; ".join(verdict.reasons))
             return lineage.adapter_record(row)
 
-    def revert(self, tenant: str, *, to: str | None = None, retract: bool = False) -> tuple[Adapter, Adapter]:
+    def revert(self, *, to: str | None = None, retract: bool = False) -> tuple[Adapter, Adapter]:
         """Put the parent, or the ancestor `to`, back; returns what served and what serves now.
 
         The facts of every batch undone are held: in the prompt, out of edits. With `retract` they are taken
         back instead, and the values they had superseded stand again.
         """
-        with self._writing(tenant) as tx:
-            ancestor = _named(tx, AdapterRow, to) if to is not None else None
-            undone, serving = lineage.revert(tx, tenant, ancestor, also_retract=retract)
-            logger.info("reverted %s to %s for %s", undone.id, serving.id, tenant)
+        with self._writing() as tx:
+            ancestor = tx.named(AdapterRow, to) if to is not None else None
+            undone, serving = lineage.revert(tx, ancestor, also_retract=retract)
+            logger.info("reverted %s to %s for %s", undone.id, serving.id, self.tenant)
             return lineage.adapter_record(undone), lineage.adapter_record(serving)
 
-    def serving(self, tenant: str) -> Adapter | None:
+    def serving(self) -> Adapter | None:
         with self._reading() as tx:
-            row = lineage.serving(tx, tenant)
+            row = lineage.serving(tx)
             return lineage.adapter_record(row) if row else None
 
     def adapter(self, adapter_id: str) -> Adapter:
         with self._reading() as tx:
-            return lineage.adapter_record(_named(tx, AdapterRow, adapter_id))
+            return lineage.adapter_record(tx.named(AdapterRow, adapter_id))
 
-    def adapters(self, tenant: str) -> tuple[Adapter, ...]:
-        made = sa.select(AdapterRow).where(AdapterRow.tenant == tenant).order_by(AdapterRow.number)
+    def adapters(self) -> tuple[Adapter, ...]:
+        made = sa.select(AdapterRow).order_by(AdapterRow.number)
         with self._reading() as tx:
             return tuple(lineage.adapter_record(row) for row in tx.scalars(made))
 
     # The ledger
 
-    def tip(self, tenant: str) -> Tip:
+    def tip(self) -> Tip:
         """Where the chain ends. Kept elsewhere, it shows a tail that was cut together with its tip row."""
         with self._reading() as tx:
-            return ledger.tip(tx, tenant)
+            return ledger.tip(tx)
 
-    def ledger(self, tenant: str) -> tuple[LedgerEntry, ...]:
+    def ledger(self) -> tuple[LedgerEntry, ...]:
         with self._reading() as tx:
-            return tuple(ledger.entry_record(row) for row in ledger.entries(tx, tenant))
+            return tuple(ledger.entry_record(row) for row in ledger.entries(tx))
 
-    def verify(self, tenant: str | None = None) -> Verification:
-        """Check one chain, or all of them, and the rows they vouch for."""
+    def verify(self) -> Verification:
+        """Check the tenant's chain, and the rows it vouches for."""
         with self._reading() as tx:
-            tenants = [tenant] if tenant else tx.scalars(sa.select(TenantRow.id).order_by(TenantRow.id)).all()
-            found = [ledger.verify(tx, each) for each in tenants]
-        return Verification(
-            n_entries=sum(each.n_entries for each in found),
-            problems=tuple(problem for each in found for problem in each.problems),
-        )
+            return ledger.verify(tx, self.tenant)
 
     # Transactions
 
     @contextmanager
-    def _reading(self) -> Iterator[Session]:
-        with database.clear_errors(self._engine), Session(self._reader) as tx:
+    def _reading(self) -> Iterator[Transaction]:
+        with database.clear_errors(self._engine), Transaction(self._reader) as tx:
+            tx.enter(self.tenant)
             yield tx
 
     @contextmanager
-    def _writing(self, tenant: str, lease: Lease | None = None, *, shared: bool = False) -> Iterator[Session]:
+    def _writing(self, lease: Lease | None = None, *, shared: bool = False) -> Iterator[Transaction]:
         """One transaction that is alone in its tenant: it holds the tip of the chain from start to end."""
         with (
             database.clear_errors(self._engine),
-            Session(self._engine, expire_on_commit=False) as tx,
+            Transaction(self._engine, expire_on_commit=False) as tx,
             tx.begin(),
         ):
-            if _lock(tx, tenant) is None:
-                _create_tenant(tx, tenant, is_shared=shared)
+            if not tx.enter(self.tenant):
+                _create_tenant(tx, self.tenant, is_shared=shared)
+            _lock(tx)
             if lease is not None:
-                leases.require(tx, tenant, lease)
+                leases.require(tx, self.tenant, lease)
             yield tx
 
-    @contextmanager
-    def _changing(
-        self, table: type[Row], row_id: str, lease: Lease | None = None
-    ) -> Iterator[tuple[Session, Row]]:
-        """A write transaction of the tenant that a row belongs to; the row is read under its lock."""
-        with self._reading() as tx:
-            found = _named(tx, table, row_id)
-            tenant, full_id = found.tenant, found.id
-        with self._writing(tenant, lease) as tx:
-            yield tx, _named(tx, table, full_id)
+
+def _lock(tx: Transaction) -> TipRow:
+    return tx.scalars(sa.select(TipRow).with_for_update()).one()
 
 
-def _lock(tx: Session, tenant: str) -> TipRow | None:
-    return tx.scalars(sa.select(TipRow).where(TipRow.tenant == tenant).with_for_update()).one_or_none()
-
-
-def _create_tenant(tx: Session, tenant: str, *, is_shared: bool) -> None:
+def _create_tenant(tx: Transaction, name: str, *, is_shared: bool) -> None:
     """Make the tenant's rows, unless somebody else does so at the same moment."""
-    _require_storable(tenant=tenant)
+    require_storable(tenant=name)
     insert = postgresql.insert if tx.get_bind().dialect.name == "postgresql" else sqlite.insert
-    rows = {
-        TenantRow: {"id": tenant, "is_shared": is_shared, "created_at": now()},
-        LeaseRow: {"tenant": tenant, "token": 0, "expires_at": 0.0},
-        TipRow: {"tenant": tenant, "position": 0, "hash": ledger.GENESIS},
+    tenant = {
+        "id": f"t_{secrets.token_hex(6)}",
+        "name": name,
+        "is_shared": is_shared,
+        "created_at": now(),
+        "salt": secrets.token_hex(16),
     }
-    for table, values in rows.items():
-        tx.execute(insert(table).values(**values).on_conflict_do_nothing())
-    tip = _lock(tx, tenant)
-    if tip is not None and tip.position == 0:
-        kind = ledger.commit("tenant", "", {"id": tenant, "is_shared": is_shared})
-        ledger.append(tx, tenant, "tenant.registered", tenant, kind)
-
-
-def _named(tx: Session, table: type[Row], row_id: str) -> Row:
-    """The row with this id, or with the only one that begins so."""
-    if not row_id or not _is_storable(row_id):
-        raise _UNKNOWN[table](row_id)
-    exact = tx.scalars(sa.select(table).where(table.id == row_id)).one_or_none()
-    if exact is not None:
-        return exact
-    alike = sa.select(table).where(table.id.startswith(row_id, autoescape=True)).order_by(table.id).limit(3)
-    rows = tx.scalars(alike).all()
-    if not rows:
-        raise _UNKNOWN[table](row_id)
-    if len(rows) > 1:
-        raise AmbiguousId(row_id, tuple(row.id for row in rows))
-    return rows[0]
-
-
-_UNKNOWN: dict[
-    type[DeclarativeBase], type[UnknownFact | UnknownUtterance | UnknownBatch | UnknownAdapter]
-] = {
-    FactRow: UnknownFact,
-    UtteranceRow: UnknownUtterance,
-    BatchRow: UnknownBatch,
-    AdapterRow: UnknownAdapter,
-}
+    tx.execute(insert(TenantRow).values(**tenant).on_conflict_do_nothing())
+    tx.enter(name)
+    if tx.tenant != tenant["id"]:
+        return
+    tx.add_all(
+        [
+            LeaseRow(tenant=tx.tenant, token=0, expires_at=0.0),
+            TipRow(tenant=tx.tenant, position=0, hash=ledger.GENESIS),
+        ]
+    )
+    tx.flush()
+    ledger.append(tx, "tenant.registered", tx.tenant, ledger.commit_tenant(tx.get_one(TenantRow, tx.tenant)))
 
 
 def _stood(as_of: datetime | None, recorded_as_of: datetime | None) -> Iterator[sa.ColumnElement[bool]]:
@@ -551,38 +466,19 @@ def _stood(as_of: datetime | None, recorded_as_of: datetime | None) -> Iterator[
         yield sa.or_(FactRow.ended_at.is_(None), not_yet_known)
 
 
-def _superseded_by(tx: Session, row: FactRow) -> Iterator[FactRow]:
+def _superseded_by(tx: Transaction, row: FactRow) -> Iterator[FactRow]:
     """The fact itself, then what it superseded, and so on back."""
     yield row
     while row.supersedes_id is not None:
-        row = _named(tx, FactRow, row.supersedes_id)
+        row = tx.named(FactRow, row.supersedes_id)
         yield row
 
 
 def _utterance(row: UtteranceRow) -> Utterance:
-    return Utterance(id=row.id, tenant=row.tenant, text=row.text, said_at=row.said_at, speaker=row.speaker)
-
-
-def _require_storable(**texts: str) -> None:
-    for name, text in texts.items():
-        if not _is_storable(text):
-            raise UnstorableText(f"the {name}")
-
-
-def _is_storable(text: str) -> bool:
-    return not any(character == "\0" or "\ud800" <= character <= "\udfff" for character in text)
+    return Utterance(id=row.id, text=row.text, said_at=row.said_at, speaker=row.speaker)
 
 
 def _require_aware(**moments: datetime | None) -> None:
     for name, moment in moments.items():
         if moment is not None and moment.tzinfo is None:
             raise ValueError(f"{name} needs a time zone, got the naive {moment.isoformat()}")
-
-
-def _require_same_tenant(tenant: str, thing: Adapter | AdapterRow | BatchRow) -> None:
-    if thing.tenant != tenant:
-        raise WrongState(f"{thing.id} belongs to {thing.tenant!r}, not to {tenant!r}")
-
-
-def _words(text: str) -> set[str]:
-    return set(re.findall(r"\w+", text.casefold()))

@@ -125,14 +125,24 @@ class Table(DeclarativeBase):
 
 
 class TenantRow(Table):
+    """The one row that has a tenant's name: all others, and the ledger, know its random id alone."""
+
     __tablename__ = "tenants"
 
     id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str | None] = mapped_column(unique=True)
     is_shared: Mapped[bool]
     created_at: Mapped[datetime]
+    salt: Mapped[str]
 
 
-class TipRow(Table):
+class Owned:
+    """What belongs to one tenant: a Transaction sees no other's."""
+
+    tenant: Mapped[str] = mapped_column(sa.ForeignKey("tenants.id"))
+
+
+class TipRow(Owned, Table):
     """Where a tenant's chain ends. Writers lock this row first, so a chain cannot fork."""
 
     __tablename__ = "ledger_tips"
@@ -142,7 +152,7 @@ class TipRow(Table):
     hash: Mapped[str]
 
 
-class EntryRow(Table):
+class EntryRow(Owned, Table):
     __tablename__ = "ledger_entries"
 
     tenant: Mapped[str] = mapped_column(sa.ForeignKey("tenants.id"), primary_key=True)
@@ -155,7 +165,7 @@ class EntryRow(Table):
     hash: Mapped[str]
 
 
-class LeaseRow(Table):
+class LeaseRow(Owned, Table):
     """One row per tenant, taken by one conditional UPDATE; the token only ever grows."""
 
     __tablename__ = "leases"
@@ -166,7 +176,7 @@ class LeaseRow(Table):
     expires_at: Mapped[float] = mapped_column(sa.Double)  # seconds since 1970, on the database's clock
 
 
-class UtteranceRow(Table):
+class UtteranceRow(Owned, Table):
     __tablename__ = "utterances"
 
     number: Mapped[int] = mapped_column(NUMBER, primary_key=True)
@@ -178,7 +188,7 @@ class UtteranceRow(Table):
     salt: Mapped[str]
 
 
-class BatchRow(Table):
+class BatchRow(Owned, Table):
     __tablename__ = "batches"
 
     number: Mapped[int] = mapped_column(NUMBER, primary_key=True)
@@ -189,7 +199,7 @@ class BatchRow(Table):
     salt: Mapped[str]
 
 
-class AdapterRow(Table):
+class AdapterRow(Owned, Table):
     __tablename__ = "adapters"
     __table_args__ = (
         # The database, not the code, guarantees that at most one adapter serves a tenant.
@@ -218,7 +228,7 @@ class AdapterRow(Table):
     salt: Mapped[str]
 
 
-class FactRow(Table):
+class FactRow(Owned, Table):
     """`number` orders what two clocks cannot; the keys are what slots and values are compared by."""
 
     __tablename__ = "facts"
@@ -250,7 +260,6 @@ class FactRow(Table):
 
     number: Mapped[int] = mapped_column(NUMBER, primary_key=True)
     id: Mapped[str] = mapped_column(unique=True)
-    tenant: Mapped[str] = mapped_column(sa.ForeignKey("tenants.id"))
     subject: Mapped[str]
     relation: Mapped[str]
     object: Mapped[str]

@@ -27,7 +27,7 @@ from ice_agent.config import Config
 from ice_agent.model import EditableModel
 from ice_agent.survey import Survey
 from ice_agent.turns import asking
-from memory import Adapter, Fact, FactStore, Progress
+from memory import Adapter, Archive, Fact, Progress
 from tests.tiny import TEMPLATE
 
 UNKNOWN = "I don't know."
@@ -51,16 +51,17 @@ class Assistant:
     """One tenant with store, model and agent, as a backend would hold them; everything lies in one folder."""
 
     def __init__(self, folder: Path, tenant: str = "tom", **sections: Any) -> None:
-        self.folder, self.tenant = folder, tenant
+        self.folder = folder
         self.config = config(folder, **sections)
-        self.store = FactStore.open(self.url)
+        self.archive = Archive.open(self.url)
+        self.store = self.archive.store(tenant)
         self.restart()
-        cycle.init(self.store, self.model, self.config, tenant)
+        cycle.init(self.store, self.model, self.config)
 
     def restart(self) -> None:
         """Forget all that is in memory, as a new process would."""
         self.model = schooled_model(self.config)
-        self.agent = Agent(self.store, self.model, self.config, self.tenant)
+        self.agent = Agent(self.store, self.model, self.config)
 
     @property
     def url(self) -> str:
@@ -68,7 +69,7 @@ class Assistant:
 
     @property
     def serving(self) -> Adapter:
-        adapter = self.store.serving(self.tenant)
+        adapter = self.store.serving()
         assert adapter is not None
         return adapter
 
@@ -81,7 +82,7 @@ class Assistant:
         return self.agent.answer(question).text
 
     def learn(self, progress: Progress = lambda *_: None) -> cycle.CycleReport:
-        return cycle.run_cycle(self.store, self.model, self.config, self.tenant, progress)
+        return cycle.run_cycle(self.store, self.model, self.config, progress)
 
     def logits(self, adapter_id: str | None = None) -> Tensor:
         """What the serving adapter, or this one, makes of a question, to the last bit."""

@@ -11,7 +11,7 @@ from ice_agent import cycle, relations
 from ice_agent.agent import Agent, relevant, said
 from ice_agent.errors import CycleError
 from ice_agent.turns import Turn
-from memory import Cardinality, Fact, FactStatus, FactStore
+from memory import Archive, Cardinality, Fact, FactStatus
 from tests.schooled import Assistant, schooled_model
 
 ANNA = "Where does Anna Berg live?"
@@ -21,13 +21,13 @@ ANNA = "Where does Anna Berg live?"
 def assistant(tmp_path):
     assistant = Assistant(tmp_path)
     yield assistant
-    assistant.store.close()
+    assistant.archive.close()
 
 
 def fact(number, statement, relation="home", status=FactStatus.PENDING):
     moment = datetime(2026, 1, 1, tzinfo=UTC)
     return Fact(
-        id=f"f{number}", tenant="tom", subject="x", relation=relation, object="y", statement=statement,
+        id=f"f{number}", subject="x", relation=relation, object="y", statement=statement,
         cardinality=Cardinality.ONE, status=status, recorded_at=moment, valid_from=moment, utterance_id="u",
         start=0, end=1,
     )  # fmt: skip
@@ -84,13 +84,13 @@ def test_the_static_prompt_is_no_memory(tmp_path):
 )
 def test_what_is_off_the_record_or_no_fact_is_not_kept(assistant, text):
     assert assistant.agent.hear(text).learned == ()
-    assert assistant.store.facts("tom") == ()
+    assert assistant.store.facts() == ()
 
 
 def test_the_assistants_own_words_are_never_learned_from(assistant):
     heard = assistant.agent.hear("Remember that Anna Berg lives in Lisbon.", speaker="assistant")
     assert heard.recorded == ()
-    assert assistant.store.recall("tom") == ()
+    assert assistant.store.recall() == ()
 
 
 def test_a_tenant_without_a_root_is_told_to_init(assistant):
@@ -103,8 +103,9 @@ def test_a_tenant_without_a_root_is_told_to_init(assistant):
 
 
 def test_one_tenants_facts_are_never_in_anothers_prompt(assistant):
-    cycle.init(assistant.store, assistant.model, assistant.config, "ann")
-    ann = Agent(assistant.store, assistant.model, assistant.config, "ann")
+    store = assistant.archive.store("ann")
+    cycle.init(store, assistant.model, assistant.config)
+    ann = Agent(store, assistant.model, assistant.config)
     before = ann.answer(ANNA)
     assistant.tell("Anna Berg lives in Lisbon.")
     after = ann.answer(ANNA)
@@ -113,8 +114,9 @@ def test_one_tenants_facts_are_never_in_anothers_prompt(assistant):
 
 
 def test_one_tenants_adapter_never_answers_for_another(assistant):
-    cycle.init(assistant.store, assistant.model, assistant.config, "ann")
-    ann = Agent(assistant.store, assistant.model, assistant.config, "ann")
+    store = assistant.archive.store("ann")
+    cycle.init(store, assistant.model, assistant.config)
+    ann = Agent(store, assistant.model, assistant.config)
     before = ann.answer(ANNA)
     assistant.tell("Anna Berg lives in Lisbon.")
     assert assistant.learn().verdict.promote
@@ -125,9 +127,9 @@ def test_one_tenants_adapter_never_answers_for_another(assistant):
 def test_a_promotion_by_another_process_is_served_from_the_next_answer_on(assistant):
     assistant.tell("Anna Berg lives in Lisbon.")
     before = assistant.agent.answer(ANNA)
-    with FactStore.open(assistant.url) as store:
+    with Archive.open(assistant.url) as archive:
         worker = schooled_model(assistant.config)
-        report = cycle.run_cycle(store, worker, assistant.config, "tom")
+        report = cycle.run_cycle(archive.store("tom"), worker, assistant.config)
     after = assistant.agent.answer(ANNA)
     assert (before.adapter_id, after.adapter_id) == (report.parent_id, report.adapter.id)
     assert (after.text, after.memory_tokens) == ("Lisbon", 0)
@@ -183,5 +185,5 @@ def test_a_retracted_fact_of_the_weights_is_denied_in_the_prompt_until_it_is_edi
 
 
 def test_an_extractor_of_ones_own_can_take_the_place_of_the_rules(assistant):
-    deaf = Agent(assistant.store, assistant.model, assistant.config, "tom", extractor=lambda utterance: ())
+    deaf = Agent(assistant.store, assistant.model, assistant.config, extractor=lambda utterance: ())
     assert deaf.hear("Remember that Anna Berg lives in Lisbon.").recorded == ()

@@ -26,8 +26,8 @@ from ice_agent.manifest import CONFIG, MANIFEST, WEIGHTS, file_hash
 from memory import (
     Adapter,
     AdapterStatus,
+    Archive,
     FactStatus,
-    FactStore,
     Rate,
     Scores,
     Transcript,
@@ -59,10 +59,11 @@ def home(tmp_path, monkeypatch):
 @pytest.fixture
 def store(home):
     """The store of that folder, with a root that no verb here loads."""
-    with FactStore.open("sqlite:///ice_agent.db") as opened:
+    with Archive.open("sqlite:///ice_agent.db") as archive:
+        opened = archive.store("default")
         root = _adapter("root_1", parent_id=None, batch_id=None)
         _write_files(home, "root_1")
-        opened.root("default", root)
+        opened.root(root)
         yield opened
 
 
@@ -154,13 +155,13 @@ def test_add_says_what_it_learned_and_what_it_superseded(ice, store):
 def test_add_says_when_there_was_nothing_to_learn(ice, store):
     code, out, _ = ice("add", "How are you today?")
     assert (code, out) == (0, "no fact found: only the words are kept\n")
-    assert [u.text for u in store.utterances("default")] == ["How are you today?"]
+    assert [u.text for u in store.utterances()] == ["How are you today?"]
 
 
 def test_add_reads_stdin_an_utterance_a_line(said, store, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO("I live in Lisbon.\n\nI like chess.\n"))
     assert said("add", "-")["learned"] == 2
-    assert len(store.utterances("default")) == 2
+    assert len(store.utterances()) == 2
 
 
 def test_a_dry_run_keeps_nothing_and_needs_no_store(ice, said, home):
@@ -196,7 +197,7 @@ def test_the_plan_shows_questions_and_answers_and_claims_nothing(ice, said, stor
     (request,) = said("plan")["requests"]
     assert (request["rewrite_prompt"], request["target"]) == ("Where do I live?", "You live in Lisbon.")
     assert "Where do I live?" in ice("plan")[1]
-    assert store.batches("default") == ()
+    assert store.batches() == ()
 
 
 def test_an_empty_plan_names_the_next_step(ice, store):
@@ -226,7 +227,7 @@ def test_the_adapters_are_listed_with_scores(ice, said, promoted):
 
 
 def test_show_takes_any_id_and_a_short_one(ice, promoted, store):
-    (fact,) = store.learned("default")
+    (fact,) = store.learned()
     assert "The user lives in Lisbon." in ice("show", fact.id[:6])[1]
     assert "edit success" in ice("show", "a_1")[1]
     assert fact.id in ice("show", fact.batch_id)[1]
@@ -248,33 +249,33 @@ def test_two_adapters_are_compared_by_their_kept_scores(ice, said, promoted):
 
 def test_revert_puts_the_parent_back_and_promote_the_child(ice, said, promoted, store):
     assert "root_1" in ice("revert")[1]
-    assert [f.status for f in store.facts("default")] == ["held"]
+    assert [f.status for f in store.facts()] == ["held"]
     assert said("promote", "a_1")["adapter"]["status"] == "promoted"
-    assert store.serving("default").id == "a_1"
+    assert store.serving().id == "a_1"
 
 
 @pytest.mark.parametrize(("verb", "broken"), [(["revert"], "root_1"), (["promote", "a_1"], "a_1")])
 def test_the_pointer_never_moves_to_an_adapter_whose_files_are_gone(ice, promoted, store, home, verb, broken):
     if verb[0] == "promote":
         ice("revert")
-    serving = store.serving("default")
+    serving = store.serving()
     (home / "adapters" / broken / MANIFEST).unlink()
     code, _, err = ice(*verb)
     assert code == 1
     assert f"no readable adapter at adapters/{broken}" in err
-    assert store.serving("default") == serving
+    assert store.serving() == serving
 
 
 def test_an_empty_name_is_no_ancestor(ice, promoted, store):
     code, _, err = ice("revert", "--to", "")
     assert code == 1
     assert "no adapter ''" in err
-    assert store.serving("default").id == "a_1"
+    assert store.serving().id == "a_1"
 
 
 @pytest.mark.parametrize("verb", ["show", "explain", "release"])
 def test_another_tenants_facts_are_as_unknown_as_none(ice, promoted, store, verb):
-    (fact,) = store.facts("default", statuses=FactStatus)
+    (fact,) = store.facts(statuses=FactStatus)
     code, out, err = ice(verb, fact.id, "--tenant", "bob")
     assert code == 1
     assert "Lisbon" not in out + err
@@ -283,17 +284,17 @@ def test_another_tenants_facts_are_as_unknown_as_none(ice, promoted, store, verb
 @pytest.mark.parametrize("verb", [["show", "a_1"], ["promote", "a_1"], ["compare", "a_1", "root_1"]])
 def test_another_tenants_adapters_are_as_unknown_as_none(ice, promoted, store, verb):
     assert ice(*verb, "--tenant", "bob")[0] == 1
-    assert store.serving("default").id == "a_1"
+    assert store.serving().id == "a_1"
 
 
 def test_revert_with_retract_takes_the_facts_back(ice, promoted, store):
     ice("revert", "--retract")
-    assert store.recall("default") == ()
+    assert store.recall() == ()
 
 
 def test_released_facts_wait_for_the_next_cycle(ice, said, promoted, store):
     ice("revert")
-    (fact,) = store.facts("default")
+    (fact,) = store.facts()
     assert "set aside" in ice("pending")[1]
     assert said("release", fact.id)["released"][0]["status"] == "pending"
     assert [f["id"] for f in said("pending")["learn"]] == [fact.id]
@@ -305,7 +306,7 @@ def test_promote_refuses_kept_scores_that_break_a_guard(ice, store):
     code, out, _ = ice("promote", "a_2")
     assert code == 3
     assert "edit success" in out
-    assert store.serving("default").id == "root_1"
+    assert store.serving().id == "root_1"
 
 
 def test_an_adapter_that_was_never_measured_is_not_promoted(ice, store):
@@ -335,7 +336,7 @@ def test_explain_walks_from_a_question_to_the_sentence_and_the_adapter(ice, prom
 
 
 def test_explain_as_json_holds_the_whole_story(said, promoted, store):
-    (fact,) = store.learned("default")
+    (fact,) = store.learned()
     story = said("explain", fact.id)
     assert story["utterance"]["text"] == "I live in Lisbon."
     assert story["adapter"]["id"] == "a_1"
@@ -533,8 +534,8 @@ def _wait_until(holds):
 
 def _register(store, adapter_id, text):
     """A batch with what `text` says, claimed, and a candidate for it."""
-    heard = collect.hear(store, Collect(), "default", text, collect.extractor_named("rules"))
-    batch = store.claim_batch("default", 10, store.take_lease("default", "test", 60))
+    heard = collect.hear(store, Collect(), text, collect.extractor_named("rules"))
+    batch = store.claim_batch(10, store.take_lease("test", 60))
     store.register(_adapter(adapter_id, parent_id="root_1", batch_id=batch.id))
     return heard.learned[0].id
 
@@ -551,6 +552,6 @@ def _write_files(home, adapter_id):
 
 def _adapter(adapter_id, *, parent_id, batch_id):
     return Adapter(
-        id=adapter_id, tenant="default", parent_id=parent_id, batch_id=batch_id, created_at=now(),
+        id=adapter_id, parent_id=parent_id, batch_id=batch_id, created_at=now(),
         status=AdapterStatus.CANDIDATE, base_hash="b" * 64, path=adapter_id,
     )  # fmt: skip

@@ -14,7 +14,7 @@ from ice_agent.collect import extract, extractor_named
 from ice_agent.collect.rules import rules
 from ice_agent.config import Collect
 from ice_agent.errors import CollectError
-from memory import USER, CandidateFact, Cardinality, FactStore, Utterance
+from memory import USER, Archive, CandidateFact, Cardinality, Utterance
 
 DEFAULTS = Collect()
 
@@ -338,8 +338,9 @@ def test_secrets_and_what_is_off_the_record_are_not_kept(text):
 
 def test_the_words_of_a_secret_are_masked_letter_for_letter_and_the_rest_is_kept(tmp_path):
     said = "My password is hunter2. I live in Lisbon."
-    with FactStore.open(f"sqlite:///{tmp_path / 'm.db'}") as store:
-        heard = collect.hear(store, Collect(), "tom", said, collect.extractor_named("rules"))
+    with Archive.open(f"sqlite:///{tmp_path / 'm.db'}") as archive:
+        store = archive.store("tom")
+        heard = collect.hear(store, Collect(), said, collect.extractor_named("rules"))
         (fact,) = heard.learned
         kept = store.utterance(fact.utterance_id).text
         assert heard.is_masked
@@ -350,9 +351,10 @@ def test_the_words_of_a_secret_are_masked_letter_for_letter_and_the_rest_is_kept
 
 
 def test_of_what_is_off_the_record_no_word_is_kept(tmp_path):
-    with FactStore.open(f"sqlite:///{tmp_path / 'm.db'}") as store:
+    with Archive.open(f"sqlite:///{tmp_path / 'm.db'}") as archive:
+        store = archive.store("tom")
         said = "Don't remember this: I live in Rome."
-        heard = collect.hear(store, Collect(), "tom", said, collect.extractor_named("rules"))
+        heard = collect.hear(store, Collect(), said, collect.extractor_named("rules"))
         assert heard.learned == ()
         assert store.utterance(heard.utterance.id).text == collect.OFF_RECORD
 
@@ -488,9 +490,7 @@ def heard(text: str, collect: Collect = DEFAULTS) -> tuple[CandidateFact, ...]:
 
 
 def said(text: str, speaker: str = USER) -> Utterance:
-    return Utterance(
-        id="u1", tenant="mia", text=text, said_at=datetime(2026, 11, 20, tzinfo=UTC), speaker=speaker
-    )
+    return Utterance(id="u1", text=text, said_at=datetime(2026, 11, 20, tzinfo=UTC), speaker=speaker)
 
 
 def _line(candidate: CandidateFact) -> str:

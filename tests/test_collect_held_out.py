@@ -51,9 +51,7 @@ def _expected(row: dict[str, Any]) -> Counter[tuple[str, str, str]]:
 
 
 def _heard(text: str) -> Counter[tuple[str, str, str]]:
-    utterance = Utterance(
-        id="u1", tenant="mia", text=text, said_at=datetime(2026, 11, 20, tzinfo=UTC), speaker=USER
-    )
+    utterance = Utterance(id="u1", text=text, said_at=datetime(2026, 11, 20, tzinfo=UTC), speaker=USER)
     return Counter(
         _plain(candidate.subject, f"{'retract:' * candidate.retracts}{candidate.relation}", candidate.object)
         for candidate in extract(utterance, rules, Collect())

@@ -112,4 +112,4 @@ def _answering(answer: AIMessage) -> _ToolCallingFake:
 
 
 def said(text: str) -> Utterance:
-    return Utterance(id="u1", tenant="mia", text=text, said_at=datetime(2026, 11, 20, tzinfo=UTC))
+    return Utterance(id="u1", text=text, said_at=datetime(2026, 11, 20, tzinfo=UTC))

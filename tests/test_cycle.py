@@ -45,7 +45,7 @@ def school_year(tmp_path_factory):
     assistant.tell("Anna Berg lives in Lisbon.")
     report = assistant.learn()
     assert report.verdict.promote, report.verdict.reasons
-    assistant.store.close()
+    assistant.archive.close()
     return assistant.folder, report
 
 
@@ -59,7 +59,7 @@ def learned(school_year, tmp_path):
     """The assistant that learned it, started anew on a copy of its folder."""
     assistant = Assistant(shutil.copytree(school_year[0], tmp_path / "tom"))
     yield assistant
-    assistant.store.close()
+    assistant.archive.close()
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def assistant(tmp_path):
     assistant = Assistant(tmp_path, **HASTY)
     assistant.tell("Anna Berg lives in Lisbon.")
     yield assistant
-    assistant.store.close()
+    assistant.archive.close()
 
 
 # -- promote, reject, revert ---------------------------------------------------------------------------------
@@ -77,7 +77,7 @@ def assistant(tmp_path):
 def test_a_promoted_fact_is_answered_by_the_weights_alone(learned, report):
     reply = learned.agent.answer(ANNA)
     assert (reply.text, reply.memory_tokens, reply.adapter_id) == ("Lisbon", 0, report.adapter.id)
-    (fact,) = learned.store.learned("tom")
+    (fact,) = learned.store.learned()
     assert fact.adapter_id == report.adapter.id
 
 
@@ -102,7 +102,7 @@ def test_the_manifest_says_where_an_adapter_comes_from_without_a_word_of_what_wa
     text = (learned.config.adapters.dir / report.adapter.path / "manifest.json").read_text(encoding="utf-8")
     manifest = json.loads(text)
     assert manifest["parent_id"] == report.parent_id
-    assert manifest["facts"] == [fact.commitment for fact in learned.store.learned("tom")]
+    assert manifest["facts"] == [fact.commitment for fact in learned.store.learned()]
     assert "Anna" not in text
     assert "Lisbon" not in text
 
@@ -132,22 +132,22 @@ def test_the_next_cycle_takes_another_survey(learned, monkeypatch):
 
 
 def test_a_retracted_fact_that_was_learned_is_edited_back_to_what_the_root_answers(learned, report):
-    (fact,) = learned.store.learned("tom")
+    (fact,) = learned.store.learned()
     root_answer = report.before.transcripts[0].after
     _take_back(learned, fact)
-    assert [f.id for f in learned.store.recall("tom")] == [fact.id]
+    assert [f.id for f in learned.store.recall()] == [fact.id]
     back = learned.learn()
     assert back.verdict.promote, back.verdict.reasons
-    assert learned.store.recall("tom") == ()
+    assert learned.store.recall() == ()
     assert (learned.ask(ANNA), learned.agent.answer(ANNA).memory_tokens) == (root_answer, 0)
 
 
 def test_a_removal_that_did_not_take_is_still_denied_in_the_prompt(learned):
-    (fact,) = learned.store.learned("tom")
+    (fact,) = learned.store.learned()
     _take_back(learned, fact)
     hasty = Assistant(learned.folder, edit={"steps": 1, "clip": 1e-6}, guards={"min_edit_success": 0.0})
     assert hasty.learn().verdict.promote
-    assert [f.status for f in hasty.store.recall("tom")] == [FactStatus.RETRACTED]
+    assert [f.status for f in hasty.store.recall()] == [FactStatus.RETRACTED]
     assert hasty.agent.answer(ANNA).memory_tokens > 0
 
 
@@ -163,7 +163,7 @@ def test_a_corrected_fact_is_served_from_the_prompt_until_the_weights_hold_the_n
 def test_a_fact_that_the_candidate_does_not_answer_stays_in_the_prompt(assistant):
     report = assistant.learn()
     assert report.verdict.promote
-    (fact,) = assistant.store.recall("tom")
+    (fact,) = assistant.store.recall()
     assert fact.status is FactStatus.QUARANTINED
     assert "ice-agent release" in fact.quarantine_reason
 
@@ -185,12 +185,12 @@ def test_a_rejected_batch_waits_again_and_is_quarantined_after_so_many_tries(tmp
 def test_statements_stay_in_the_prompt_and_are_never_put_into_a_batch(assistant):
     shy: dict[str, Any] = {"object": "Ole is shy.", "statement": "Ole is shy."}
     said = CandidateFact(subject="user", relation=STATEMENT, start=0, end=11, **shy)
-    assistant.store.record(assistant.store.hear("tom", "Ole is shy."), [said])
+    assistant.store.record(assistant.store.hear("Ole is shy."), [said])
     report = assistant.learn()
     assert not any("Ole" in transcript.expected for transcript in report.after.transcripts)
-    (statement,) = assistant.store.facts("tom", relation=STATEMENT)
+    (statement,) = assistant.store.facts(relation=STATEMENT)
     assert statement.status is FactStatus.PENDING
-    assert statement in assistant.store.recall("tom")
+    assert statement in assistant.store.recall()
 
 
 # -- refused at the door -------------------------------------------------------------------------------------
@@ -229,7 +229,7 @@ def test_a_corrupt_serving_adapter_is_named_and_nothing_is_claimed(learned, repo
     with pytest.raises(AdapterError, match=rf"{report.adapter.id}.*damaged.*restore it"):
         learned.learn()
     assert learned.store.fact(fact.id).status is FactStatus.PENDING
-    assert len(learned.store.batches("tom")) == 1
+    assert len(learned.store.batches()) == 1
 
 
 def test_an_adapter_made_for_another_base_is_refused(learned, report):
@@ -254,13 +254,13 @@ def test_whatever_is_raised_the_facts_wait_again_and_the_candidate_is_forgotten(
 
     with pytest.raises(error if isinstance(error, type) else OSError):
         assistant.learn(interrupt)
-    (fact,) = assistant.store.facts("tom")
+    (fact,) = assistant.store.facts()
     assert (fact.status, fact.attempts) == (FactStatus.PENDING, 0)
     assert assistant.serving == root
     assert not assistant.model.is_loaded(
-        cycle._candidate_id(assistant.model, root, assistant.store.batches("tom")[0], assistant.config)
+        cycle._candidate_id(assistant.model, root, assistant.store.batches()[0], assistant.config)
     )
-    assert assistant.store.verify("tom").ok
+    assert assistant.store.verify().ok
 
 
 def test_the_next_cycle_goes_on_after_an_interruption(assistant):
@@ -279,13 +279,13 @@ def test_a_disk_that_is_full_when_the_transcripts_are_kept_promotes_nothing(assi
     def fill(stage, done, total, note):
         if stage == "measuring" and done == total:
             # A directory where the file should go: writing it fails as it would on a full disk.
-            batch = assistant.store.batches("tom")[0]
+            batch = assistant.store.batches()[0]
             (assistant.config.adapters.dir / f"{batch.adapter_id}.transcripts.partial").mkdir()
 
     with pytest.raises(CycleError, match=r"transcripts.*nothing was promoted"):
         assistant.learn(fill)
     assert assistant.serving == root
-    assert assistant.store.facts("tom")[0].status is FactStatus.PENDING
+    assert assistant.store.facts()[0].status is FactStatus.PENDING
 
 
 def test_a_candidate_whose_parent_was_reverted_meanwhile_is_refused(learned):
@@ -293,7 +293,7 @@ def test_a_candidate_whose_parent_was_reverted_meanwhile_is_refused(learned):
 
     def revert(stage, done, total, note):
         if stage == "measuring" and done == total:
-            learned.store.revert("tom")
+            learned.store.revert()
 
     with pytest.raises(StaleParent, match="wrong model"):
         learned.learn(revert)
@@ -309,8 +309,8 @@ def test_a_worker_that_slept_past_its_lease_changes_nothing(tmp_path):
         if stage == "measuring" and done == total:
             _expire_lease(assistant)
             # The next cycle has the facts now.
-            other = assistant.store.take_lease("tom", "another", 900)
-            assert assistant.store.claim_batch("tom", 10, other) is not None
+            other = assistant.store.take_lease("another", 900)
+            assert assistant.store.claim_batch(10, other) is not None
 
     with pytest.raises(StaleLease):
         assistant.learn(lose_the_lease)
@@ -331,42 +331,42 @@ def test_what_was_raised_is_told_also_when_the_lease_ended_meanwhile(assistant):
 def test_the_lease_of_a_process_that_was_killed_is_taken_over_at_once(assistant):
     killed = subprocess.Popen([sys.executable, "-c", ""])
     killed.wait()
-    assistant.store.take_lease("tom", f"{socket.gethostname()}/{killed.pid}", 600)
-    with cycle.leased(assistant.store, "tom", 60) as lease:
+    assistant.store.take_lease(f"{socket.gethostname()}/{killed.pid}", 600)
+    with cycle.leased(assistant.store, 60) as lease:
         assert lease.owner == f"{socket.gethostname()}/{os.getpid()}"
 
 
 @pytest.mark.parametrize("owner", ["elsewhere/1", f"{socket.gethostname()}/{os.getpid()}", "no pid"])
 def test_the_lease_of_a_process_that_may_be_alive_is_not(assistant, owner):
-    assistant.store.take_lease("tom", owner, 600)
-    with pytest.raises(LeaseHeld), cycle.leased(assistant.store, "tom", 60):
+    assistant.store.take_lease(owner, 600)
+    with pytest.raises(LeaseHeld), cycle.leased(assistant.store, 60):
         pass
 
 
 def test_what_a_dead_cycle_claimed_waits_for_the_next_one(assistant):
-    lease = assistant.store.take_lease("tom", "dead", 600)
-    assistant.store.claim_batch("tom", 10, lease)
-    assert plan.n_waiting(assistant.store, "tom") == 0, "its cycle may be running"
+    lease = assistant.store.take_lease("dead", 600)
+    assistant.store.claim_batch(10, lease)
+    assert plan.n_waiting(assistant.store) == 0, "its cycle may be running"
     _expire_lease(assistant)
-    assert plan.n_waiting(assistant.store, "tom") == 1
+    assert plan.n_waiting(assistant.store) == 1
 
 
 def test_a_second_attempt_is_another_one(assistant):
-    batch = assistant.store.claim_batch("tom", 10, assistant.store.take_lease("tom", "test", 600))
+    batch = assistant.store.claim_batch(10, assistant.store.take_lease("test", 600))
     again = replace(batch, facts=tuple(replace(fact, attempts=2) for fact in batch.facts))
     first, third = (cycle._tried_again(assistant.config, each).edit.seed for each in (batch, again))
     assert (first, third) == (assistant.config.edit.seed, assistant.config.edit.seed + 2)
 
 
 def test_what_is_missed_stays_in_the_prompt_and_what_was_lost_goes_back_to_it(assistant):
-    (new,) = assistant.store.facts("tom")
+    (new,) = assistant.store.facts()
     old = replace(new, id="f_old", subject="Jan Bakker", status=FactStatus.LEARNED)
     beside = replace(new, id="f_beside", status=FactStatus.LEARNED)
     safe = replace(new, id="f_safe", subject="Ole Berg", status=FactStatus.LEARNED)
     known = (old, beside, safe)
-    lease = assistant.store.take_lease("tom", "test", 600)
+    lease = assistant.store.take_lease("test", 600)
     work = cycle._Work(
-        batch=assistant.store.claim_batch("tom", 10, lease),
+        batch=assistant.store.claim_batch(10, lease),
         requests=edit_request.build_all([new]), learned=edit_request.build_all([old, safe]),
         known=known, taught=frozenset(),
     )  # fmt: skip
@@ -396,7 +396,7 @@ def _take_back(assistant, fact):
         end=4,
         retracts=True,
     )
-    assistant.store.record(assistant.store.hear(assistant.tenant, "Not so."), [gone])
+    assistant.store.record(assistant.store.hear("Not so."), [gone])
 
 
 def _expire_lease(assistant):

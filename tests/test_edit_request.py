@@ -16,7 +16,6 @@ def fact(id_, subject, relation, obj, cardinality=Cardinality.ONE):
     when = datetime(2026, 1, 1, tzinfo=UTC)
     return Fact(
         id=id_,
-        tenant="ann",
         subject=subject,
         relation=relation,
         object=obj,

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from ice_agent import cycle
-from memory import CannotRevert, FactStatus, FactStore, LeaseHeld
+from memory import Archive, CannotRevert, FactStatus, LeaseHeld
 from tests.schooled import Assistant, schooled_model
 
 ANNA = "Where does Anna Berg live?"
@@ -33,7 +33,7 @@ def after_two_cycles(tmp_path_factory):
         report = assistant.learn()
         assert report.verdict.promote, report.verdict.reasons
         judged.append(assistant.logits(report.adapter.id))
-    assistant.store.close()
+    assistant.archive.close()
     return assistant.folder, judged
 
 
@@ -47,7 +47,7 @@ def reloaded(after_two_cycles, tmp_path):
     """The same, started anew on a copy."""
     assistant = Assistant(shutil.copytree(after_two_cycles[0], tmp_path / "tom"))
     yield assistant
-    assistant.store.close()
+    assistant.archive.close()
 
 
 # 1. The base weights never change; training a candidate leaves its parent's answers alone.
@@ -75,15 +75,15 @@ def test_a_reloaded_adapter_has_the_logits_that_were_judged(reloaded, judged):
 
 def test_a_revert_restores_the_earlier_answers_exactly_one_step_at_a_time(reloaded, judged):
     for earlier in (judged[1], judged[0]):
-        reloaded.store.revert("tom")
+        reloaded.store.revert()
         assert torch.equal(reloaded.logits(), earlier)
     with pytest.raises(CannotRevert):
-        reloaded.store.revert("tom")
+        reloaded.store.revert()
 
 
 def test_a_reverted_fact_is_held_and_served_from_the_prompt(reloaded):
-    reloaded.store.revert("tom", to=_root(reloaded).id)
-    assert {fact.status for fact in reloaded.store.facts("tom")} == {FactStatus.HELD}
+    reloaded.store.revert(to=_root(reloaded).id)
+    assert {fact.status for fact in reloaded.store.facts()} == {FactStatus.HELD}
     reply = reloaded.agent.answer(ANNA)
     assert reply.text == "Lisbon"
     assert reply.memory_tokens > 0
@@ -93,7 +93,7 @@ def test_a_reverted_fact_is_held_and_served_from_the_prompt(reloaded):
 
 
 def test_one_adapter_serves_after_any_number_of_cycles(reloaded):
-    served = [adapter.status for adapter in reloaded.store.adapters("tom")]
+    served = [adapter.status for adapter in reloaded.store.adapters()]
     assert served == ["retired", "retired", "promoted"]
 
 
@@ -105,21 +105,22 @@ def test_a_cycle_that_is_killed_leaves_the_serving_adapter_and_its_facts(tmp_pat
     assistant = Assistant(tmp_path, **HASTY, cycle={"lease_seconds": 1})
     fact = assistant.tell("Anna Berg lives in Lisbon.")
     root, before = assistant.serving, assistant.logits()
-    assistant.store.close()
+    assistant.archive.close()
     _killed_at(moment, assistant)
 
-    with FactStore.open(assistant.url) as store:
-        assert store.serving("tom") == root
+    with Archive.open(assistant.url) as archive:
+        store = archive.store("tom")
+        assert store.serving() == root
         assert store.fact(fact.id).status is FactStatus.CLAIMED
-        assert store.fact(fact.id) in store.recall("tom")
-        assert store.verify("tom").ok
+        assert store.fact(fact.id) in store.recall()
+        assert store.verify().ok
     survivor = Assistant(tmp_path, **HASTY)
     assert torch.equal(survivor.logits(), before)
     assert survivor.ask(ANNA) == "Lisbon"
     report = _when_the_lease_has_expired(survivor)
     assert report.verdict.promote
     assert torch.equal(survivor.logits(), survivor.logits(report.adapter.id))
-    assert survivor.store.verify("tom").ok
+    assert survivor.store.verify().ok
 
 
 def test_what_a_killed_save_left_behind_is_loaded_by_nobody(tmp_path):
@@ -130,7 +131,7 @@ def test_what_a_killed_save_left_behind_is_loaded_by_nobody(tmp_path):
     (partial / "adapter_model.safetensors").write_bytes(b"half")
     assert assistant.learn().verdict.promote
     assert assistant.ask(ANNA) == "Lisbon"
-    assert fact.id in {f.id for f in assistant.store.facts("tom")}
+    assert fact.id in {f.id for f in assistant.store.facts()}
 
 
 def test_a_directory_that_a_killed_cycle_wrote_without_its_row_is_written_anew(tmp_path):
@@ -161,7 +162,7 @@ def test_a_lease_is_per_tenant(tmp_path):
     other = assistant.store.take_lease("ann", "another process", 900)
     assert assistant.learn().verdict.promote
     assistant.store.drop_lease(other)
-    assistant.store.take_lease("tom", "another process", 900)
+    assistant.store.take_lease("another process", 900)
     with pytest.raises(LeaseHeld, match="another process"):
         assistant.learn()
 
@@ -184,8 +185,8 @@ def _die_at(moment, assistant):
             os.kill(os.getpid(), signal.SIGKILL)
 
     try:
-        with FactStore.open(assistant.url) as store:
-            cycle.run_cycle(store, assistant.model, assistant.config, "tom", report)
+        with Archive.open(assistant.url) as archive:
+            cycle.run_cycle(archive.store("tom"), assistant.model, assistant.config, report)
     finally:
         os._exit(1)
 
@@ -200,7 +201,7 @@ def _when_the_lease_has_expired(assistant):
 
 
 def _root(assistant):
-    return assistant.store.adapters("tom")[0]
+    return assistant.store.adapters()[0]
 
 
 def _base_weights(model):

@@ -8,7 +8,7 @@ from ice_agent import cycle
 from ice_agent.agent import Agent
 from ice_agent.config import Config
 from ice_agent.model import EditableModel
-from memory import AdapterStatus, FactStatus, FactStore
+from memory import AdapterStatus, Archive, FactStatus
 
 pytestmark = pytest.mark.slow
 
@@ -33,20 +33,21 @@ def config(tmp_path, reference_model_dir):
 
 
 def test_from_a_conversation_to_the_weights_and_back(tmp_path, config):
-    with FactStore.open(f"sqlite:///{tmp_path / 'memory.db'}") as store:
+    with Archive.open(f"sqlite:///{tmp_path / 'memory.db'}") as archive:
+        store = archive.store("tom")
         model = EditableModel.load(config.model, config.lora)
-        root = cycle.init(store, model, config, "tom")
-        agent = Agent(store, model, config, "tom")
+        root = cycle.init(store, model, config)
+        agent = Agent(store, model, config)
         untold = {question: agent.answer(question).text for question in (*ASKED, *UNRELATED)}
 
         for text in TOLD:
             agent.hear(text)
-        assert [fact.object for fact in store.facts("tom")] == ["Anna", "Oslo"]
+        assert [fact.object for fact in store.facts()] == ["Anna", "Oslo"]
         from_prompt = {question: agent.answer(question) for question in ASKED}
         assert {question: reply.text for question, reply in from_prompt.items()} == ASKED
         assert all(reply.memory_tokens > 0 for reply in from_prompt.values())
 
-        report = cycle.run_cycle(store, model, config, "tom")
+        report = cycle.run_cycle(store, model, config)
         assert report.verdict.promote, report.verdict.reasons
         from_weights = {question: agent.answer(question) for question in ASKED}
         assert {question: reply.text for question, reply in from_weights.items()} == ASKED
@@ -55,12 +56,12 @@ def test_from_a_conversation_to_the_weights_and_back(tmp_path, config):
         for question in UNRELATED:
             assert agent.answer(question).text == untold[question]
 
-        undone, serving = store.revert("tom", retract=True)
+        undone, serving = store.revert(retract=True)
         assert (undone.id, undone.status, serving.id) == (report.adapter.id, AdapterStatus.REVERTED, root.id)
         # What the correction had ended stands again, in the prompt; all else is as before anything was told.
         assert {question: agent.answer(question).text for question in untold} == {
             **untold,
             "Where do I live?": "You live in Lisbon.",
         }
-        assert store.counts("tom")[FactStatus.RETRACTED] == 2
-        assert store.verify("tom").ok
+        assert store.counts()[FactStatus.RETRACTED] == 2
+        assert store.verify().ok

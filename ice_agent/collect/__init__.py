@@ -48,12 +48,10 @@ class Heard:
         return tuple(fact for r in self.recorded for fact in r.retracted)
 
 
-def hear(
-    store: FactStore, settings: Collect, tenant: str, text: str, extractor: Extractor, speaker: str = USER
-) -> Heard:
+def hear(store: FactStore, settings: Collect, text: str, extractor: Extractor, speaker: str = USER) -> Heard:
     """Keep an utterance and the facts in it; of secrets and of what is off the record not even the words."""
     kept = kept_words(text, settings)
-    utterance = store.hear(tenant, kept, speaker=speaker)
+    utterance = store.hear(kept, speaker=speaker)
     candidates = extract(replace(utterance, text=text), extractor, settings)
     return Heard(utterance=utterance, recorded=store.record(utterance, candidates), is_masked=kept != text)
 
@@ -69,7 +67,7 @@ def kept_words(text: str, settings: Collect) -> str:
 
 def tried(text: str, settings: Collect) -> tuple[CandidateFact, ...]:
     """What hearing this from the user would find; nothing is kept."""
-    utterance = Utterance(id="tried", tenant="tried", text=text, said_at=now())
+    utterance = Utterance(id="tried", text=text, said_at=now())
     return extract(utterance, extractor_named(settings.extractor), settings)
 
 

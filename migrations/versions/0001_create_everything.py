@@ -20,9 +20,12 @@ def upgrade() -> None:
     op.create_table(
         "tenants",
         sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=True),
         sa.Column("is_shared", sa.Boolean(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("salt", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_tenants")),
+        sa.UniqueConstraint("name", name=op.f("uq_tenants_name")),
     )
     op.create_table(
         "batches",

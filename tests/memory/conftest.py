@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from memory import (
     Adapter,
     AdapterStatus,
+    Archive,
     CandidateFact,
     Cardinality,
     Fact,
@@ -31,9 +32,9 @@ GOOD = Verdict(promote=True)
 class Tenant:
     """Tells facts as a person would, and plays the cycle that would learn them."""
 
-    def __init__(self, store: FactStore, name: str) -> None:
+    def __init__(self, store: FactStore) -> None:
         self.store = store
-        self.name = name
+        self.name = store.tenant
         self._numbers = itertools.count(1)
 
     def tell(self, value: str, relation: str = "lives_in", **candidate: Any) -> Recorded:
@@ -44,23 +45,23 @@ class Tenant:
         return self.tell(value, relation, retracts=True, **candidate)
 
     def record(self, *candidates: CandidateFact) -> tuple[Recorded, ...]:
-        utterance = self.store.hear(self.name, "I told you so.")
+        utterance = self.store.hear("I told you so.")
         return self.store.record(utterance, candidates)
 
     def likes(self, value: str) -> Recorded:
         return self.tell(value, "likes", cardinality=Cardinality.MANY)
 
     def root(self) -> Adapter:
-        return self.store.root(self.name, self.adapter(f"{self.name}-root", parent=None))
+        return self.store.root(self.adapter(f"{self.name}-root", parent=None))
 
     def lease(self, owner: str = "test", seconds: float = 600) -> Lease:
-        return self.store.take_lease(self.name, owner, seconds)
+        return self.store.take_lease(owner, seconds)
 
     def candidate(self, lease: Lease, limit: int = 100) -> Adapter:
         """An adapter edited from the serving one with whatever is pending."""
-        batch = self.store.claim_batch(self.name, limit, lease)
+        batch = self.store.claim_batch(limit, lease)
         assert batch is not None
-        parent = self.store.serving(self.name)
+        parent = self.store.serving()
         assert parent is not None
         made = self.adapter(f"{self.name}-a{next(self._numbers)}", parent=parent.id, batch_id=batch.id)
         return self.store.register(made, lease)
@@ -76,7 +77,6 @@ class Tenant:
     def adapter(self, adapter_id: str, *, parent: str | None, batch_id: str | None = None) -> Adapter:
         return Adapter(
             id=adapter_id,
-            tenant=self.name,
             parent_id=parent,
             batch_id=batch_id,
             status=AdapterStatus.CANDIDATE,
@@ -87,19 +87,19 @@ class Tenant:
 
     @property
     def prompt(self) -> list[str]:
-        return values(self.store.recall(self.name))
+        return values(self.store.recall())
 
     @property
     def standing(self) -> list[str]:
-        return values(self.store.facts(self.name))
+        return values(self.store.facts())
 
     @property
     def learned(self) -> list[str]:
-        return values(self.store.learned(self.name))
+        return values(self.store.learned())
 
     @property
     def weights(self) -> list[str]:
-        return [fact.object for fact in self.store.taught(self.name)]
+        return [fact.object for fact in self.store.taught()]
 
 
 def values(facts: Sequence[Fact]) -> list[str]:
@@ -139,19 +139,19 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])
-def opened(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FactStore]:
+def opened(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
     """One store per database for all tests: opening one compiles every statement anew."""
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path_factory.mktemp('memory') / 'memory.db'}"
     else:
         url = request.getfixturevalue("postgresql")()
-    with FactStore.open(url) as store:
-        yield store
+    with Archive.open(url) as archive:
+        yield archive
 
 
 @pytest.fixture
-def store(opened: FactStore) -> FactStore:
-    """A store that knows nothing yet."""
+def archive(opened: Archive) -> Archive:
+    """A database that knows nothing yet."""
     with opened._engine.begin() as connection:
         for table in reversed(Table.metadata.sorted_tables):
             connection.execute(table.delete())
@@ -159,27 +159,27 @@ def store(opened: FactStore) -> FactStore:
 
 
 @pytest.fixture
-def url(store: FactStore) -> str:
-    """Where the store is, for those who come by another way."""
-    return store._engine.url.render_as_string(hide_password=False)
+def url(archive: Archive) -> str:
+    """Where the database is, for those who come by another way."""
+    return archive._engine.url.render_as_string(hide_password=False)
 
 
 @pytest.fixture
-def tom(store: FactStore) -> Tenant:
-    return Tenant(store, "tom")
+def tom(archive: Archive) -> Tenant:
+    return Tenant(archive.store("tom"))
 
 
 @pytest.fixture
-def tenant_named(store: FactStore) -> Callable[[str], Tenant]:
-    return lambda name: Tenant(store, name)
+def tenant_named(archive: Archive) -> Callable[[str], Tenant]:
+    return lambda name: Tenant(archive.store(name))
 
 
 @pytest.fixture
-def execute(store: FactStore) -> Callable[[str], None]:
+def execute(archive: Archive) -> Callable[[str], None]:
     """Runs SQL behind the store's back."""
 
     def run(sql: str) -> None:
-        with store._engine.begin() as connection:
+        with archive._engine.begin() as connection:
             connection.execute(sa.text(sql))
 
     return run

@@ -9,7 +9,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from memory import FactStore, StoreOutdated, StoreTooNew, StoreUnavailable
+from memory import Archive, StoreOutdated, StoreTooNew, StoreUnavailable
 from memory.database import connect, migrations_config
 from memory.tables import Table
 
@@ -48,10 +48,10 @@ def test_every_migration_can_be_undone_and_done_again(empty):
 
 
 def test_opening_an_empty_database_makes_it_ready_and_twice_changes_nothing(empty_url):
-    with FactStore.open(empty_url) as store:
-        store.hear("tom", "I live in Lyon.")
-    with FactStore.open(empty_url, migrate=False) as store:
-        assert len(store.utterances("tom")) == 1
+    with Archive.open(empty_url) as archive:
+        archive.store("tom").hear("I live in Lyon.")
+    with Archive.open(empty_url, migrate=False) as archive:
+        assert len(archive.store("tom").utterances()) == 1
 
 
 def test_a_database_from_a_newer_version_is_refused(empty, empty_url):
@@ -59,46 +59,47 @@ def test_a_database_from_a_newer_version_is_refused(empty, empty_url):
     with empty.begin() as connection:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(StoreTooNew, match=r"schema 9999.*upgrade ice-agent"):
-        FactStore.open(empty_url)
+        Archive.open(empty_url)
 
 
 def test_a_database_that_may_not_be_migrated_is_refused_with_the_next_step(empty_url):
     with pytest.raises(StoreOutdated, match="ice-agent init"):
-        FactStore.open(empty_url, migrate=False)
+        Archive.open(empty_url, migrate=False)
 
 
 def test_a_file_that_is_no_database_is_named(tmp_path):
     (tmp_path / "notes.db").write_text("Dear diary, " * 100)
     with pytest.raises(StoreUnavailable, match=r"notes\.db: file is not a database"):
-        FactStore.open(f"sqlite:///{tmp_path / 'notes.db'}")
+        Archive.open(f"sqlite:///{tmp_path / 'notes.db'}")
 
 
 def test_a_folder_that_is_missing_is_made(tmp_path):
-    with FactStore.open(f"sqlite:///{tmp_path / 'new' / 'folder' / 'memory.db'}") as store:
-        assert store.tenants() == ()
+    with Archive.open(f"sqlite:///{tmp_path / 'new' / 'folder' / 'memory.db'}") as archive:
+        assert archive.tenants() == ()
 
 
 @pytest.mark.parametrize("nonsense", ["memory.db", "mysql://localhost/memory", "sqlite:/\\"])
 def test_a_url_that_is_none_of_ours_is_explained(nonsense):
     with pytest.raises(StoreUnavailable, match="sqlite:///"):
-        FactStore.open(nonsense)
+        Archive.open(nonsense)
 
 
 def test_a_server_that_does_not_answer_is_named_without_the_password():
     with pytest.raises(StoreUnavailable) as refused:
-        FactStore.open("postgresql://tom:secret@127.0.0.1:1/memory")
+        Archive.open("postgresql://tom:secret@127.0.0.1:1/memory")
     assert "127.0.0.1" in str(refused.value)
     assert "secret" not in str(refused.value)
 
 
 def test_a_full_disk_loses_nothing_and_is_named(tmp_path):
-    with FactStore.open(f"sqlite:///{tmp_path / 'memory.db'}") as store:
-        store.hear("tom", "I live in Lyon.")
+    with Archive.open(f"sqlite:///{tmp_path / 'memory.db'}") as archive:
+        store = archive.store("tom")
+        store.hear("I live in Lyon.")
         with store._engine.connect() as connection:
             connection.exec_driver_sql("ROLLBACK")
             pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
             connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
         with pytest.raises(StoreUnavailable, match="disk is full"):
-            store.hear("tom", "x" * 100_000)
-        assert [utterance.text for utterance in store.utterances("tom")] == ["I live in Lyon."]
+            store.hear("x" * 100_000)
+        assert [utterance.text for utterance in store.utterances()] == ["I live in Lyon."]
         assert store.verify().ok

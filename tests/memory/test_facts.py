@@ -61,7 +61,7 @@ def test_statements_live_side_by_side(tom):
     tom.tell("", STATEMENT, statement="The bins go out on Monday.")
     tom.tell("", STATEMENT, statement="The cellar is damp.")
     tom.tell("", STATEMENT, statement="the cellar  is damp.")
-    assert [fact.statement for fact in tom.store.facts("tom")] == [
+    assert [fact.statement for fact in tom.store.facts()] == [
         "The bins go out on Monday.",
         "The cellar is damp.",
     ]
@@ -79,7 +79,7 @@ def test_a_retraction_reopens_what_the_value_had_superseded(tom):
     done = tom.take_back("Nice")
     assert [fact.object for fact in done.reopened] == ["Lyon"]
     assert (done.fact, done.retracted[0].status) == (None, FactStatus.RETRACTED)
-    (lyon,) = tom.store.facts("tom")
+    (lyon,) = tom.store.facts()
     assert (lyon.object, lyon.status, lyon.valid_until) == ("Lyon", FactStatus.PENDING, None)
 
 
@@ -92,10 +92,10 @@ def test_a_retraction_without_a_value_means_whatever_the_slot_holds(tom):
 
 def test_a_retraction_of_what_nobody_said_changes_nothing(tom):
     tom.tell("Lyon")
-    tip = tom.store.tip("tom")
-    done = tom.store.record(tom.store.utterances("tom")[0], [_took_back("Paris")])
+    tip = tom.store.tip()
+    done = tom.store.record(tom.store.utterances()[0], [_took_back("Paris")])
     assert done[0].retracted == ()
-    assert (tom.standing, tom.store.tip("tom")) == (["Lyon"], tip)
+    assert (tom.standing, tom.store.tip()) == (["Lyon"], tip)
 
 
 def test_a_value_that_came_back_is_a_new_row_with_its_own_time(tom):
@@ -122,7 +122,7 @@ def test_saying_until_when_ends_a_value_that_stood(tom):
 
 
 def test_a_value_whose_own_end_has_passed_is_not_reopened(tom):
-    heard = tom.store.hear("tom", "I live in Rome until May.", said_at=datetime(2020, 1, 1, tzinfo=UTC))
+    heard = tom.store.hear("I live in Rome until May.", said_at=datetime(2020, 1, 1, tzinfo=UTC))
     tom.store.record(heard, [_told("Rome", valid_until=date(2020, 5, 1))])
     tom.tell("Nice")
     assert tom.take_back("Nice").reopened == ()
@@ -152,24 +152,24 @@ def test_facts_are_found_by_state_subject_and_relation(tom):
     tom.tell("Nice")
     tom.tell("nurse", "works_as", subject="Anna")
     ask = tom.store.facts
-    assert [fact.object for fact in ask("tom", statuses=[FactStatus.SUPERSEDED])] == ["Lyon"]
-    assert [fact.object for fact in ask("tom", subject=" ANNA")] == ["nurse"]
-    assert [fact.object for fact in ask("tom", relation="lives_in")] == ["Nice"]
-    assert tom.store.counts("tom")[FactStatus.PENDING] == 2
+    assert [fact.object for fact in ask(statuses=[FactStatus.SUPERSEDED])] == ["Lyon"]
+    assert [fact.object for fact in ask(subject=" ANNA")] == ["nurse"]
+    assert [fact.object for fact in ask(relation="lives_in")] == ["Nice"]
+    assert tom.store.counts()[FactStatus.PENDING] == 2
 
 
 def test_search_puts_the_most_words_in_common_first(tom):
     tom.tell("Lyon", statement="Anna lives in Lyon.", subject="Anna")
     tom.tell("Lyon", "works_in", statement="Anna works in a Lyon bakery.", subject="Anna")
     tom.tell("Nice", statement="Bob lives in Nice.", subject="Bob")
-    found = tom.store.search("tom", "which BAKERY in Lyon?")
+    found = tom.store.search("which BAKERY in Lyon?")
     assert [fact.subject for fact in found] == ["Anna", "Anna", "Bob"]
     assert found[0].relation == "works_in"
-    assert tom.store.search("tom", "zebra") == ()
+    assert tom.store.search("zebra") == ()
 
 
 def test_a_fact_knows_the_words_it_came_from(tom):
-    heard = tom.store.hear("tom", "Well, I live in Lyon now.", speaker="user", said_at=YESTERDAY)
+    heard = tom.store.hear("Well, I live in Lyon now.", speaker="user", said_at=YESTERDAY)
     (recorded,) = tom.store.record(heard, [_told("Lyon", start=6, end=20)])
     assert tom.store.provenance(recorded.fact.id) == heard == tom.store.utterance(heard.id)
     assert heard.text[recorded.fact.start : recorded.fact.end] == "I live in Lyon"
@@ -188,42 +188,42 @@ def test_ids_may_be_shortened_as_long_as_they_are_unique(tom):
 
 
 def test_one_bad_candidate_and_nothing_is_recorded(tom):
-    heard = tom.store.hear("tom", "I live in Lyon, or Nyon.")
+    heard = tom.store.hear("I live in Lyon, or Nyon.")
     with pytest.raises(UnstorableText, match="the object holds a NUL"):
         tom.store.record(heard, [_told("Lyon"), _told("Ny\0on")])
     assert tom.standing == []
 
 
 def test_an_utterance_must_have_been_heard_by_the_same_tenant(tom, tenant_named):
-    heard = tenant_named("eve").store.hear("eve", "I live in Lyon.")
-    forged = Utterance(id=heard.id, tenant="tom", text=heard.text, said_at=heard.said_at)
+    heard = tenant_named("eve").store.hear("I live in Lyon.")
+    forged = Utterance(id=heard.id, text=heard.text, said_at=heard.said_at)
     with pytest.raises(UnknownUtterance, match="`hear` it first"):
         tom.store.record(forged, [_told("Lyon")])
 
 
-def test_tenants_see_nothing_of_each_other(tom, tenant_named):
+def test_tenants_see_nothing_of_each_other(archive, tom, tenant_named):
     eve = tenant_named("eve")
     tom.tell("Lyon")
     eve.tell("Nice")
     assert (tom.standing, eve.standing) == (["Lyon"], ["Nice"])
-    assert tom.store.tenants() == ("eve", "tom")
-    assert eve.store.search("eve", "Lyon") == ()
+    assert archive.tenants() == ("eve", "tom")
+    assert eve.store.search("Lyon") == ()
 
 
 def test_a_shared_lineage_has_no_user(tom, tenant_named):
-    tom.store.register_tenant("news", shared=True)
     news = tenant_named("news")
+    news.store.declare(shared=True)
     with pytest.raises(SharedLineage, match="name the person"):
         news.tell("Lyon", subject=" User")
     assert news.tell("Lyon", subject="Anna").is_new
-    assert (tom.store.is_shared("news"), tom.store.is_shared("tom")) == (True, False)
+    assert (news.store.is_shared(), tom.store.is_shared()) == (True, False)
 
 
 def test_the_kind_of_a_lineage_never_changes(tom):
     tom.tell("Lyon")
-    tom.store.register_tenant("tom")
+    tom.store.declare(shared=False)
     with pytest.raises(WrongState, match="personal lineage already"):
-        tom.store.register_tenant("tom", shared=True)
+        tom.store.declare(shared=True)
 
 
 def test_the_database_itself_refuses_a_second_current_value(tom, execute):
@@ -237,19 +237,19 @@ def test_writers_at_the_same_time_leave_one_current_value_and_one_chain(tom):
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda n: tom.tell(f"town {n % 5}"), range(16)))
     assert len(tom.standing) == 1
-    assert tom.store.verify("tom").ok
+    assert tom.store.verify().ok
 
 
 def test_a_naive_time_is_refused(tom):
     tom.tell("Lyon")
     with pytest.raises(ValueError, match="as_of needs a time zone"):
-        tom.store.facts("tom", as_of=datetime(2020, 1, 1))
+        tom.store.facts(as_of=datetime(2020, 1, 1))
     with pytest.raises(ValueError, match="said_at needs a time zone"):
-        tom.store.hear("tom", "I live in Lyon.", said_at=datetime(2020, 1, 1))
+        tom.store.hear("I live in Lyon.", said_at=datetime(2020, 1, 1))
 
 
 def _objects(tenant, **clocks):
-    return [fact.object for fact in tenant.store.facts(tenant.name, **clocks)]
+    return [fact.object for fact in tenant.store.facts(**clocks)]
 
 
 def _told(value, **candidate):

@@ -77,7 +77,7 @@ class Life(RuleBasedStateMachine):
     def crash_and_begin_again(self):
         self.store.drop_lease(self.lease)
         self.lease = self.tenant.lease()
-        batch = self.store.claim_batch(self.tenant.name, 1, self.lease)
+        batch = self.store.claim_batch(1, self.lease)
         if batch is not None:
             self.store.fail_batch(batch.id, self.lease, count_attempt=False, quarantine_after=9)
 
@@ -85,7 +85,7 @@ class Life(RuleBasedStateMachine):
     def revert(self, steps, retract):
         way = self._way_back()
         if len(way) > 1:
-            self.store.revert(self.tenant.name, to=way[min(steps, len(way) - 1)], retract=retract)
+            self.store.revert(to=way[min(steps, len(way) - 1)], retract=retract)
 
     @rule(relation=RELATIONS, retract=st.booleans())
     def learn_contradict_learn_and_revert(self, relation, retract):
@@ -98,7 +98,7 @@ class Life(RuleBasedStateMachine):
 
     @rule()
     def promote_a_reverted_adapter_again(self):
-        for adapter in self.store.adapters(self.tenant.name):
+        for adapter in self.store.adapters():
             if adapter.status is AdapterStatus.REVERTED and adapter.parent_id == self._serving():
                 self.store.promote(adapter.id, GOOD)
                 return
@@ -116,13 +116,13 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def the_store_knows_what_the_weights_hold(self):
-        taught = {fact.id for fact in self.store.taught(self.tenant.name)}
+        taught = {fact.id for fact in self.store.taught()}
         assert taught == self.weights[self._serving()]
 
     @invariant()
     def what_stands_is_in_the_prompt_unless_it_is_learned(self):
-        standing = {fact.id: fact for fact in self.store.facts(self.tenant.name)}
-        prompt = self.store.recall(self.tenant.name)
+        standing = {fact.id: fact for fact in self.store.facts()}
+        prompt = self.store.recall()
         learned = standing.keys() - {fact.id for fact in prompt}
         assert all(standing[id].status is FactStatus.LEARNED for id in learned)
         assert learned <= self.weights[self._serving()]
@@ -131,8 +131,8 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def the_prompt_contradicts_what_the_weights_wrongly_say_and_itself_never(self):
-        prompt = self.store.recall(self.tenant.name)
-        for fact in self.store.taught(self.tenant.name):
+        prompt = self.store.recall()
+        for fact in self.store.taught():
             if not fact.is_current:
                 assert any(fact.id == other.id or _displaces(other, fact) for other in prompt)
         negations = [fact for fact in prompt if not fact.is_current]
@@ -140,17 +140,17 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def a_functional_slot_has_one_current_value_and_no_value_stands_twice(self):
-        standing = self.store.facts(self.tenant.name)
+        standing = self.store.facts()
         assert sum(fact.cardinality is Cardinality.ONE for fact in standing) <= 1
         assert len({(fact.relation, fact.object) for fact in standing}) == len(standing)
 
     @invariant()
     def one_adapter_serves(self):
-        adapters = self.store.adapters(self.tenant.name)
+        adapters = self.store.adapters()
         assert sum(adapter.status is AdapterStatus.PROMOTED for adapter in adapters) == 1
 
     def teardown(self):
-        assert self.store.verify(self.tenant.name).problems == ()
+        assert self.store.verify().problems == ()
 
     def _edited(self, candidate):
         batch = self.store.batch(candidate.batch_id)
@@ -159,19 +159,19 @@ class Life(RuleBasedStateMachine):
         return frozenset(kept - {fact.id for fact in batch.removals} | {fact.id for fact in batch.facts})
 
     def _serving(self):
-        return self.store.serving(self.tenant.name).id
+        return self.store.serving().id
 
     def _running(self):
-        claimed = (b for b in self.store.batches(self.tenant.name) if b.status is BatchStatus.CLAIMED)
+        claimed = (b for b in self.store.batches() if b.status is BatchStatus.CLAIMED)
         return next(claimed, None)
 
     def _claimable(self):
-        recalled = self.store.recall(self.tenant.name)
+        recalled = self.store.recall()
         waiting = (FactStatus.PENDING, FactStatus.RETRACTED)
         return any(fact.status in waiting and fact.quarantine_reason is None for fact in recalled)
 
     def _facts(self, *statuses):
-        return self.store.facts(self.tenant.name, statuses=statuses)
+        return self.store.facts(statuses=statuses)
 
     def _way_back(self):
         way = [self._serving()]

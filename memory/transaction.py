@@ -1,0 +1,66 @@
+"""A transaction of one tenant. Whatever a query in it says, it sees and changes that tenant's rows alone."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.orm import DeclarativeBase, ORMExecuteState, Session, with_loader_criteria
+
+from memory.errors import AmbiguousId, UnknownAdapter, UnknownBatch, UnknownFact, UnknownUtterance
+from memory.tables import AdapterRow, BatchRow, FactRow, Owned, TenantRow, UtteranceRow
+from memory.text import is_storable
+
+NOBODY = ""
+"""The tenant of a name that nothing was written for yet: it owns no rows."""
+
+Row = TypeVar("Row", FactRow, UtteranceRow, BatchRow, AdapterRow)
+
+
+class Transaction(Session):
+    """Belongs to the tenant that it is `entered` for; until then it sees no tenant's rows."""
+
+    def __init__(self, engine: sa.Engine, **options: Any) -> None:
+        super().__init__(engine, **options)
+        self.tenant = NOBODY
+
+    def enter(self, name: str) -> bool:
+        """Belong to the tenant of this name from here on; False when there is none."""
+        self.tenant = self.scalar(sa.select(TenantRow.id).where(TenantRow.name == name)) or NOBODY
+        return self.tenant != NOBODY
+
+    def named(self, table: type[Row], row_id: str) -> Row:
+        """The tenant's row with this id, or with the only one that begins so. Another tenant's is unknown."""
+        if not row_id or not is_storable(row_id):
+            raise _UNKNOWN[table](row_id)
+        exact = self.scalars(sa.select(table).where(table.id == row_id)).one_or_none()
+        if exact is not None:
+            return exact
+        alike = (
+            sa.select(table).where(table.id.startswith(row_id, autoescape=True)).order_by(table.id).limit(3)
+        )
+        rows = self.scalars(alike).all()
+        if not rows:
+            raise _UNKNOWN[table](row_id)
+        if len(rows) > 1:
+            raise AmbiguousId(row_id, tuple(row.id for row in rows))
+        return rows[0]
+
+
+@sa.event.listens_for(Transaction, "do_orm_execute")
+def _see_one_tenant(state: ORMExecuteState) -> None:
+    session = state.session
+    if isinstance(session, Transaction) and not state.is_column_load and not state.is_relationship_load:
+        tenant = session.tenant
+        owned = with_loader_criteria(Owned, lambda table: table.tenant == tenant, include_aliases=True)
+        state.statement = state.statement.options(owned)
+
+
+_UNKNOWN: dict[
+    type[DeclarativeBase], type[UnknownFact | UnknownUtterance | UnknownBatch | UnknownAdapter]
+] = {
+    FactRow: UnknownFact,
+    UtteranceRow: UnknownUtterance,
+    BatchRow: UnknownBatch,
+    AdapterRow: UnknownAdapter,
+}

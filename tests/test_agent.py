@@ -94,7 +94,7 @@ def test_the_assistants_own_words_are_never_learned_from(assistant):
 
 
 def test_a_tenant_without_a_root_is_told_to_init(assistant):
-    stranger = Agent(assistant.store, assistant.model, assistant.config, "ann")
+    stranger = Agent(assistant.archive.store("ann"), assistant.model, assistant.config)
     with pytest.raises(CycleError, match="ice-agent init"):
         stranger.answer(ANNA)
 

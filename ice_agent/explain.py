@@ -19,10 +19,10 @@ from memory import (
     Adapter,
     AdapterStatus,
     Batch,
+    Entry,
     Fact,
     FactStatus,
     FactStore,
-    LedgerEntry,
     Transcript,
     UnknownAdapter,
     UnknownBatch,
@@ -44,7 +44,7 @@ class Explanation:
     adapter: Adapter | None
     transcripts: tuple[Transcript, ...]
     """The questions that its adapter was measured by, with the answers before and after."""
-    entries: tuple[LedgerEntry, ...]
+    entries: tuple[Entry, ...]
 
 
 def explain(store: FactStore, adapters_dir: Path, fact_or_question: str) -> Explanation:

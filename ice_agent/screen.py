@@ -26,9 +26,9 @@ from memory import (
     Adapter,
     Batch,
     CandidateFact,
+    Entry,
     Fact,
     FactStatus,
-    LedgerEntry,
     Rate,
     Scores,
     Transcript,
@@ -169,10 +169,16 @@ def comparison(first: Adapter, second: Adapter) -> Table:
     return table
 
 
-def ledger(entries: Iterable[LedgerEntry]) -> Table:
+def ledger(entries: Iterable[Entry]) -> Table:
     table = _table("#", "event", "of", "hash", "at")
     for entry in entries:
-        table.add_row(str(entry.position), entry.event, entry.subject_id, entry.hash[:12], when(entry.at))
+        table.add_row(
+            str(entry.position),
+            entry.event,
+            entry.subject_id,
+            entry.hash[:12],
+            when(datetime.fromisoformat(entry.at)),
+        )
     return table
 
 

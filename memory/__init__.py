@@ -1,6 +1,7 @@
 """What the agent knows: facts, their origin, and the weights that hold them. `from memory import Fact`."""
 
 from memory.archive import Archive
+from memory.audit import Entry, Tip
 from memory.errors import (
     AmbiguousId,
     CannotRevert,
@@ -34,12 +35,10 @@ from memory.records import (
     Fact,
     FactStatus,
     Lease,
-    LedgerEntry,
     Progress,
     Rate,
     Recorded,
     Scores,
-    Tip,
     Transcript,
     Utterance,
     Verdict,
@@ -62,13 +61,13 @@ __all__ = [
     "CannotRevert",
     "Cardinality",
     "EditRequest",
+    "Entry",
     "Evaluation",
     "Fact",
     "FactStatus",
     "FactStore",
     "Lease",
     "LeaseHeld",
-    "LedgerEntry",
     "Progress",
     "Rate",
     "Recorded",

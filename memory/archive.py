@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
-from memory import database, ledger
-from memory.errors import StoreError
+from memory import audit, database, ledger
+from memory.audit import Checkpoint, Entry, Tip
+from memory.errors import NotaryError, StoreError
 from memory.records import Verification
 from memory.store import FactStore
-from memory.tables import TenantRow
+from memory.tables import ArchiveRow, SignedTipRow, TenantRow, TipRow
 from memory.transaction import Transaction
 
 
@@ -62,19 +65,118 @@ class Archive:
         with self._reading() as tx:
             return tuple(name for name in tx.scalars(named) if name is not None)
 
-    def verify(self) -> Verification:
-        """Check the chains of all tenants, and the rows they vouch for."""
+    # Checkpoints
+
+    @property
+    def origin(self) -> str:
+        """The name of this archive in its checkpoints."""
         with self._reading() as tx:
-            found = []
+            return _origin(tx.scalars(sa.select(ArchiveRow)).one())
+
+    def checkpoint(self) -> Checkpoint:
+        """What is to be signed now: where each chain ends, as the root of the tree over all such tips so far.
+
+        A tip is logged for every chain that grew since the last checkpoint, so that one covers all tenants.
+        """
+        with database.clear_errors(self._engine), Session(self._engine) as tx, tx.begin():
+            at = tx.scalars(sa.select(ArchiveRow).with_for_update()).one()
+            peaks = ledger.peaks_of(at)
+            for row in tx.scalars(_grown()).all():
+                top = audit.root_of_peaks(ledger.peaks_of(row)).hex()
+                tip = Tip(tenant=row.tenant, position=row.position, hash=row.hash, root=top)
+                tx.add(SignedTipRow(number=at.n_signed, **asdict(tip)))
+                peaks = audit.grown(peaks, at.n_signed, tip.leaf)
+                at.n_signed += 1
+            at.peaks = ledger.as_text(peaks)
+            return Checkpoint(origin=_origin(at), size=at.n_signed, root=audit.root_of_peaks(peaks))
+
+    def signed_tips(self) -> tuple[Tip, ...]:
+        """Where chains ended whenever a checkpoint was made: the leaves of the tree that checkpoints sign."""
+        with self._reading() as tx:
+            return _signed_tips(tx)
+
+    def verify(self, checkpoint: Checkpoint | None = None, only: Sequence[str] | None = None) -> Verification:
+        """Check the chains of all tenants, or of some, the rows they vouch for, and what a checkpoint signed."""
+        with self._reading() as tx:
+            log, problems = _signed_tips(tx), list[str]()
+            if checkpoint is not None:
+                problems += audit.broken_log(checkpoint, log)
+                if checkpoint.origin != (origin := _origin(tx.scalars(sa.select(ArchiveRow)).one())):
+                    problems.append(f"the checkpoint is of {checkpoint.origin}, and this is {origin}")
+            signed = audit.latest(log[: checkpoint.size]) if checkpoint and not problems else {}
+            n_entries = 0
             for tenant in tx.scalars(sa.select(TenantRow).order_by(TenantRow.name, TenantRow.id)).all():
-                tx.tenant = tenant.id
-                found.append(ledger.verify(tx, tenant.name or tenant.id))
-        return Verification(
-            n_entries=sum(each.n_entries for each in found),
-            problems=tuple(problem for each in found for problem in each.problems),
-        )
+                if only is None or tenant.name in only:
+                    tx.tenant = tenant.id
+                    found = ledger.verify(tx, tenant.name or tenant.id, signed.get(tenant.id))
+                    n_entries += found.n_entries
+                    problems += found.problems
+        return Verification(n_entries=n_entries, problems=tuple(problems))
+
+    def inclusion(self, entry: Entry, note: str, checkpoint: Checkpoint) -> dict[str, Any]:
+        """The proof that an entry is under a signed checkpoint, as `audit` checks it.
+
+        Raises NotaryError when the checkpoint is older than the entry.
+        """
+        with self._reading() as tx:
+            log = _signed_tips(tx)[: checkpoint.size]
+            index, tip = max(
+                ((n, tip) for n, tip in enumerate(log) if tip.tenant == entry.tenant), default=(0, None)
+            )
+            if tip is None or tip.position < entry.position:
+                raise NotaryError(
+                    f"the checkpoint is older than entry {entry.position}: make one with `ice-agent checkpoint`"
+                )
+            tx.tenant = entry.tenant
+            leaves = [audit.leaf_hash(each.hash.encode()) for each in ledger.entries(tx)[: tip.position]]
+        path = audit.inclusion_path(leaves, entry.position - 1)
+        tip_path = audit.inclusion_path([each.leaf for each in log], index)
+        return {
+            "kind": "inclusion",
+            "entry": asdict(entry),
+            "path": [node.hex() for node in path],
+            "tip": asdict(tip),
+            "tip_index": index,
+            "tip_path": [node.hex() for node in tip_path],
+            "checkpoint": note,
+        }
+
+    def consistency(self, older: str, newer: str, sizes: tuple[int, int]) -> dict[str, Any]:
+        """The proof that the newer of two signed checkpoints only adds to the older, as `audit` checks it."""
+        leaves = [tip.leaf for tip in self.signed_tips()[: sizes[1]]]
+        path = audit.consistency_path(leaves, sizes[0])
+        return {
+            "kind": "consistency",
+            "older": older,
+            "newer": newer,
+            "path": [node.hex() for node in path],
+        }
 
     @contextmanager
     def _reading(self) -> Iterator[Transaction]:
         with database.clear_errors(self._engine), Transaction(self._reader) as tx:
             yield tx
+
+
+def _origin(row: ArchiveRow) -> str:
+    return f"ice-agent/{row.id}"
+
+
+def _signed_tips(tx: Session) -> tuple[Tip, ...]:
+    rows = tx.scalars(sa.select(SignedTipRow).order_by(SignedTipRow.number))
+    return tuple(Tip(tenant=r.tenant, position=r.position, hash=r.hash, root=r.root) for r in rows)
+
+
+def _grown() -> sa.Select[tuple[TipRow]]:
+    """The ends of chains that are longer than when they were last signed."""
+    signed = (
+        sa.select(SignedTipRow.tenant, sa.func.max(SignedTipRow.position).label("position"))
+        .group_by(SignedTipRow.tenant)
+        .subquery()
+    )
+    return (
+        sa.select(TipRow)
+        .outerjoin(signed, signed.c.tenant == TipRow.tenant)
+        .where(TipRow.position > sa.func.coalesce(signed.c.position, 0))
+        .order_by(TipRow.tenant)
+    )

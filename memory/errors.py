@@ -12,7 +12,8 @@ StoreError
 ├── LeaseHeld           another cycle is at work: wait
 ├── StaleLease          this worker's lease is gone: stop
 ├── StaleParent         the candidate was measured against a parent that no longer serves
-└── CannotRevert        there is nothing, or no such ancestor, to go back to
+├── CannotRevert        there is nothing, or no such ancestor, to go back to
+└── NotaryError         the key that signs checkpoints is missing, damaged or not ours to read
 """
 
 from __future__ import annotations
@@ -117,6 +118,10 @@ class StaleParent(StoreError):
             f"adapter {adapter_id} was edited from {parent_id or 'no parent'}, but now {serving}: its scores "
             "were measured against the wrong model; run a cycle again"
         )
+
+
+class NotaryError(StoreError):
+    """The message names the file and the next step."""
 
 
 class CannotRevert(StoreError):

@@ -1,23 +1,26 @@
 """The ledger: one append-only hash chain per tenant, written in the transaction of the change it tells of.
 
 An entry holds ids and a salted commitment, never plaintext. The salt lies beside the row it belongs to: erase
-both, and the chain stays valid while nobody can tell any more what was committed to.
+both, and the chain stays valid while nobody can tell any more what was committed to. How hashes, chains and
+trees are made stands in `audit`, which checks them without a database.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
-from memory.records import AdapterStatus, FactStatus, LedgerEntry, Tip, Verification, now
+from memory import audit
+from memory.audit import GENESIS, Entry, Tip
+from memory.records import AdapterStatus, FactStatus, Verification, now
 from memory.tables import (
     AdapterRow,
+    ArchiveRow,
     BatchFactRow,
     BatchRow,
     EntryRow,
@@ -28,10 +31,7 @@ from memory.tables import (
     UtteranceRow,
     plain_scores,
 )
-from memory.transaction import Transaction
-
-GENESIS: Final = "0" * 64
-"""What the first entry of a chain calls its predecessor."""
+from memory.transaction import Chain, Transaction
 
 ADDED: Final = ("utterance.heard", "fact.recorded", "batch.claimed", "adapter.created")
 """The events that commit to what a row says; the commitment is computed again when verifying."""
@@ -45,39 +45,100 @@ FACT_ENDS: Final = {
 SERVES: Final = ("adapter.promoted", "adapter.restored")
 
 
-def append(tx: Transaction, event: str, subject_id: str, commitment: str) -> None:
-    """Add one entry. The tip row stays locked to the end, so two writers cannot fork the chain."""
+def lock(tx: Transaction) -> None:
+    """Hold the end of the tenant's chain until the transaction ends: two writers cannot fork it."""
     tip = tx.scalars(sa.select(TipRow).with_for_update()).one()
-    entry = EntryRow(
+    tx.chain = Chain(position=tip.position, hash=tip.hash, peaks=peaks_of(tip))
+
+
+def append(tx: Transaction, event: str, subject_id: str, commitment: str) -> None:
+    """Add one entry. It is written when the transaction commits, with all others of it."""
+    chain = tx.chain
+    if chain is None:
+        raise RuntimeError("an entry is added under the lock of its chain only")
+    moment = now()
+    entry = Entry(
         tenant=tx.tenant,
-        position=tip.position + 1,
+        position=chain.position + 1,
         event=event,
         subject_id=subject_id,
         commitment=commitment,
-        at=now(),
-        previous_hash=tip.hash,
+        at=text(moment),
+        previous_hash=chain.hash,
+        hash="",
     )
-    entry.hash = _hash(entry, entry.position)
-    tip.position, tip.hash = entry.position, entry.hash
-    tx.add(entry)
+    own = entry.hash_at(entry.position)
+    chain.peaks = audit.grown(chain.peaks, chain.position, audit.leaf_hash(own.encode()))
+    chain.position, chain.hash = entry.position, own
+    chain.added.append(
+        {
+            "tenant": tx.tenant,
+            "position": entry.position,
+            "event": event,
+            "subject_id": subject_id,
+            "commitment": commitment,
+            "at": moment,
+            "previous_hash": entry.previous_hash,
+            "hash": own,
+        }
+    )
 
 
-def commit(kind: str, salt: str, content: Mapping[str, Any]) -> str:
-    """The commitment to a row's content: worth nothing without the salt, and bound to its kind."""
-    return _digest(f"ice-agent.commitment.{kind}.v1", {"salt": salt, **content})
+@sa.event.listens_for(Transaction, "before_commit")
+def _write(tx: Session) -> None:
+    if not isinstance(tx, Transaction) or tx.chain is None or not tx.chain.added:
+        return
+    # What was changed goes first: a refusal by the database names the change and not its entry.
+    tx.flush()
+    tx.execute(sa.insert(EntryRow), tx.chain.added)
+    end = {"position": tx.chain.position, "hash": tx.chain.hash, "peaks": as_text(tx.chain.peaks)}
+    tx.execute(
+        sa.update(TipRow).values(**end),
+        execution_options={"synchronize_session": False},
+    )
+    tx.chain.added.clear()
 
 
 def commit_tenant(row: TenantRow) -> str:
-    return commit("tenant", row.salt, {"id": row.id, "name": row.name, "is_shared": row.is_shared})
+    return audit.commit("tenant", row.salt, tenant_content(row))
 
 
 def commit_utterance(row: UtteranceRow) -> str:
-    content = {"id": row.id, "tenant": row.tenant, "speaker": row.speaker, "text": row.text}
-    return commit("utterance", row.salt, {**content, "said_at": _text(row.said_at)})
+    return audit.commit("utterance", row.salt, utterance_content(row))
 
 
 def commit_fact(row: FactRow) -> str:
-    content = {
+    return audit.commit("fact", row.salt, fact_content(row))
+
+
+def commit_batch(tx: Transaction, row: BatchRow) -> str:
+    return audit.commit("batch", row.salt, batch_content(tx, row))
+
+
+def commit_adapter(row: AdapterRow) -> str:
+    return audit.commit("adapter", row.salt, adapter_content(row))
+
+
+def commit_scores(row: AdapterRow) -> str:
+    return audit.commit("scores", row.salt, scores_content(row))
+
+
+def commit_verdict(row: AdapterRow) -> str:
+    verdict = asdict(row.verdict) if row.verdict else None
+    return audit.commit("verdict", row.salt, {"id": row.id, "verdict": verdict})
+
+
+def tenant_content(row: TenantRow) -> dict[str, Any]:
+    return {"id": row.id, "name": row.name, "is_shared": row.is_shared}
+
+
+def utterance_content(row: UtteranceRow) -> dict[str, Any]:
+    said = {"id": row.id, "tenant": row.tenant, "speaker": row.speaker, "text": row.text}
+    return {**said, "said_at": text(row.said_at)}
+
+
+def fact_content(row: FactRow) -> dict[str, Any]:
+    return {
         "id": row.id,
         "tenant": row.tenant,
         "subject": row.subject,
@@ -85,17 +146,16 @@ def commit_fact(row: FactRow) -> str:
         "object": row.object,
         "statement": row.statement,
         "cardinality": row.cardinality.value,
-        "recorded_at": _text(row.recorded_at),
-        "valid_from": _text(row.valid_from),
-        "stated_until": _text(row.stated_until) if row.stated_until else None,
+        "recorded_at": text(row.recorded_at),
+        "valid_from": text(row.valid_from),
+        "stated_until": text(row.stated_until) if row.stated_until else None,
         "utterance_id": row.utterance_id,
         "span": [row.start, row.end],
         "supersedes_id": row.supersedes_id,
     }
-    return commit("fact", row.salt, content)
 
 
-def commit_batch(tx: Transaction, row: BatchRow) -> str:
+def batch_content(tx: Transaction, row: BatchRow) -> dict[str, Any]:
     """Covers all that was claimed, also what was set aside since; overrides came later and are left out."""
     members = (
         sa.select(FactRow.commitment)
@@ -103,91 +163,69 @@ def commit_batch(tx: Transaction, row: BatchRow) -> str:
         .where(BatchFactRow.batch_id == row.id, BatchFactRow.role != Role.OVERRIDE)
         .order_by(FactRow.number)
     )
-    return commit("batch", row.salt, {"id": row.id, "tenant": row.tenant, "facts": list(tx.scalars(members))})
+    return {"id": row.id, "tenant": row.tenant, "facts": list(tx.scalars(members))}
 
 
-def commit_adapter(row: AdapterRow) -> str:
-    content = {
+def adapter_content(row: AdapterRow) -> dict[str, Any]:
+    return {
         "id": row.id,
         "tenant": row.tenant,
         "parent_id": row.parent_id,
         "batch_id": row.batch_id,
         "base_hash": row.base_hash,
         "path": row.path,
-        "created_at": _text(row.created_at),
+        "created_at": text(row.created_at),
     }
-    return commit("adapter", row.salt, content)
 
 
-def commit_scores(row: AdapterRow) -> str:
+def scores_content(row: AdapterRow) -> dict[str, Any]:
     measured = {"scores": row.scores, "parent_scores": row.parent_scores}
-    return commit(
-        "scores", row.salt, {name: plain_scores(s) if s is not None else None for name, s in measured.items()}
-    )
-
-
-def commit_verdict(row: AdapterRow) -> str:
-    return commit("verdict", row.salt, {"verdict": asdict(row.verdict) if row.verdict else None})
+    plain = {name: plain_scores(s) if s is not None else None for name, s in measured.items()}
+    return {"id": row.id, **plain}
 
 
 def tip(tx: Transaction) -> Tip:
     row = tx.scalars(sa.select(TipRow)).one_or_none()
     if row is None:
-        return Tip(tenant=tx.tenant, position=0, hash=GENESIS)
-    return Tip(tenant=tx.tenant, position=row.position, hash=row.hash)
+        return Tip(tenant=tx.tenant, position=0, hash=GENESIS, root=audit.root(()).hex())
+    top = audit.root_of_peaks(peaks_of(row)).hex()
+    return Tip(tenant=tx.tenant, position=row.position, hash=row.hash, root=top)
 
 
-def entries(tx: Transaction) -> Sequence[EntryRow]:
-    return tx.scalars(sa.select(EntryRow).order_by(EntryRow.position)).all()
-
-
-def entry_record(row: EntryRow) -> LedgerEntry:
-    return LedgerEntry(
-        tenant=row.tenant,
-        position=row.position,
-        event=row.event,
-        subject_id=row.subject_id,
-        commitment=row.commitment,
-        at=row.at,
-        previous_hash=row.previous_hash,
-        hash=row.hash,
+def entries(tx: Transaction) -> tuple[Entry, ...]:
+    """The tenant's whole chain, in its order."""
+    columns = [getattr(EntryRow, name) for name in Entry.__dataclass_fields__]
+    chain = tx.execute(sa.select(*columns).order_by(EntryRow.position))
+    return tuple(
+        Entry(
+            tenant=tenant,
+            position=position,
+            event=event,
+            subject_id=subject_id,
+            commitment=commitment,
+            at=text(at),
+            previous_hash=previous_hash,
+            hash=own,
+        )
+        for tenant, position, event, subject_id, commitment, at, previous_hash, own in chain
     )
 
 
-def verify(tx: Transaction, name: str) -> Verification:
-    """Check the chain link by link, its end against the tip, and the rows against their commitments."""
+def verify(tx: Transaction, name: str, signed: Tip | None = None) -> Verification:
+    """Check the chain link by link, its ends against the tips, and the rows against their commitments.
+
+    `signed` is where the chain ended when a checkpoint was made.
+    """
     chain = entries(tx)
     problems = [
-        *_broken_links(chain),
-        *_broken_tip(chain, tip(tx)),
+        *audit.broken_chain(chain, tip(tx)),
+        *(audit.broken_prefix(chain, signed) if signed else ()),
         *_changed_rows(tx, chain),
     ]
     return Verification(n_entries=len(chain), problems=tuple(f"{name}: {problem}" for problem in problems))
 
 
-def _broken_links(chain: Sequence[EntryRow]) -> Iterator[str]:
-    expected, previous_hash = 1, GENESIS
-    for entry in chain:
-        if entry.position != expected:
-            yield f"{_span(expected, entry.position - 1)} missing: dropped from the chain"
-        elif _hash(entry, entry.position) != entry.hash:
-            yield f"entry {entry.position} ({entry.event}) {_what_happened(entry, chain)}"
-        elif entry.previous_hash != previous_hash:
-            yield f"entry {entry.position} ({entry.event}) does not follow entry {entry.position - 1}"
-        expected, previous_hash = entry.position + 1, entry.hash
-
-
-def _broken_tip(chain: Sequence[EntryRow], tip: Tip) -> Iterator[str]:
-    last = chain[-1].position if chain else 0
-    if last < tip.position:
-        yield f"{_span(last + 1, tip.position)} missing: the tail was cut off"
-    elif last > tip.position:
-        yield f"the tip says entry {tip.position}, and the chain goes on to entry {last}"
-    elif chain and chain[-1].hash != tip.hash:
-        yield f"the tip does not match entry {last}"
-
-
-def _changed_rows(tx: Transaction, chain: Sequence[EntryRow]) -> Iterator[str]:
+def _changed_rows(tx: Transaction, chain: Sequence[Entry]) -> Iterator[str]:
     committed = {(e.event, e.subject_id): e for e in chain}  # the last one of each counts
     found = set()
     for event, row_id, commitments in _committed_rows(tx):
@@ -217,7 +255,7 @@ def _committed_rows(tx: Transaction) -> Iterator[tuple[str, str, tuple[str, ...]
             yield "adapter.scored", adapter.id, (commit_scores(adapter),)
 
 
-def _changed_states(tx: Transaction, chain: Iterable[EntryRow]) -> Iterator[str]:
+def _changed_states(tx: Transaction, chain: Iterable[Entry]) -> Iterator[str]:
     """Compare what the rows say now with what the chain says happened to them."""
     is_current: dict[str, bool] = {}
     serving_id: str | None = None
@@ -235,34 +273,15 @@ def _changed_states(tx: Transaction, chain: Iterable[EntryRow]) -> Iterator[str]
         yield f"{tx.scalar(serves) or 'nothing'} serves, and the ledger says {serving_id or 'nothing'}"
 
 
-def _what_happened(entry: EntryRow, chain: Sequence[EntryRow]) -> str:
-    """An entry that is whole at another position was moved; any other was edited."""
-    belongs = next((e.position for e in chain if _hash(entry, e.position) == entry.hash), None)
-    return "was edited" if belongs is None else f"belongs at position {belongs}: entries were swapped"
+def peaks_of(row: TipRow | ArchiveRow) -> tuple[bytes, ...]:
+    return tuple(bytes.fromhex(row.peaks[at : at + 64]) for at in range(0, len(row.peaks), 64))
 
 
-def _span(first: int, last: int) -> str:
-    return f"entry {first} is" if first == last else f"entries {first} to {last} are"
+def as_text(peaks: Iterable[bytes]) -> str:
+    """Roots of subtrees as a row keeps them."""
+    return "".join(peak.hex() for peak in peaks)
 
 
-def _hash(entry: EntryRow, position: int) -> str:
-    content = {
-        "tenant": entry.tenant,
-        "position": position,
-        "event": entry.event,
-        "subject_id": entry.subject_id,
-        "commitment": entry.commitment,
-        "at": _text(entry.at),
-        "previous_hash": entry.previous_hash,
-    }
-    return _digest("ice-agent.ledger.entry.v1", content)
-
-
-def _digest(domain: str, content: Mapping[str, Any]) -> str:
-    """SHA-256 over a domain and canonical JSON, so that no content of one kind passes for another."""
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(f"{domain}\n{canonical}".encode()).hexdigest()
-
-
-def _text(moment: datetime) -> str:
+def text(moment: datetime) -> str:
+    """A time as it is hashed."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds")

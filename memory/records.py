@@ -217,30 +217,6 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LedgerEntry:
-    """One link of a tenant's hash chain: ids and salted commitments only, never plaintext."""
-
-    tenant: str
-    """The tenant's random id, as in every hash: its name is not in the ledger."""
-    position: int
-    event: str
-    subject_id: str
-    commitment: str
-    at: datetime
-    previous_hash: str
-    hash: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tip:
-    """Where a tenant's chain ends: keep it outside the database, and a cut tail cannot hide."""
-
-    tenant: str
-    position: int
-    hash: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
     """What checking the ledger found: how many entries were read, and every problem, named."""
 

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from memory import database, leases, ledger, lineage, slots
+from memory.audit import GENESIS, Entry, Tip
 from memory.errors import SharedLineage, UnknownUtterance, WrongState
 from memory.records import (
     USER,
@@ -26,10 +27,8 @@ from memory.records import (
     Fact,
     FactStatus,
     Lease,
-    LedgerEntry,
     Recorded,
     Scores,
-    Tip,
     Utterance,
     Verdict,
     Verification,
@@ -392,9 +391,9 @@ class FactStore:
         with self._reading() as tx:
             return ledger.tip(tx)
 
-    def ledger(self) -> tuple[LedgerEntry, ...]:
+    def ledger(self) -> tuple[Entry, ...]:
         with self._reading() as tx:
-            return tuple(ledger.entry_record(row) for row in ledger.entries(tx))
+            return ledger.entries(tx)
 
     def verify(self) -> Verification:
         """Check the tenant's chain, and the rows it vouches for."""
@@ -419,14 +418,11 @@ class FactStore:
         ):
             if not tx.enter(self.tenant):
                 _create_tenant(tx, self.tenant, is_shared=shared)
-            _lock(tx)
+            else:
+                ledger.lock(tx)
             if lease is not None:
                 leases.require(tx, self.tenant, lease)
             yield tx
-
-
-def _lock(tx: Transaction) -> TipRow:
-    return tx.scalars(sa.select(TipRow).with_for_update()).one()
 
 
 def _create_tenant(tx: Transaction, name: str, *, is_shared: bool) -> None:
@@ -442,16 +438,16 @@ def _create_tenant(tx: Transaction, name: str, *, is_shared: bool) -> None:
     }
     tx.execute(insert(TenantRow).values(**tenant).on_conflict_do_nothing())
     tx.enter(name)
-    if tx.tenant != tenant["id"]:
-        return
-    tx.add_all(
-        [
-            LeaseRow(tenant=tx.tenant, token=0, expires_at=0.0),
-            TipRow(tenant=tx.tenant, position=0, hash=ledger.GENESIS),
-        ]
-    )
-    tx.flush()
-    ledger.append(tx, "tenant.registered", tx.tenant, ledger.commit_tenant(tx.get_one(TenantRow, tx.tenant)))
+    is_new = tx.tenant == tenant["id"]
+    if is_new:
+        tx.add(LeaseRow(tenant=tx.tenant, token=0, expires_at=0.0))
+        tx.add(TipRow(tenant=tx.tenant, position=0, hash=GENESIS, peaks=""))
+        tx.flush()
+    ledger.lock(tx)
+    if is_new:
+        ledger.append(
+            tx, "tenant.registered", tx.tenant, ledger.commit_tenant(tx.get_one(TenantRow, tx.tenant))
+        )
 
 
 def _stood(as_of: datetime | None, recorded_as_of: datetime | None) -> Iterator[sa.ColumnElement[bool]]:

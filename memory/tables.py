@@ -143,17 +143,24 @@ class Owned:
 
 
 class TipRow(Owned, Table):
-    """Where a tenant's chain ends. Writers lock this row first, so a chain cannot fork."""
+    """Where a tenant's chain ends. Writers lock this row first, so a chain cannot fork.
+
+    `peaks` are the roots of the full subtrees of the tree over the chain, 64 hexadecimal digits each.
+    """
 
     __tablename__ = "ledger_tips"
 
     tenant: Mapped[str] = mapped_column(sa.ForeignKey("tenants.id"), primary_key=True)
     position: Mapped[int] = mapped_column(NUMBER)
     hash: Mapped[str]
+    peaks: Mapped[str]
 
 
 class EntryRow(Owned, Table):
+    """Triggers refuse to change or delete one."""
+
     __tablename__ = "ledger_entries"
+    __table_args__ = ({"sqlite_with_rowid": False},)
 
     tenant: Mapped[str] = mapped_column(sa.ForeignKey("tenants.id"), primary_key=True)
     position: Mapped[int] = mapped_column(NUMBER, primary_key=True, autoincrement=False)
@@ -163,6 +170,28 @@ class EntryRow(Owned, Table):
     at: Mapped[datetime]
     previous_hash: Mapped[str]
     hash: Mapped[str]
+
+
+class ArchiveRow(Table):
+    """The one row of a database that says which it is, and how far the log of its signed tips goes."""
+
+    __tablename__ = "archive"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    n_signed: Mapped[int] = mapped_column(NUMBER)
+    peaks: Mapped[str]  # of the tree over the signed tips
+
+
+class SignedTipRow(Table):
+    """A leaf of the tree that checkpoints sign: where a chain ended when one was made. Triggers, as above."""
+
+    __tablename__ = "signed_tips"
+
+    number: Mapped[int] = mapped_column(NUMBER, primary_key=True, autoincrement=False)
+    tenant: Mapped[str] = mapped_column(sa.ForeignKey("tenants.id"), index=True)
+    position: Mapped[int] = mapped_column(NUMBER)
+    hash: Mapped[str]
+    root: Mapped[str]
 
 
 class LeaseRow(Owned, Table):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -17,12 +18,23 @@ NOBODY = ""
 Row = TypeVar("Row", FactRow, UtteranceRow, BatchRow, AdapterRow)
 
 
+@dataclass(slots=True, kw_only=True)
+class Chain:
+    """The end of a tenant's chain, from the lock on it to the commit, with the entries that wait for that."""
+
+    position: int
+    hash: str
+    peaks: tuple[bytes, ...]
+    added: list[dict[str, Any]] = field(default_factory=list)
+
+
 class Transaction(Session):
     """Belongs to the tenant that it is `entered` for; until then it sees no tenant's rows."""
 
     def __init__(self, engine: sa.Engine, **options: Any) -> None:
         super().__init__(engine, **options)
         self.tenant = NOBODY
+        self.chain: Chain | None = None
 
     def enter(self, name: str) -> bool:
         """Belong to the tenant of this name from here on; False when there is none."""

@@ -205,7 +205,7 @@ def test_nothing_pending_is_an_empty_batch_and_leaves_no_lease_behind(tmp_path):
 
 def test_a_tenant_without_a_root_is_told_to_init(assistant):
     with pytest.raises(CycleError, match="ice-agent init"):
-        cycle.run_cycle(assistant.store, assistant.model, assistant.config, "ann")
+        cycle.run_cycle(assistant.archive.store("ann"), assistant.model, assistant.config)
 
 
 def test_two_cycles_at_once_are_refused(assistant):

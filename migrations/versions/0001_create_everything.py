@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -61,15 +63,38 @@ def upgrade() -> None:
         sa.Column("hash", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["tenant"], ["tenants.id"], name=op.f("fk_ledger_entries_tenant")),
         sa.PrimaryKeyConstraint("tenant", "position", name=op.f("pk_ledger_entries")),
+        sqlite_with_rowid=False,
     )
+    _make_final("ledger_entries")
     op.create_table(
         "ledger_tips",
         sa.Column("tenant", sa.Text(), nullable=False),
         sa.Column("position", NUMBER, nullable=False),
         sa.Column("hash", sa.Text(), nullable=False),
+        sa.Column("peaks", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["tenant"], ["tenants.id"], name=op.f("fk_ledger_tips_tenant")),
         sa.PrimaryKeyConstraint("tenant", name=op.f("pk_ledger_tips")),
     )
+    archive = op.create_table(
+        "archive",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("n_signed", NUMBER, nullable=False),
+        sa.Column("peaks", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_archive")),
+    )
+    op.bulk_insert(archive, [{"id": f"ar_{secrets.token_hex(6)}", "n_signed": 0, "peaks": ""}])
+    op.create_table(
+        "signed_tips",
+        sa.Column("number", NUMBER, autoincrement=False, nullable=False),
+        sa.Column("tenant", sa.Text(), nullable=False),
+        sa.Column("position", NUMBER, nullable=False),
+        sa.Column("hash", sa.Text(), nullable=False),
+        sa.Column("root", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["tenant"], ["tenants.id"], name=op.f("fk_signed_tips_tenant")),
+        sa.PrimaryKeyConstraint("number", name=op.f("pk_signed_tips")),
+    )
+    op.create_index(op.f("ix_signed_tips_tenant"), "signed_tips", ["tenant"])
+    _make_final("signed_tips")
     op.create_table(
         "utterances",
         sa.Column("number", NUMBER, nullable=False),
@@ -200,6 +225,30 @@ def downgrade() -> None:
         "ledger_entries",
         "leases",
         "batches",
+        "signed_tips",
+        "archive",
         "tenants",
     ):
         op.drop_table(table)
+    if op.get_context().dialect.name == "postgresql":
+        op.execute("DROP FUNCTION refuse_change()")
+
+
+def _make_final(table: str) -> None:
+    """The database itself refuses to change or delete a row of this table."""
+    if op.get_context().dialect.name == "postgresql":
+        op.execute(
+            "CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME; END $$"
+        )
+        for change, each in (("UPDATE OR DELETE", "ROW"), ("TRUNCATE", "STATEMENT")):
+            op.execute(
+                f"CREATE TRIGGER {table}_refuse_{each.lower()} BEFORE {change} ON {table} "
+                f"FOR EACH {each} EXECUTE FUNCTION refuse_change()"
+            )
+        return
+    for change in ("UPDATE", "DELETE"):
+        op.execute(
+            f"CREATE TRIGGER {table}_refuse_{change.lower()} BEFORE {change} ON {table} "
+            f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import sqlalchemy as sa
 
 from memory import Rate, Scores
 
@@ -149,3 +150,18 @@ def test_a_fact_that_came_in_behind_the_ledgers_back_is_found(history, execute):
     retracted = f"SELECT 'f_forged', {columns} FROM facts WHERE status = 'retracted'"
     execute(f"INSERT INTO facts (id, {columns}) {retracted}")
     assert any("f_forged has no fact.recorded entry" in p for p in history.store.verify().problems)
+
+
+@pytest.mark.parametrize("table", ["ledger_entries", "signed_tips"])
+@pytest.mark.parametrize("change", ["UPDATE {} SET hash = ''", "DELETE FROM {}"])
+def test_the_database_itself_refuses_to_change_the_ledger(archive, history, table, change):
+    with archive._engine.begin() as connection:
+        connection.execute(
+            sa.text(
+                "INSERT INTO signed_tips (number, tenant, position, hash, root) "
+                "SELECT 0, tenant, position, hash, '' FROM ledger_tips"
+            )
+        )
+    with pytest.raises(sa.exc.DBAPIError, match="append-only"), archive._engine.begin() as connection:
+        connection.execute(sa.text(change.format(table)))
+    assert history.store.verify().ok

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from memory import audit, database, ledger
-from memory.audit import Checkpoint, Entry, Tip
+from memory.audit import Checkpoint, Entry, Key, Tip
 from memory.errors import NotaryError, StoreError
 from memory.records import Verification
 from memory.store import FactStore
@@ -95,8 +95,13 @@ class Archive:
         with self._reading() as tx:
             return _signed_tips(tx)
 
+    def export_log(self) -> Iterator[dict[str, Any]]:
+        """The signed tips as lines of an export: what a checkpoint is checked with."""
+        for tip in self.signed_tips():
+            yield {"kind": "signed_tip", **asdict(tip)}
+
     def verify(self, checkpoint: Checkpoint | None = None, only: Sequence[str] | None = None) -> Verification:
-        """Check the chains of all tenants, or of some, the rows they vouch for, and what a checkpoint signed."""
+        """Check all chains, or some tenants' alone, the rows they vouch for, and what a checkpoint signed."""
         with self._reading() as tx:
             log, problems = _signed_tips(tx), list[str]()
             if checkpoint is not None:
@@ -113,20 +118,20 @@ class Archive:
                     problems += found.problems
         return Verification(n_entries=n_entries, problems=tuple(problems))
 
-    def inclusion(self, entry: Entry, note: str, checkpoint: Checkpoint) -> dict[str, Any]:
+    def inclusion(self, entry: Entry, note: str, key: Key) -> dict[str, Any]:
         """The proof that an entry is under a signed checkpoint, as `audit` checks it.
 
-        Raises NotaryError when the checkpoint is older than the entry.
+        Raises Forged for a checkpoint that this key did not sign, NotaryError for one older than the entry.
         """
+        checkpoint = audit.opened_note(note, key)
         with self._reading() as tx:
             log = _signed_tips(tx)[: checkpoint.size]
             index, tip = max(
                 ((n, tip) for n, tip in enumerate(log) if tip.tenant == entry.tenant), default=(0, None)
             )
             if tip is None or tip.position < entry.position:
-                raise NotaryError(
-                    f"the checkpoint is older than entry {entry.position}: make one with `ice-agent checkpoint`"
-                )
+                older = f"the checkpoint is older than entry {entry.position}"
+                raise NotaryError(f"{older}: sign one with `ice-agent checkpoint`")
             tx.tenant = entry.tenant
             leaves = [audit.leaf_hash(each.hash.encode()) for each in ledger.entries(tx)[: tip.position]]
         path = audit.inclusion_path(leaves, entry.position - 1)
@@ -141,16 +146,17 @@ class Archive:
             "checkpoint": note,
         }
 
-    def consistency(self, older: str, newer: str, sizes: tuple[int, int]) -> dict[str, Any]:
-        """The proof that the newer of two signed checkpoints only adds to the older, as `audit` checks it."""
+    def consistency(self, older: str, newer: str, key: Key) -> dict[str, Any]:
+        """The proof that the newer of two signed checkpoints only adds to the older, as `audit` checks it.
+
+        Raises Forged for a checkpoint that this key did not sign, and for one that did not grow out of it.
+        """
+        sizes = [audit.opened_note(note, key).size for note in (older, newer)]
         leaves = [tip.leaf for tip in self.signed_tips()[: sizes[1]]]
-        path = audit.consistency_path(leaves, sizes[0])
-        return {
-            "kind": "consistency",
-            "older": older,
-            "newer": newer,
-            "path": [node.hex() for node in path],
-        }
+        path = [node.hex() for node in audit.consistency_path(leaves, sizes[0])]
+        proof = {"kind": "consistency", "older": older, "newer": newer, "path": path}
+        audit.require_proof(proof, key)
+        return proof
 
     @contextmanager
     def _reading(self) -> Iterator[Transaction]:
@@ -167,7 +173,7 @@ def _signed_tips(tx: Session) -> tuple[Tip, ...]:
     return tuple(Tip(tenant=r.tenant, position=r.position, hash=r.hash, root=r.root) for r in rows)
 
 
-def _grown() -> sa.Select[tuple[TipRow]]:
+def _grown() -> sa.Select[TipRow]:
     """The ends of chains that are longer than when they were last signed."""
     signed = (
         sa.select(SignedTipRow.tenant, sa.func.max(SignedTipRow.position).label("position"))

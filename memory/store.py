@@ -11,11 +11,12 @@ import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from memory import database, leases, ledger, lineage, slots
+from memory import database, export, leases, ledger, lineage, slots
 from memory.audit import GENESIS, Entry, Tip
 from memory.errors import SharedLineage, UnknownUtterance, WrongState
 from memory.records import (
@@ -394,6 +395,11 @@ class FactStore:
     def ledger(self) -> tuple[Entry, ...]:
         with self._reading() as tx:
             return ledger.entries(tx)
+
+    def export(self) -> Iterator[dict[str, Any]]:
+        """All that is held about the tenant, a line each, as `audit` checks it."""
+        with self._reading() as tx:
+            yield from export.lines(tx)
 
     def verify(self) -> Verification:
         """Check the tenant's chain, and the rows it vouches for."""

@@ -1,0 +1,50 @@
+"""All that is held about one tenant, as the lines of a file that `audit` checks without the database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+import sqlalchemy as sa
+
+from memory import ledger
+from memory.tables import AdapterRow, BatchRow, FactRow, TenantRow, UtteranceRow
+from memory.transaction import Transaction
+
+
+def lines(tx: Transaction) -> Iterator[dict[str, Any]]:
+    """Rows with what the ledger committed to, the salt that opens it and what became of them; the chain."""
+    if (tenant := tx.get(TenantRow, tx.tenant)) is not None:
+        yield _row("tenant", tenant.salt, ledger.tenant_content(tenant), {})
+    for said in tx.scalars(sa.select(UtteranceRow).order_by(UtteranceRow.number)):
+        yield _row("utterance", said.salt, ledger.utterance_content(said), {})
+    for fact in tx.scalars(sa.select(FactRow).order_by(FactRow.number)):
+        yield _row("fact", fact.salt, ledger.fact_content(fact), _fact_state(fact))
+    for batch in tx.scalars(sa.select(BatchRow).order_by(BatchRow.number)):
+        yield _row("batch", batch.salt, ledger.batch_content(tx, batch), {"status": batch.status.value})
+    for adapter in tx.scalars(sa.select(AdapterRow).order_by(AdapterRow.number)):
+        state = {"status": adapter.status.value}
+        yield _row("adapter", adapter.salt, ledger.adapter_content(adapter), state)
+        if adapter.scores is not None:
+            yield _row("scores", adapter.salt, ledger.scores_content(adapter), {})
+    for entry in ledger.entries(tx):
+        yield {"kind": "entry", **asdict(entry)}
+    if tenant is not None:
+        yield {"kind": "tip", **asdict(ledger.tip(tx))}
+
+
+def _row(kind: str, salt: str, content: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
+    return {"kind": kind, "salt": salt, "content": content, "state": state}
+
+
+def _fact_state(row: FactRow) -> dict[str, Any]:
+    return {
+        "status": row.status.value,
+        "valid_until": ledger.text(row.valid_until) if row.valid_until else None,
+        "ended_at": ledger.text(row.ended_at) if row.ended_at else None,
+        "adapter_id": row.adapter_id,
+        "batch_id": row.batch_id,
+        "attempts": row.attempts,
+        "quarantine_reason": row.quarantine_reason,
+    }

@@ -1,0 +1,59 @@
+"""The command line: each verb reads its words, calls one function and prints what it returns.
+
+People get tables; `--json` gives one object on stdout, everything else goes to stderr. torch and transformers
+are imported inside the verbs that need a model, so that the others start at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import typer
+
+from ice_agent.cli.app import INTERRUPTED, REJECTED, app
+from ice_agent.errors import IceError
+from memory import StoreError
+
+# Importing a module of verbs is what makes them part of the app, in the order of the help.
+# isort: off
+from ice_agent.cli import telling  # noqa: F401
+from ice_agent.cli import learning  # noqa: F401
+from ice_agent.cli import adapters  # noqa: F401
+from ice_agent.cli import auditing  # noqa: F401
+from ice_agent.cli import measuring  # noqa: F401
+# isort: on
+
+__all__ = ["INTERRUPTED", "REJECTED", "main", "run_verb", "verbs"]
+
+
+def main() -> NoReturn:
+    """The console script."""
+    sys.exit(run_verb(sys.argv[1:]))
+
+
+def run_verb(arguments: Sequence[str]) -> int:
+    """Run one verb and return its exit code. What the system refuses is one line on stderr."""
+    words = list(arguments) or ["--help"]
+    try:
+        code = typer.main.get_command(app).main(words, prog_name="ice-agent", standalone_mode=False)
+    except typer.TyperException as error:
+        verb = getattr(getattr(error, "ctx", None), "command_path", "ice-agent")
+        return _complain(f"{error.format_message().rstrip('.')} (see `{verb} --help`)", error.exit_code)
+    except (IceError, StoreError, OSError) as error:
+        return _complain(str(error), 1)
+    except typer.Abort:
+        return INTERRUPTED
+    return code if isinstance(code, int) else 0
+
+
+def verbs() -> dict[str, set[str]]:
+    """The verbs in their order, each with its options."""
+    group: Any = typer.main.get_command(app)
+    return {n: {o for p in verb.params for o in p.opts} for n, verb in group.commands.items()}
+
+
+def _complain(message: str, code: int) -> int:
+    print(f"ice-agent: {' '.join(message.split())}", file=sys.stderr)
+    return code

@@ -1,0 +1,154 @@
+"""Verbs about adapters, and about the facts that were set aside with one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ice_agent import explain, plan, promote, screen
+from ice_agent.cli.app import (
+    REJECTED,
+    AsJson,
+    ConfigPath,
+    TenantName,
+    app,
+    opened,
+    out,
+    print_json,
+)
+from ice_agent.errors import CycleError
+from memory import Adapter
+
+if TYPE_CHECKING:
+    # Only the names are needed here: importing them takes seconds.
+    pass
+
+
+@app.command()
+def adapters(config: ConfigPath = None, tenant: TenantName = None, as_json: AsJson = False) -> None:
+    """List the adapters, oldest first."""
+    with opened(config, tenant) as at:
+        found = at.store.adapters()
+        if as_json:
+            print_json({"adapters": found})
+            return
+        n_facts = {a.id: len(at.store.batch(a.batch_id).facts) for a in found if a.batch_id}
+        out.print(screen.adapters(found, n_facts) if found else "no adapters (run `ice-agent init`)")
+
+
+@app.command()
+def show(
+    id_: Annotated[str, typer.Argument(metavar="ID", help="Any id; it may be shortened.")],
+    config: ConfigPath = None,
+    tenant: TenantName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show one adapter, fact, batch or utterance."""
+    with opened(config, tenant) as at:
+        shown = explain.named(at.store, id_)
+        if as_json:
+            print_json(shown)
+            return
+        kept = (
+            explain.answers(explain.transcripts(at.config.adapters.dir, shown))
+            if isinstance(shown, Adapter)
+            else ()
+        )
+        screen.record(out, shown, kept)
+
+
+@app.command()
+def compare(
+    first: Annotated[str, typer.Argument(metavar="A", help="An adapter.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another adapter.")],
+    config: ConfigPath = None,
+    tenant: TenantName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put two adapters' scores side by side.
+
+    As they were measured: each on the facts of its own batch.
+    """
+    with opened(config, tenant) as at:
+        one, other = (at.store.adapter(id_) for id_ in (first, second))
+        if as_json:
+            print_json({"adapters": [one, other]})
+            return
+        out.print(screen.comparison(one, other))
+
+
+@app.command("promote")
+def promote_adapter(
+    id_: Annotated[str, typer.Argument(metavar="ID", help="A candidate, or an adapter that was reverted.")],
+    config: ConfigPath = None,
+    tenant: TenantName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a candidate, or a reverted adapter, serve.
+
+    Only if its kept scores pass the guards as they are set now. Exit code 3: they do not.
+    """
+    with opened(config, tenant) as at:
+        adapter = at.store.adapter(id_)
+        if adapter.scores is None or adapter.parent_scores is None:
+            raise CycleError(f"adapter {adapter.id} was never measured (run `ice-agent cycle`)")
+        verdict = promote.judge(adapter.parent_scores, adapter.scores, at.config.guards)
+        if verdict.promote:
+            whole = explain.loadable(at.store, at.config.adapters.dir, adapter.id)
+            adapter = at.store.promote(whole.id, verdict)
+        if as_json:
+            print_json({"adapter": adapter, "verdict": verdict})
+        elif verdict.promote:
+            out.print(f"[bold green]promoted[/] {adapter.id}: it serves {at.store.tenant} now.")
+        else:
+            out.print(f"[bold red]not promoted[/] {adapter.id}: {'; '.join(verdict.reasons)}")
+        if not verdict.promote:
+            raise typer.Exit(REJECTED)
+
+
+@app.command()
+def revert(
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="ID", help="An ancestor [default: the parent].")
+    ] = None,
+    retract: Annotated[
+        bool,
+        typer.Option("--retract", help="Take the facts back, too: the prompt does not serve them either."),
+    ] = False,
+    config: ConfigPath = None,
+    tenant: TenantName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put the parent, or another ancestor, back.
+
+    Its answers are exactly those it gave before.
+    """
+    with opened(config, tenant) as at:
+        target = to if to is not None else plan.serving(at.store).parent_id
+        if target is not None:
+            explain.loadable(at.store, at.config.adapters.dir, target)
+        undone, serving = at.store.revert(to=to, retract=retract)
+        if as_json:
+            print_json({"reverted": undone, "serving": serving})
+            return
+        out.print(f"reverted {undone.id}: [bold]{serving.id}[/] serves {at.store.tenant} again.")
+        held = "Its facts are held: in the prompt, in no cycle until `ice-agent release`."
+        out.print("Its facts were taken back." if retract else held)
+
+
+@app.command()
+def release(
+    ids: Annotated[list[str], typer.Argument(metavar="FACT...", help="Facts that are held or quarantined.")],
+    config: ConfigPath = None,
+    tenant: TenantName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let facts that were set aside be learned again."""
+    with opened(config, tenant) as at:
+        released = [at.store.release(id_) for id_ in ids]
+        if as_json:
+            print_json({"released": released})
+            return
+        for fact in released:
+            out.print(f"{fact.id} is {fact.status}: {fact.statement}", markup=False)

@@ -1,0 +1,92 @@
+"""What all verbs share: the app they belong to, their common options, and the place where they work."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import ice_agent
+from ice_agent import config as settings
+from ice_agent import screen
+from ice_agent.config import Config
+from memory import Archive, Fact, FactStore
+
+if TYPE_CHECKING:
+    # Only the name is needed here: importing it takes seconds.
+    from ice_agent.model import EditableModel
+
+REJECTED = 3
+INTERRUPTED = 130
+
+app = typer.Typer(
+    help="A memory for language models that ends up in their weights.",
+    epilog="Settings: config.toml and ICE_* variables. Options of a verb: ice-agent VERB --help",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+out, err = screen.console(), screen.console(stderr=True)
+
+ConfigPath = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="PATH", help="Settings file [default: ./config.toml, if any]."),
+]
+TenantName = Annotated[
+    str | None,
+    typer.Option("--tenant", metavar="NAME", help="Whose memory [default: agent.tenant in the settings]."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    shown: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if shown:
+        print(f"ice-agent {ice_agent.__version__}")
+        raise typer.Exit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a verb works: the settings, all that is remembered, and what the tenant told."""
+
+    config: Config
+    archive: Archive
+    store: FactStore
+
+
+@contextmanager
+def opened(config_path: Path | None, tenant: str | None, *, migrate: bool = False) -> Iterator[Place]:
+    config = settings.load(config_path)
+    logging.basicConfig(
+        level=config.logging.level, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+    with Archive.open(config.store.url, migrate=migrate) as archive:
+        yield Place(config=config, archive=archive, store=archive.store(tenant or config.agent.tenant))
+
+
+def load_model(config: Config) -> EditableModel:
+    with err.status("loading the model ..."):
+        from ice_agent.model import EditableModel
+
+        return EditableModel.load(config.model, config.lora)
+
+
+def print_facts(found: Sequence[Fact], as_json: bool, when_empty: str) -> None:
+    if as_json:
+        print_json({"facts": found})
+    else:
+        out.print(screen.facts(found) if found else when_empty)
+
+
+def print_json(value: object) -> None:
+    print(screen.as_json(value))

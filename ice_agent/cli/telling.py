@@ -1,0 +1,165 @@
+"""Verbs that tell it something, or ask."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ice_agent import config as settings
+from ice_agent import plan, screen
+from ice_agent.cli.app import (
+    AsJson,
+    ConfigPath,
+    TenantName,
+    app,
+    err,
+    load_model,
+    opened,
+    out,
+    print_facts,
+    print_json,
+)
+from memory import FactStatus
+
+if TYPE_CHECKING:
+    # Only the names are needed here: importing them takes seconds.
+    pass
+
+
+@app.command()
+def init(
+    shared: Annotated[
+        bool, typer.Option("--shared", help="A lineage that no single person is the user of.")
+    ] = False,
+    config: ConfigPath = None,
+    tenant: TenantName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make the store and a first adapter.
+
+    The first adapter is the root: exactly the base model. Again, it upgrades the store and keeps everything.
+    """
+    from ice_agent import cycle
+
+    with opened(config, tenant, migrate=True) as at:
+        if shared:
+            at.store.declare(shared=True)
+        root = cycle.init(at.store, load_model(at.config), at.config)
+        url, folder = screen.without_password(at.config.store.url), at.config.adapters.dir.absolute()
+        if as_json:
+            print_json({"tenant": at.store.tenant, "store": url, "adapters": str(folder), "serving": root})
+            return
+        out.print(f"[bold]{at.store.tenant}[/] is ready: {root.id} serves.")
+        out.print(f"  store     {url}")
+        out.print(f"  adapters  {folder}")
+        out.print(f"  model     {at.config.model.name} ({root.base_hash[:12]})")
+        out.print('Tell it something: [bold]ice-agent chat[/], or [bold]ice-agent add "I live in Lisbon."[/]')
+
+
+@app.command()
+def chat(
+    say: Annotated[
+        list[str] | None, typer.Option("--say", metavar="TEXT", help="Say this and exit; may be repeated.")
+    ] = None,
+    config: ConfigPath = None,
+    tenant: TenantName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Talk to the model.
+
+    What you tell it is known in the next answer, from the prompt, and after a cycle from the weights.
+    """
+    if as_json and not say:
+        raise typer.BadParameter("--json needs --say: a conversation is not one object")
+    with opened(config, tenant) as at:
+        plan.serving(at.store)
+        from ice_agent.agent import Agent
+        from ice_agent.chat import Chat
+
+        conversation = Chat(Agent(at.store, load_model(at.config), at.config), out, err)
+        if as_json:
+            print_json({"turns": [conversation.turn(text) for text in say or ()]})
+        elif say:
+            conversation.say(say)
+        else:
+            conversation.converse()
+
+
+@app.command()
+def add(
+    text: Annotated[str, typer.Argument(help='What the user says; "-" reads stdin, one utterance a line.')],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be kept; keep nothing.")
+    ] = False,
+    config: ConfigPath = None,
+    tenant: TenantName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell it something.
+
+    No model is needed: the next prompt has the facts, and the next cycle learns them.
+    """
+    # Here, because the extractor's patterns take most of a second to compile.
+    from ice_agent import collect
+
+    utterances = [line.strip() for line in sys.stdin if line.strip()] if text == "-" else [text]
+    if dry_run:
+        found = [c for said in utterances for c in collect.tried(said, settings.load(config).collect)]
+        print_json({"candidates": found}) if as_json else out.print(screen.candidates(found))
+        return
+    with opened(config, tenant) as at:
+        extractor = collect.extractor_named(at.config.collect.extractor)
+        heard = [collect.hear(at.store, at.config.collect, said, extractor) for said in utterances]
+        if as_json:
+            print_json({"learned": sum(len(h.learned) for h in heard), "heard": heard})
+        else:
+            out.print(screen.heard(heard))
+
+
+@app.command()
+def search(
+    words: Annotated[list[str], typer.Argument(help="Words of the facts wanted.")],
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 10,
+    config: ConfigPath = None,
+    tenant: TenantName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find facts by words."""
+    with opened(config, tenant) as at:
+        print_facts(at.store.search(" ".join(words), limit), as_json, "no fact has one of these words")
+
+
+@app.command()
+def facts(
+    status: Annotated[
+        list[FactStatus] | None,
+        typer.Option("--status", metavar="STATE", help="Only pending, learned, held, ...; may be repeated."),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Those that ended, too.")] = False,
+    config: ConfigPath = None,
+    tenant: TenantName = None,
+    as_json: AsJson = False,
+) -> None:
+    """List what it was told, and the state of each fact."""
+    with opened(config, tenant) as at:
+        found = at.store.facts(statuses=status or (FactStatus if everything else None))
+        print_facts(found, as_json, "no facts (tell it something with `ice-agent add`)")
+
+
+@app.command()
+def pending(config: ConfigPath = None, tenant: TenantName = None, as_json: AsJson = False) -> None:
+    """List what waits for a cycle, and what waits for `release`."""
+    with opened(config, tenant) as at:
+        learn, unlearn = plan.waiting(at.store)
+        aside = at.store.facts(statuses=[FactStatus.HELD, FactStatus.QUARANTINED])
+        if as_json:
+            print_json({"learn": learn, "unlearn": unlearn, "set_aside": aside})
+            return
+        print_facts(learn, False, "nothing waits to be learned")
+        for fact in unlearn:
+            out.print(f"to be unlearned: {fact.id}  {fact.statement}", markup=False)
+        for fact in aside:
+            why = fact.quarantine_reason or "its adapter was reverted"
+            out.print(f"set aside: {fact.id}  {fact.statement}  {why}", style="dim", markup=False)

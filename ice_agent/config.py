@@ -82,6 +82,13 @@ class StoreSettings(_Section):
     url: DatabaseUrl = "sqlite:///ice_agent.db"
 
 
+class LedgerSettings(_Section):
+    """Who signs where the ledger ends, and where the signed checkpoints are: neither in the database."""
+
+    key: Folder = Path("ledger.key")
+    checkpoints: Folder = Path("checkpoints")
+
+
 class AdaptersSettings(_Section):
     """Where the weights are."""
 
@@ -208,6 +215,7 @@ class Config(_Section):
 
     agent: AgentSettings = AgentSettings()
     store: StoreSettings = StoreSettings()
+    ledger: LedgerSettings = LedgerSettings()
     adapters: AdaptersSettings = AdaptersSettings()
     model: ModelSettings = ModelSettings()
     collect: Collect = Collect()

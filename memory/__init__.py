@@ -1,11 +1,12 @@
 """What the agent knows: facts, their origin, and the weights that hold them. `from memory import Fact`."""
 
 from memory.archive import Archive
-from memory.audit import Entry, Tip
+from memory.audit import Checkpoint, Entry, Forged, Key, Tip, opened_note, require_proof
 from memory.errors import (
     AmbiguousId,
     CannotRevert,
     LeaseHeld,
+    NotaryError,
     SharedLineage,
     StaleLease,
     StaleParent,
@@ -20,6 +21,7 @@ from memory.errors import (
     UnstorableText,
     WrongState,
 )
+from memory.notary import Notary, newest
 from memory.records import (
     NOT_ASKED,
     STATEMENT,
@@ -60,14 +62,19 @@ __all__ = [
     "CandidateFact",
     "CannotRevert",
     "Cardinality",
+    "Checkpoint",
     "EditRequest",
     "Entry",
     "Evaluation",
     "Fact",
     "FactStatus",
     "FactStore",
+    "Forged",
+    "Key",
     "Lease",
     "LeaseHeld",
+    "Notary",
+    "NotaryError",
     "Progress",
     "Rate",
     "Recorded",
@@ -90,5 +97,8 @@ __all__ = [
     "Verdict",
     "Verification",
     "WrongState",
+    "newest",
     "now",
+    "opened_note",
+    "require_proof",
 ]

@@ -13,7 +13,7 @@ StoreError
 ├── StaleLease          this worker's lease is gone: stop
 ├── StaleParent         the candidate was measured against a parent that no longer serves
 ├── CannotRevert        there is nothing, or no such ancestor, to go back to
-└── NotaryError         the key that signs checkpoints is missing, damaged or not ours to read
+└── NotaryError         a signing key or a checkpoint is missing, damaged or too old
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ class StaleParent(StoreError):
 
 
 class NotaryError(StoreError):
-    """The message names the file and the next step."""
+    """A key or a checkpoint is missing, too old or not ours to read; the message names the next step."""
 
 
 class CannotRevert(StoreError):

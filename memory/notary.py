@@ -17,6 +17,12 @@ from memory.audit import ED25519, Checkpoint, Forged, Key
 from memory.errors import NotaryError
 
 PRIVATE = "PRIVATE+KEY+"
+SUFFIX = ".checkpoint"
+
+
+def newest(folder: Path) -> Path | None:
+    """The checkpoint of the largest size in a folder, by its name; None when there is none."""
+    return max(folder.glob(f"*{SUFFIX}"), default=None)
 
 
 class Notary:
@@ -60,6 +66,19 @@ class Notary:
         except ValueError as error:
             raise NotaryError(f"{path} holds no signing key ({error}); restore it from a copy") from error
         return notary
+
+    def sign(self, checkpoint: Checkpoint, folder: Path) -> Path:
+        """Write the checkpoint as a signed note, into a file named by its size, beside the public key."""
+        path = folder / f"{checkpoint.size:09}{SUFFIX}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for file, text in ((folder / "key.pub", f"{self.key}\n"), (path, self.signed(checkpoint))):
+                partial = file.with_suffix(".partial")
+                partial.write_text(text, encoding="utf-8")
+                partial.replace(file)
+        except OSError as error:
+            raise NotaryError(f"cannot write {path}: {error.strerror}") from error
+        return path
 
     def signed(self, checkpoint: Checkpoint) -> str:
         """The checkpoint as a signed note."""

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from memory import database, export, leases, ledger, lineage, slots
-from memory.audit import GENESIS, Entry, Tip
+from memory.audit import EVENTS, GENESIS, Entry, Tip
 from memory.errors import SharedLineage, UnknownUtterance, WrongState
 from memory.records import (
     USER,
@@ -395,6 +395,11 @@ class FactStore:
     def ledger(self) -> tuple[Entry, ...]:
         with self._reading() as tx:
             return ledger.entries(tx)
+
+    def entry_of(self, kind: str, row_id: str) -> Entry:
+        """The entry that commits to a row of this kind."""
+        with self._reading() as tx:
+            return next(e for e in ledger.entries(tx) if (e.event, e.subject_id) == (EVENTS[kind], row_id))
 
     def export(self) -> Iterator[dict[str, Any]]:
         """All that is held about the tenant, a line each, as `audit` checks it."""

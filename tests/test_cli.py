@@ -9,6 +9,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -32,6 +33,7 @@ from memory import (
     Scores,
     Transcript,
     Verdict,
+    audit,
     now,
 )
 from tests import tiny
@@ -45,7 +47,8 @@ GOOD = Scores(
 POOR = replace(GOOD, edit_success=Rate(hits=1, asked=20))
 VERBS = (
     "init", "chat", "add", "search", "facts", "pending", "plan", "cycle", "run", "adapters", "show",
-    "compare", "promote", "revert", "release", "explain", "verify", "status", "bench",
+    "compare", "promote", "revert", "release", "explain", "verify", "checkpoint", "prove",
+    "consistency", "export", "status", "bench",
 )  # fmt: skip
 
 
@@ -232,6 +235,39 @@ def test_show_takes_any_id_and_a_short_one(ice, promoted, store):
     assert "edit success" in ice("show", "a_1")[1]
     assert fact.id in ice("show", fact.batch_id)[1]
     assert "I live in Lisbon." in ice("show", fact.utterance_id)[1]
+
+
+def test_a_checkpoint_is_signed_and_shows_that_the_database_was_set_back(ice, said, promoted, store, home):
+    signed = said("checkpoint")
+    assert (signed["signed_tips"], Path(signed["checkpoint"]).name) == (1, "000000001.checkpoint")
+    assert said("verify")["signed_tips"] == 1
+    shutil.copy(home / "ice_agent.db", home / "before.db")
+    store.hear("I like tea.")
+    newer = said("checkpoint")["checkpoint"]
+    assert ice("consistency", signed["checkpoint"], newer)[0] == 0
+    assert ice("verify", "--checkpoint", signed["checkpoint"])[0] == 0
+    (home / newer).write_text((home / signed["checkpoint"]).read_text())
+    code, out, _ = ice("verify")
+    assert (code, "covers 1 of the 2 tips that were signed" in " ".join(out.split())) == (1, True)
+
+
+def test_what_is_held_can_be_exported_and_proved_without_the_database(ice, said, promoted, store, home):
+    key = said("checkpoint")["key"]
+    (fact,) = store.learned()
+    proof, lines = ice("prove", fact.id, "--open")[1], ice("export")[1]
+    (home / "proof.json").write_text(proof)
+    (home / "export.jsonl").write_text(lines)
+    assert json.loads(proof)["opening"]["content"]["object"] == "Lisbon"
+    assert "Lisbon" not in ice("prove", fact.id)[1] + ice("export", "--ledger")[1]
+    for file in ("proof.json", "export.jsonl"):
+        assert audit.main([file, "--key", key]) == 0
+    (home / "proof.json").write_text(proof.replace("Lisbon", "Oslo"))
+    assert audit.main(["proof.json", "--key", key]) == 1
+
+
+def test_a_proof_without_a_checkpoint_names_the_next_step(ice, promoted, store):
+    code, _, err = ice("prove", store.learned()[0].id)
+    assert (code, "ice-agent checkpoint" in err) == (1, True)
 
 
 def test_an_id_that_nothing_has_is_one_line(ice, store):

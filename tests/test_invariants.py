@@ -159,7 +159,7 @@ def test_a_directory_that_a_killed_cycle_wrote_without_its_row_is_written_anew(t
 def test_a_lease_is_per_tenant(tmp_path):
     assistant = Assistant(tmp_path, **HASTY)
     assistant.tell("Anna Berg lives in Lisbon.")
-    other = assistant.store.take_lease("ann", "another process", 900)
+    other = assistant.archive.store("ann").take_lease("another process", 900)
     assert assistant.learn().verdict.promote
     assistant.store.drop_lease(other)
     assistant.store.take_lease("another process", 900)

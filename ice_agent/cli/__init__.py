@@ -14,7 +14,7 @@ import typer
 
 from ice_agent.cli.app import INTERRUPTED, REJECTED, app
 from ice_agent.errors import IceError
-from memory import StoreError
+from memory import Forged, StoreError
 
 # Importing a module of verbs is what makes them part of the app, in the order of the help.
 # isort: off
@@ -41,7 +41,7 @@ def run_verb(arguments: Sequence[str]) -> int:
     except typer.TyperException as error:
         verb = getattr(getattr(error, "ctx", None), "command_path", "ice-agent")
         return _complain(f"{error.format_message().rstrip('.')} (see `{verb} --help`)", error.exit_code)
-    except (IceError, StoreError, OSError) as error:
+    except (IceError, StoreError, Forged, OSError) as error:
         return _complain(str(error), 1)
     except typer.Abort:
         return INTERRUPTED

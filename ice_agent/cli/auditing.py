@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import json
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -10,16 +12,14 @@ from ice_agent import explain, plan, screen
 from ice_agent.cli.app import (
     AsJson,
     ConfigPath,
+    Place,
     TenantName,
     app,
     opened,
     out,
     print_json,
 )
-
-if TYPE_CHECKING:
-    # Only the names are needed here: importing them takes seconds.
-    pass
+from memory import Checkpoint, Forged, Key, Notary, NotaryError, newest, opened_note
 
 
 @app.command("explain")
@@ -44,25 +44,118 @@ def explain_fact(
 
 
 @app.command()
-def verify(config: ConfigPath = None, tenant: TenantName = None, as_json: AsJson = False) -> None:
-    """Check the ledger and the adapters' files.
+def verify(
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option("--checkpoint", metavar="FILE", help="Held against this [default: the newest]."),
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option("--key", help="The public key it is checked with [default: ledger.key's].")
+    ] = None,
+    config: ConfigPath = None,
+    tenant: TenantName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check the ledger, what was signed of it, and the adapters' files.
 
     Of all tenants, unless one is named. Exit code 1: something is not as it was recorded.
     """
     with opened(config, tenant) as at:
-        checked = at.store.verify() if tenant else at.archive.verify()
+        signed, problems = _signed(at, checkpoint, key)
+        checked = at.archive.verify(signed, only=[tenant] if tenant else None)
         stores = [at.archive.store(each) for each in ([tenant] if tenant else at.archive.tenants())]
         damaged = [p for store in stores for p in explain.damaged(store, at.config.adapters.dir)]
-        problems = [*checked.problems, *damaged]
+        problems = [*problems, *checked.problems, *damaged]
         if as_json:
-            print_json({"ok": not problems, "entries": checked.n_entries, "problems": problems})
+            size = signed.size if signed else None
+            found = {"entries": checked.n_entries, "signed_tips": size, "problems": problems}
+            print_json({"ok": not problems, **found})
         elif not problems:
             sound = "what they vouch for and the files are as recorded"
-            out.print(f"[green]ok[/]: {checked.n_entries} entries; {sound}")
+            out.print(f"[green]ok[/]: {screen.count(checked.n_entries, 'entry')}; {sound}")
+            if signed is not None:
+                out.print(f"    {screen.count(signed.size, 'signed tip')} are where they were signed")
         for problem in problems if not as_json else ():
             out.print(f"[red]problem[/] {problem}")
         if problems:
             raise typer.Exit(1)
+
+
+@app.command("checkpoint")
+def sign_checkpoint(config: ConfigPath = None, as_json: AsJson = False) -> None:
+    """Sign where the ledger ends.
+
+    For all tenants at once, with the key of the settings, into a file. Keep a copy of it elsewhere: it shows
+    later whether the database was set back or rewritten.
+    """
+    with opened(config, None) as at:
+        notary = Notary.at(at.config.ledger.key, at.archive.origin)
+        signed = at.archive.checkpoint()
+        path = notary.sign(signed, at.config.ledger.checkpoints)
+        if as_json:
+            print_json({"checkpoint": str(path), "signed_tips": signed.size, "key": str(notary.key)})
+            return
+        out.print(f"signed {screen.count(signed.size, 'tip')}: {path}", soft_wrap=True)
+        out.print(f"  public key  {notary.key}", soft_wrap=True, markup=False)
+
+
+@app.command()
+def prove(
+    id_: Annotated[str, typer.Argument(metavar="ID", help="A fact, utterance, batch or adapter.")],
+    opening: Annotated[
+        bool,
+        typer.Option("--open", help="Show what was committed to, to whoever has the proof."),
+    ] = False,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option("--checkpoint", metavar="FILE", help="Under this [default: the newest]."),
+    ] = None,
+    config: ConfigPath = None,
+    tenant: TenantName = None,
+) -> None:
+    """Prove, as JSON, that something is under a checkpoint.
+
+    `python -m memory.audit PROOF --key KEY` checks it without the database.
+    """
+    with opened(config, tenant) as at:
+        found = explain.named(at.store, id_)
+        kind = type(found).__name__.lower()
+        note, public = _note(at, checkpoint), Notary.at(at.config.ledger.key, at.archive.origin).key
+        proof = at.archive.inclusion(at.store.entry_of(kind, found.id), note, public)
+        if opening:
+            rows = (row for row in at.store.export() if row["kind"] == kind)
+            proof["opening"] = next(row for row in rows if row["content"]["id"] == found.id)
+        print_json(proof)
+
+
+@app.command()
+def consistency(
+    older: Annotated[Path, typer.Argument(metavar="OLDER", help="A checkpoint.")],
+    newer: Annotated[Path, typer.Argument(metavar="NEWER", help="A later one.")],
+    config: ConfigPath = None,
+) -> None:
+    """Prove, as JSON, that a checkpoint only adds to an older one."""
+    with opened(config, None) as at:
+        public = Notary.at(at.config.ledger.key, at.archive.origin).key
+        print_json(at.archive.consistency(_read(older), _read(newer), public))
+
+
+@app.command()
+def export(
+    ledger_only: Annotated[
+        bool, typer.Option("--ledger", help="Without what was said: the chain and what was signed of it.")
+    ] = False,
+    config: ConfigPath = None,
+    tenant: TenantName = None,
+) -> None:
+    """Print all that is held about a tenant, as JSON lines.
+
+    `python -m memory.audit FILE` checks it without the database.
+    """
+    with opened(config, tenant) as at:
+        for row in (*at.store.export(), *at.archive.export_log()):
+            if not ledger_only or row["kind"] in ("entry", "tip", "signed_tip"):
+                print(json.dumps(row, ensure_ascii=False))
 
 
 @app.command()
@@ -94,3 +187,43 @@ def status(config: ConfigPath = None, tenant: TenantName = None, as_json: AsJson
         out.print(f"  waiting   {screen.count(waiting, 'fact')} for the next cycle")
         out.print(f"  schedule  {runs}, while `ice-agent run` runs")
         out.print(f"  ledger    {screen.count(tip.position, 'entry')}, tip {tip.hash[:12]}")
+
+
+def _signed(at: Place, checkpoint: Path | None, key: str | None) -> tuple[Checkpoint | None, list[str]]:
+    """The checkpoint that a ledger is held against, and what is wrong with it."""
+    path = checkpoint or newest(at.config.ledger.checkpoints)
+    if path is None:
+        return None, []
+    try:
+        public = _public_key(at, key)
+        signed = opened_note(_read(path), public)
+    except Forged as error:
+        return None, [f"{path}: {error}"]
+    n_signed = len(at.archive.signed_tips())
+    if checkpoint is None and signed.size < n_signed:
+        newest_is_old = f"{path} covers {signed.size} of the {n_signed} tips that were signed"
+        return signed, [f"{newest_is_old}: a newer checkpoint is gone, or an old one was put in its place"]
+    return signed, []
+
+
+def _public_key(at: Place, key: str | None) -> Key:
+    if key is not None:
+        return Key.read(_read(Path(key)) if Path(key).is_file() else key)
+    if not at.config.ledger.key.exists():
+        raise NotaryError(f"there is no {at.config.ledger.key}: give the public key with --key")
+    return Notary.at(at.config.ledger.key, at.archive.origin).key
+
+
+def _note(at: Place, checkpoint: Path | None) -> str:
+    path = checkpoint or newest(at.config.ledger.checkpoints)
+    if path is None:
+        where = at.config.ledger.checkpoints
+        raise NotaryError(f"no checkpoint in {where}: sign one with `ice-agent checkpoint`")
+    return _read(path)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise Forged(f"{path} is no text") from error

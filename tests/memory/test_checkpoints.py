@@ -80,7 +80,7 @@ def test_a_history_that_was_rewritten_from_the_start_is_found(archive, notary, s
             f"hash) VALUES ('{entry.tenant}', {entry.position}, '{entry.event}', '{entry.subject_id}', "
             f"'{entry.commitment}', '{entry.at.replace('T', ' ')}', '{entry.previous_hash}', '{entry.hash}')"
         )
-    peaks = ()
+    peaks: tuple[bytes, ...] = ()
     for size, entry in enumerate(forged):
         peaks = audit.grown(peaks, size, audit.leaf_hash(entry.hash.encode()))
     text = "".join(peak.hex() for peak in peaks)

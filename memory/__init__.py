@@ -17,12 +17,14 @@ from memory.errors import (
     UnknownAdapter,
     UnknownBatch,
     UnknownFact,
+    UnknownProposal,
     UnknownUtterance,
     UnstorableText,
     WrongState,
 )
 from memory.notary import Notary, newest
 from memory.records import (
+    CHAT,
     NOT_ASKED,
     STATEMENT,
     USER,
@@ -37,7 +39,10 @@ from memory.records import (
     Fact,
     FactStatus,
     Lease,
+    Mention,
     Progress,
+    Proposal,
+    ProposalStatus,
     Rate,
     Recorded,
     Scores,
@@ -50,6 +55,7 @@ from memory.records import (
 from memory.store import FactStore
 
 __all__ = [
+    "CHAT",
     "NOT_ASKED",
     "STATEMENT",
     "USER",
@@ -73,9 +79,12 @@ __all__ = [
     "Key",
     "Lease",
     "LeaseHeld",
+    "Mention",
     "Notary",
     "NotaryError",
     "Progress",
+    "Proposal",
+    "ProposalStatus",
     "Rate",
     "Recorded",
     "Scores",
@@ -91,6 +100,7 @@ __all__ = [
     "UnknownAdapter",
     "UnknownBatch",
     "UnknownFact",
+    "UnknownProposal",
     "UnknownUtterance",
     "UnstorableText",
     "Utterance",

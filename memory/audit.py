@@ -377,6 +377,7 @@ EVENTS: Final = {
     "tenant": "tenant.registered",
     "utterance": "utterance.heard",
     "fact": "fact.recorded",
+    "proposal": "fact.proposed",
     "batch": "batch.claimed",
     "adapter": "adapter.created",
     "scores": "adapter.scored",

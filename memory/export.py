@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from memory import ledger
-from memory.tables import AdapterRow, BatchRow, FactRow, TenantRow, UtteranceRow
+from memory.tables import AdapterRow, BatchRow, FactRow, MentionRow, ProposalRow, TenantRow, UtteranceRow
 from memory.transaction import Transaction
 
 
@@ -21,6 +21,12 @@ def lines(tx: Transaction) -> Iterator[dict[str, Any]]:
         yield _row("utterance", said.salt, ledger.utterance_content(said), {})
     for fact in tx.scalars(sa.select(FactRow).order_by(FactRow.number)):
         yield _row("fact", fact.salt, ledger.fact_content(fact), _fact_state(fact))
+    for again in tx.scalars(sa.select(MentionRow).order_by(MentionRow.number)):
+        span = {"start": again.start, "end": again.end}
+        yield {"kind": "mention", "fact_id": again.fact_id, "utterance_id": again.utterance_id, **span}
+    for made in tx.scalars(sa.select(ProposalRow).order_by(ProposalRow.number)):
+        state = {"status": made.status.value, "fact_id": made.fact_id}
+        yield _row("proposal", made.salt, ledger.proposal_content(made), state)
     for batch in tx.scalars(sa.select(BatchRow).order_by(BatchRow.number)):
         yield _row("batch", batch.salt, ledger.batch_content(tx, batch), {"status": batch.status.value})
     for adapter in tx.scalars(sa.select(AdapterRow).order_by(AdapterRow.number)):
@@ -47,4 +53,5 @@ def _fact_state(row: FactRow) -> dict[str, Any]:
         "batch_id": row.batch_id,
         "attempts": row.attempts,
         "quarantine_reason": row.quarantine_reason,
+        "confidence": row.confidence,
     }

@@ -25,15 +25,18 @@ from memory.tables import (
     BatchRow,
     EntryRow,
     FactRow,
+    MentionRow,
+    ProposalRow,
     Role,
     TenantRow,
     TipRow,
     UtteranceRow,
+    plain_candidate,
     plain_scores,
 )
 from memory.transaction import Chain, Transaction
 
-ADDED: Final = ("utterance.heard", "fact.recorded", "batch.claimed", "adapter.created")
+ADDED: Final = ("utterance.heard", "fact.recorded", "fact.proposed", "batch.claimed", "adapter.created")
 """The events that commit to what a row says; the commitment is computed again when verifying."""
 
 FACT_ENDS: Final = {
@@ -133,7 +136,13 @@ def tenant_content(row: TenantRow) -> dict[str, Any]:
 
 
 def utterance_content(row: UtteranceRow) -> dict[str, Any]:
-    said = {"id": row.id, "tenant": row.tenant, "speaker": row.speaker, "text": row.text}
+    said = {
+        "id": row.id,
+        "tenant": row.tenant,
+        "speaker": row.speaker,
+        "text": row.text,
+        "source": row.source,
+    }
     return {**said, "said_at": text(row.said_at)}
 
 
@@ -152,7 +161,23 @@ def fact_content(row: FactRow) -> dict[str, Any]:
         "utterance_id": row.utterance_id,
         "span": [row.start, row.end],
         "supersedes_id": row.supersedes_id,
+        "source": row.source,
     }
+
+
+def commit_mention(row: MentionRow, heard: UtteranceRow) -> str:
+    """Under the salt of the utterance: with its words goes who said what in them."""
+    content = {"fact_id": row.fact_id, "utterance_id": heard.id, "span": [row.start, row.end]}
+    return audit.commit("mention", heard.salt, content)
+
+
+def commit_proposal(row: ProposalRow) -> str:
+    return audit.commit("proposal", row.salt, proposal_content(row))
+
+
+def proposal_content(row: ProposalRow) -> dict[str, Any]:
+    candidate = plain_candidate(row.candidate)
+    return {"id": row.id, "utterance_id": row.utterance_id, "candidate": candidate}
 
 
 def batch_content(tx: Transaction, row: BatchRow) -> dict[str, Any]:
@@ -247,6 +272,8 @@ def _committed_rows(tx: Transaction) -> Iterator[tuple[str, str, tuple[str, ...]
         yield "utterance.heard", utterance.id, (commit_utterance(utterance),)
     for fact in tx.scalars(sa.select(FactRow)):
         yield "fact.recorded", fact.id, (commit_fact(fact), fact.commitment)
+    for proposal in tx.scalars(sa.select(ProposalRow)):
+        yield "fact.proposed", proposal.id, (commit_proposal(proposal),)
     for batch in tx.scalars(sa.select(BatchRow)):
         yield "batch.claimed", batch.id, (commit_batch(tx, batch),)
     for adapter in tx.scalars(sa.select(AdapterRow)):

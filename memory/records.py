@@ -13,6 +13,9 @@ from enum import StrEnum
 USER = "user"
 """The subject that stands for the first person; it exists in personal lineages only."""
 
+CHAT = "chat"
+"""The source of what is said in conversation; a feed goes by its own name."""
+
 STATEMENT = "statement"
 """The relation of a fact that fits no slot: it is recalled, and supersedes nothing."""
 
@@ -20,6 +23,12 @@ STATEMENT = "statement"
 class Cardinality(StrEnum):
     ONE = "one"  # functional: a newer value supersedes the older one
     MANY = "many"  # set-valued: values live side by side
+
+
+class ProposalStatus(StrEnum):
+    PROPOSED = "proposed"  # waits for a person
+    APPROVED = "approved"  # recorded as if it had just been heard
+    DECLINED = "declined"  # never became a fact
 
 
 class FactStatus(StrEnum):
@@ -54,6 +63,7 @@ class Utterance:
     text: str
     said_at: datetime
     speaker: str = USER
+    source: str = CHAT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +84,12 @@ class CandidateFact:
     retracts: bool = False
     valid_from: date | None = None
     valid_until: date | None = None
+    confidence: float = 1.0
+    """How sure the extractor is that this was said, in 0-1."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.confidence <= 1:
+            raise ValueError(f"a confidence is in 0-1, got {self.confidence}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +115,10 @@ class Fact:
     batch_id: str | None = None
     attempts: int = 0
     quarantine_reason: str | None = None
+    confidence: float = 1.0
+    """Of the surest mention."""
+    source: str = CHAT
+    """Where it was first heard: a conversation, or a feed by its name."""
     commitment: str = ""
 
     @property
@@ -108,6 +128,33 @@ class Fact:
     @property
     def is_current(self) -> bool:
         return self.status not in (FactStatus.SUPERSEDED, FactStatus.RETRACTED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mention:
+    """One time that a fact was said: the utterance, and the span of it (end exclusive)."""
+
+    utterance: Utterance
+    start: int
+    end: int
+
+    @property
+    def words(self) -> str:
+        return self.utterance.text[self.start : self.end]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """A candidate that a person has to approve before it is a fact, or takes one back."""
+
+    id: str
+    candidate: CandidateFact
+    utterance_id: str
+    status: ProposalStatus
+    proposed_at: datetime
+    decided_at: datetime | None = None
+    fact_id: str | None = None
+    """The fact that it became."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,7 @@ from memory.records import (
     Recorded,
     now,
 )
-from memory.tables import FactRow, UtteranceRow
+from memory.tables import FactRow, MentionRow, UtteranceRow
 from memory.text import key
 from memory.transaction import Transaction
 
@@ -37,7 +37,7 @@ def record(tx: Transaction, utterance: UtteranceRow, candidate: CandidateFact) -
     if candidate.valid_until and _midnight(candidate.valid_until) <= utterance.said_at:
         return _record_past(tx, utterance, candidate, same)
     if same is not None:
-        return Recorded(fact=fact_record(same), is_new=False)
+        return _said_again(tx, utterance, candidate, same)
     return _record_new(tx, utterance, candidate, _displaced(candidate, current))
 
 
@@ -88,6 +88,8 @@ def fact_record(row: FactRow) -> Fact:
         batch_id=row.batch_id,
         attempts=row.attempts,
         quarantine_reason=row.quarantine_reason,
+        confidence=row.confidence,
+        source=row.source,
         commitment=row.commitment,
     )
 
@@ -124,6 +126,21 @@ def _retract_all(tx: Transaction, rows: Sequence[FactRow], until: datetime) -> R
         retracted=fact_records(rows),
         reopened=fact_records(row for row in reopened if row is not None),
     )
+
+
+def _said_again(tx: Transaction, utterance: UtteranceRow, candidate: CandidateFact, row: FactRow) -> Recorded:
+    """The same value is one row, with the evidence of every time that it was said."""
+    mention = MentionRow(
+        tenant=tx.tenant,
+        fact_id=row.id,
+        utterance_id=utterance.id,
+        start=candidate.start,
+        end=candidate.end,
+    )
+    tx.add(mention)
+    row.confidence = max(row.confidence, candidate.confidence)
+    ledger.append(tx, "fact.mentioned", row.id, ledger.commit_mention(mention, utterance))
+    return Recorded(fact=fact_record(row), is_new=False)
 
 
 def _record_past(
@@ -176,6 +193,8 @@ def _new_row(utterance: UtteranceRow, candidate: CandidateFact, *, supersedes_id
         end=candidate.end,
         supersedes_id=supersedes_id,
         attempts=0,
+        confidence=candidate.confidence,
+        source=utterance.source,
         salt=secrets.token_hex(16),
     )
 

@@ -16,10 +16,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from memory import database, export, leases, ledger, lineage, slots
+from memory import database, export, leases, ledger, lineage, review, slots
 from memory.audit import EVENTS, GENESIS, Entry, Tip
 from memory.errors import SharedLineage, UnknownUtterance, WrongState
 from memory.records import (
+    CHAT,
     USER,
     Adapter,
     Batch,
@@ -28,6 +29,9 @@ from memory.records import (
     Fact,
     FactStatus,
     Lease,
+    Mention,
+    Proposal,
+    ProposalStatus,
     Recorded,
     Scores,
     Utterance,
@@ -35,7 +39,17 @@ from memory.records import (
     Verification,
     now,
 )
-from memory.tables import AdapterRow, BatchRow, FactRow, LeaseRow, TenantRow, TipRow, UtteranceRow
+from memory.tables import (
+    AdapterRow,
+    BatchRow,
+    FactRow,
+    LeaseRow,
+    MentionRow,
+    ProposalRow,
+    TenantRow,
+    TipRow,
+    UtteranceRow,
+)
 from memory.text import key, require_storable, words
 from memory.transaction import Transaction
 
@@ -78,9 +92,11 @@ class FactStore:
 
     # What was said, and the facts in it
 
-    def hear(self, text: str, *, speaker: str = USER, said_at: datetime | None = None) -> Utterance:
+    def hear(
+        self, text: str, *, speaker: str = USER, source: str = CHAT, said_at: datetime | None = None
+    ) -> Utterance:
         """Keep an utterance word for word."""
-        require_storable(utterance=text, speaker=speaker)
+        require_storable(utterance=text, speaker=speaker, source=source)
         _require_aware(said_at=said_at)
         with self._writing() as tx:
             row = UtteranceRow(
@@ -88,6 +104,7 @@ class FactStore:
                 tenant=tx.tenant,
                 speaker=speaker,
                 text=text,
+                source=source,
                 said_at=(said_at or now()).astimezone(UTC),
                 salt=secrets.token_hex(16),
             )
@@ -102,20 +119,37 @@ class FactStore:
         The same value again is one row; another value of a functional slot supersedes; a retraction reopens
         what the retracted value had superseded. Raises SharedLineage for "user" in a shared lineage.
         """
-        for candidate in candidates:
-            require_storable(
-                subject=candidate.subject, object=candidate.object, statement=candidate.statement
-            )
         with self._writing() as tx:
-            heard = tx.scalars(sa.select(UtteranceRow).where(UtteranceRow.id == utterance.id)).one_or_none()
-            if heard is None:
-                raise UnknownUtterance(utterance.id)
-            is_shared = tx.get_one(TenantRow, tx.tenant).is_shared
-            if is_shared and any(key(candidate.subject) == USER for candidate in candidates):
-                raise SharedLineage(self.tenant)
+            heard = self._heard(tx, utterance, candidates)
             recorded = tuple(slots.record(tx, heard, candidate) for candidate in candidates)
         logger.info("recorded %d candidates of %s for %s", len(recorded), utterance.id, self.tenant)
         return recorded
+
+    def propose(self, utterance: Utterance, candidates: Sequence[CandidateFact]) -> tuple[Proposal, ...]:
+        """Keep what was found until a person approves it: it is served to nobody, and ends nothing.
+
+        Raises SharedLineage for "user" in a shared lineage.
+        """
+        with self._writing() as tx:
+            heard = self._heard(tx, utterance, candidates)
+            rows = [review.propose(tx, heard, candidate) for candidate in candidates]
+            return tuple(review.record_of(row) for row in rows)
+
+    def proposals(self, *statuses: ProposalStatus) -> tuple[Proposal, ...]:
+        """What waits for a person, oldest first; `statuses` asks for what was decided."""
+        wanted = sa.select(ProposalRow).where(ProposalRow.status.in_(statuses or [ProposalStatus.PROPOSED]))
+        with self._reading() as tx:
+            return tuple(review.record_of(row) for row in tx.scalars(wanted.order_by(ProposalRow.number)))
+
+    def approve(self, proposal_id: str) -> Recorded:
+        """Make a proposal what it would have been without review. Raises WrongState when it was decided."""
+        with self._writing() as tx:
+            return review.approve(tx, tx.named(ProposalRow, proposal_id))
+
+    def decline(self, proposal_id: str) -> Proposal:
+        """A proposal never becomes a fact. Raises WrongState when it was decided."""
+        with self._writing() as tx:
+            return review.record_of(review.decline(tx, tx.named(ProposalRow, proposal_id)))
 
     def utterance(self, utterance_id: str) -> Utterance:
         with self._reading() as tx:
@@ -131,6 +165,22 @@ class FactStore:
         """The utterance that a fact came from."""
         with self._reading() as tx:
             return _utterance(tx.named(UtteranceRow, tx.named(FactRow, fact_id).utterance_id))
+
+    def mentions(self, fact_id: str) -> tuple[Mention, ...]:
+        """Every time that a fact was said, first to last."""
+        with self._reading() as tx:
+            fact = tx.named(FactRow, fact_id)
+            again = tx.scalars(
+                sa.select(MentionRow).where(MentionRow.fact_id == fact.id).order_by(MentionRow.number)
+            )
+            return tuple(
+                Mention(
+                    utterance=_utterance(tx.named(UtteranceRow, said.utterance_id)),
+                    start=said.start,
+                    end=said.end,
+                )
+                for said in (fact, *again)
+            )
 
     # Facts
 
@@ -411,6 +461,22 @@ class FactStore:
         with self._reading() as tx:
             return ledger.verify(tx, self.tenant)
 
+    def _heard(
+        self, tx: Transaction, utterance: Utterance, candidates: Sequence[CandidateFact]
+    ) -> UtteranceRow:
+        """The utterance that candidates were found in, if this tenant may hold them."""
+        for candidate in candidates:
+            require_storable(
+                subject=candidate.subject, object=candidate.object, statement=candidate.statement
+            )
+        heard = tx.scalars(sa.select(UtteranceRow).where(UtteranceRow.id == utterance.id)).one_or_none()
+        if heard is None:
+            raise UnknownUtterance(utterance.id)
+        is_shared = tx.get_one(TenantRow, tx.tenant).is_shared
+        if is_shared and any(key(candidate.subject) == USER for candidate in candidates):
+            raise SharedLineage(self.tenant)
+        return heard
+
     # Transactions
 
     @contextmanager
@@ -482,7 +548,7 @@ def _superseded_by(tx: Transaction, row: FactRow) -> Iterator[FactRow]:
 
 
 def _utterance(row: UtteranceRow) -> Utterance:
-    return Utterance(id=row.id, text=row.text, said_at=row.said_at, speaker=row.speaker)
+    return Utterance(id=row.id, text=row.text, said_at=row.said_at, speaker=row.speaker, source=row.source)
 
 
 def _require_aware(**moments: datetime | None) -> None:

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Any, ClassVar
 
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from memory.records import AdapterStatus, BatchStatus, Cardinality, FactStatus, Rate, Scores, Verdict
+from memory.records import (
+    AdapterStatus,
+    BatchStatus,
+    CandidateFact,
+    Cardinality,
+    FactStatus,
+    ProposalStatus,
+    Rate,
+    Scores,
+    Verdict,
+)
 
 
 class Role(StrEnum):
@@ -73,6 +83,32 @@ class VerdictText(sa.types.TypeDecorator[Verdict]):
         return Verdict(promote=verdict["promote"], reasons=tuple(verdict["reasons"]))
 
 
+class CandidateText(sa.types.TypeDecorator[CandidateFact]):
+    """A candidate as JSON, its dates as ISO text."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: CandidateFact | None, dialect: sa.Dialect) -> str | None:
+        return None if value is None else json.dumps(plain_candidate(value), sort_keys=True)
+
+    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> CandidateFact | None:
+        if value is None:
+            return None
+        plain = json.loads(value)
+        for end in ("valid_from", "valid_until"):
+            plain[end] = date.fromisoformat(plain[end]) if plain[end] else None
+        return CandidateFact(**plain | {"cardinality": Cardinality(plain["cardinality"])})
+
+
+def plain_candidate(candidate: CandidateFact) -> dict[str, Any]:
+    """A candidate as it is stored and committed to."""
+    plain = asdict(candidate)
+    for end in ("valid_from", "valid_until"):
+        plain[end] = plain[end].isoformat() if plain[end] else None
+    return plain
+
+
 def plain_scores(scores: Scores) -> dict[str, Any]:
     """Scores as they are stored and committed to. What was not measured is left out, so that a metric that is
     added later changes no commitment made before it."""
@@ -115,7 +151,10 @@ class Table(DeclarativeBase):
         datetime: UtcDateTime(),
         Scores: ScoresText(),
         Verdict: VerdictText(),
+        CandidateFact: CandidateText(),
         FactStatus: _states(FactStatus),
+        ProposalStatus: _states(ProposalStatus),
+        float: sa.Double(),
         BatchStatus: _states(BatchStatus),
         AdapterStatus: _states(AdapterStatus),
         Cardinality: _states(Cardinality),
@@ -213,6 +252,7 @@ class UtteranceRow(Owned, Table):
     tenant: Mapped[str] = mapped_column(sa.ForeignKey("tenants.id"), index=True)
     speaker: Mapped[str]
     text: Mapped[str]
+    source: Mapped[str]
     said_at: Mapped[datetime]
     salt: Mapped[str]
 
@@ -310,8 +350,39 @@ class FactRow(Owned, Table):
     batch_id: Mapped[str | None] = mapped_column(sa.ForeignKey("batches.id"))
     attempts: Mapped[int]
     quarantine_reason: Mapped[str | None]
+    confidence: Mapped[float]  # of the surest mention: it may still grow, so nothing commits to it
+    source: Mapped[str]
     salt: Mapped[str]
     commitment: Mapped[str]
+
+
+class MentionRow(Owned, Table):
+    """A fact that was said again. The first time stands in the fact's own row."""
+
+    __tablename__ = "mentions"
+
+    number: Mapped[int] = mapped_column(NUMBER, primary_key=True)
+    fact_id: Mapped[str] = mapped_column(sa.ForeignKey("facts.id"), index=True)
+    utterance_id: Mapped[str] = mapped_column(sa.ForeignKey("utterances.id"), index=True)
+    start: Mapped[int] = mapped_column("span_start")
+    end: Mapped[int] = mapped_column("span_end")
+
+
+class ProposalRow(Owned, Table):
+    """A candidate as JSON: it is no fact, and no slot knows of it."""
+
+    __tablename__ = "proposals"
+    __table_args__ = (sa.Index("ix_proposals_tenant_status", "tenant", "status", "number"),)
+
+    number: Mapped[int] = mapped_column(NUMBER, primary_key=True)
+    id: Mapped[str] = mapped_column(unique=True)
+    candidate: Mapped[CandidateFact]
+    utterance_id: Mapped[str] = mapped_column(sa.ForeignKey("utterances.id"), index=True)
+    status: Mapped[ProposalStatus]
+    proposed_at: Mapped[datetime]
+    decided_at: Mapped[datetime | None]
+    fact_id: Mapped[str | None] = mapped_column(sa.ForeignKey("facts.id"))
+    salt: Mapped[str]
 
 
 class BatchFactRow(Table):

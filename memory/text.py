@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
 
 from memory.errors import UnstorableText
 
+ARTICLE = re.compile(r"^(?:the|an?) (?=\S)")
+AROUND = " \t.,;:!?\"'()[]"
+
 
 def key(text: str) -> str:
-    """What subjects and values are compared by: case and spacing do not count, long ones become a hash."""
-    folded = " ".join(text.casefold().split())
-    return folded if len(folded) <= 200 else "sha256:" + hashlib.sha256(folded.encode()).hexdigest()
+    """What subjects and values are compared by.
+
+    Case, spacing, width of letters, kind of apostrophe, a leading article and punctuation around it do not
+    count: "the Hague", "Hague." and "THE  HAGUE" are one. Long ones become a hash.
+    """
+    folded = unicodedata.normalize("NFKC", text).replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").casefold()
+    plain = " ".join(folded.split())
+    # What is nothing but punctuation is compared as it is: "?" and "!" are two things.
+    compared = ARTICLE.sub("", plain.strip(AROUND)) or plain
+    return compared if len(compared) <= 200 else "sha256:" + hashlib.sha256(compared.encode()).hexdigest()
 
 
 def words(text: str) -> set[str]:

@@ -8,14 +8,21 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, ORMExecuteState, Session, with_loader_criteria
 
-from memory.errors import AmbiguousId, UnknownAdapter, UnknownBatch, UnknownFact, UnknownUtterance
-from memory.tables import AdapterRow, BatchRow, FactRow, Owned, TenantRow, UtteranceRow
+from memory.errors import (
+    AmbiguousId,
+    UnknownAdapter,
+    UnknownBatch,
+    UnknownFact,
+    UnknownProposal,
+    UnknownUtterance,
+)
+from memory.tables import AdapterRow, BatchRow, FactRow, Owned, ProposalRow, TenantRow, UtteranceRow
 from memory.text import is_storable
 
 NOBODY = ""
 """The tenant of a name that nothing was written for yet: it owns no rows."""
 
-Row = TypeVar("Row", FactRow, UtteranceRow, BatchRow, AdapterRow)
+Row = TypeVar("Row", FactRow, UtteranceRow, ProposalRow, BatchRow, AdapterRow)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -69,10 +76,12 @@ def _see_one_tenant(state: ORMExecuteState) -> None:
 
 
 _UNKNOWN: dict[
-    type[DeclarativeBase], type[UnknownFact | UnknownUtterance | UnknownBatch | UnknownAdapter]
+    type[DeclarativeBase],
+    type[UnknownFact | UnknownUtterance | UnknownProposal | UnknownBatch | UnknownAdapter],
 ] = {
     FactRow: UnknownFact,
     UtteranceRow: UnknownUtterance,
+    ProposalRow: UnknownProposal,
     BatchRow: UnknownBatch,
     AdapterRow: UnknownAdapter,
 }

@@ -102,6 +102,7 @@ def upgrade() -> None:
         sa.Column("tenant", sa.Text(), nullable=False),
         sa.Column("speaker", sa.Text(), nullable=False),
         sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
         sa.Column("said_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("salt", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["tenant"], ["tenants.id"], name=op.f("fk_utterances_tenant")),
@@ -167,6 +168,8 @@ def upgrade() -> None:
         sa.Column("batch_id", sa.Text(), nullable=True),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("quarantine_reason", sa.Text(), nullable=True),
+        sa.Column("confidence", sa.Double(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
         sa.Column("salt", sa.Text(), nullable=False),
         sa.Column("commitment", sa.Text(), nullable=False),
         sa.CheckConstraint("span_start >= 0 AND span_end >= span_start", name=op.f("ck_facts_span")),
@@ -200,6 +203,41 @@ def upgrade() -> None:
         postgresql_where=CURRENT,
     )
     op.create_table(
+        "mentions",
+        sa.Column("number", NUMBER, nullable=False),
+        sa.Column("tenant", sa.Text(), nullable=False),
+        sa.Column("fact_id", sa.Text(), nullable=False),
+        sa.Column("utterance_id", sa.Text(), nullable=False),
+        sa.Column("span_start", sa.Integer(), nullable=False),
+        sa.Column("span_end", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["fact_id"], ["facts.id"], name=op.f("fk_mentions_fact_id")),
+        sa.ForeignKeyConstraint(["tenant"], ["tenants.id"], name=op.f("fk_mentions_tenant")),
+        sa.ForeignKeyConstraint(["utterance_id"], ["utterances.id"], name=op.f("fk_mentions_utterance_id")),
+        sa.PrimaryKeyConstraint("number", name=op.f("pk_mentions")),
+    )
+    op.create_index(op.f("ix_mentions_fact_id"), "mentions", ["fact_id"])
+    op.create_index(op.f("ix_mentions_utterance_id"), "mentions", ["utterance_id"])
+    op.create_table(
+        "proposals",
+        sa.Column("number", NUMBER, nullable=False),
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("tenant", sa.Text(), nullable=False),
+        sa.Column("candidate", sa.Text(), nullable=False),
+        sa.Column("utterance_id", sa.Text(), nullable=False),
+        sa.Column("status", sa.String(16), nullable=False),
+        sa.Column("proposed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("decided_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("fact_id", sa.Text(), nullable=True),
+        sa.Column("salt", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["fact_id"], ["facts.id"], name=op.f("fk_proposals_fact_id")),
+        sa.ForeignKeyConstraint(["tenant"], ["tenants.id"], name=op.f("fk_proposals_tenant")),
+        sa.ForeignKeyConstraint(["utterance_id"], ["utterances.id"], name=op.f("fk_proposals_utterance_id")),
+        sa.PrimaryKeyConstraint("number", name=op.f("pk_proposals")),
+        sa.UniqueConstraint("id", name=op.f("uq_proposals_id")),
+    )
+    op.create_index("ix_proposals_tenant_status", "proposals", ["tenant", "status", "number"])
+    op.create_index(op.f("ix_proposals_utterance_id"), "proposals", ["utterance_id"])
+    op.create_table(
         "batch_facts",
         sa.Column("batch_id", sa.Text(), nullable=False),
         sa.Column("fact_id", sa.Text(), nullable=False),
@@ -218,6 +256,8 @@ def upgrade() -> None:
 def downgrade() -> None:
     for table in (
         "batch_facts",
+        "proposals",
+        "mentions",
         "facts",
         "adapters",
         "utterances",

@@ -35,6 +35,22 @@ def test_the_same_fact_twice_is_one_row(tom):
     assert tom.standing == ["Lyon"]
 
 
+@pytest.mark.parametrize("other", ["the Hague", "The  Hague.", '"THE HAGUE"', "Hague", "\uff34he Hague"])
+def test_the_same_value_in_other_spellings_is_one_row_with_every_mention(tom, other):
+    first = tom.tell("The Hague", confidence=0.6).fact
+    again = tom.tell(other, confidence=0.9)
+    assert (again.is_new, again.fact.id, again.fact.confidence) == (False, first.id, 0.9)
+    mentions = tom.store.mentions(first.id)
+    assert [mention.words for mention in mentions] == ["I told you so.", "I told you so."]
+    assert len({mention.utterance.id for mention in mentions}) == 2
+    assert tom.store.verify().ok
+
+
+def test_values_that_only_look_alike_stay_two(tom):
+    for value in ("C", "C++", "A", "a la carte", "?", "!", "Anna", "Hannah"):
+        assert tom.likes(value).is_new, value
+
+
 def test_a_newer_value_of_a_functional_slot_supersedes_the_older_one(tom):
     lyon = tom.tell("Lyon").fact
     nice = tom.tell("Nice")

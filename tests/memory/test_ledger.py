@@ -145,7 +145,8 @@ def test_tampering_with_what_was_committed_to_is_found_and_named(history, execut
 def test_a_fact_that_came_in_behind_the_ledgers_back_is_found(history, execute):
     columns = (
         "tenant, subject, relation, object, statement, subject_key, value_key, cardinality, status, "
-        "recorded_at, valid_from, utterance_id, span_start, span_end, attempts, salt, commitment"
+        "recorded_at, valid_from, utterance_id, span_start, span_end, attempts, confidence, source, salt, "
+        "commitment"
     )
     retracted = f"SELECT 'f_forged', {columns} FROM facts WHERE status = 'retracted'"
     execute(f"INSERT INTO facts (id, {columns}) {retracted}")

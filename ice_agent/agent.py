@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from heapq import nlargest
 
 from ice_agent import collect, cycle, plan, relations
@@ -46,7 +47,7 @@ class Agent:
     def answer(self, text: str, history: Sequence[Turn] = ()) -> Reply:
         """The model's answer, from its weights and from the facts that only the prompt can serve yet."""
         adapter = self._swap()
-        recalled = relevant(self.store.recall(), text, self.config.agent.max_recalled)
+        recalled = self._recall(text)
         static = self.config.agent.system_prompt
         prompt = self.model.encode(
             self._turns(relations.system_message(static, said(recalled)), history, text)
@@ -65,6 +66,19 @@ class Agent:
     def hear(self, text: str, speaker: str = USER) -> Heard:
         """Keep an utterance and the facts in it."""
         return collect.hear(self.store, self.config.collect, text, self.extractor, speaker)
+
+    def _recall(self, text: str) -> tuple[Fact, ...]:
+        """The facts that this prompt has room for: what overrides the weights first, then by relevance."""
+        settings = self.config.agent
+        near = relevant(self.store.recall(_cued(text)), text, settings.max_recalled)
+        overrides_first = sorted(near, key=lambda fact: fact.status is not FactStatus.RETRACTED)
+        room, kept = settings.max_recalled_tokens, set[str]()
+        for fact in overrides_first:
+            (statement,) = said([fact])
+            room -= len(self.model.encode_text(statement))
+            if room >= 0:
+                kept.add(fact.id)
+        return tuple(fact for fact in overrides_first if fact.id in kept)
 
     def _swap(self) -> Adapter:
         """The adapter that serves now; what another process promoted since the last answer is loaded here."""
@@ -109,6 +123,18 @@ class Told:
             for i in self._with.get(word, ()):
                 shared[i] += 1 / len(self._with[word])
         return sorted(nlargest(limit, range(self._n), key=lambda i: (shared[i], i)))
+
+
+def _cued(text: str) -> str:
+    """A question with the relations that it sounds like: "What do I do?" has no word of a job."""
+    names, questions = _relations()
+    return " ".join((text, *(names[i].replace("_", " ") for i in questions.nearest(text, 3))))
+
+
+@cache
+def _relations() -> tuple[tuple[str, ...], Told]:
+    names = relations.named()
+    return names, Told([" ".join(relations.asked(USER, name)) for name in names])
 
 
 def _about(fact: Fact) -> str:

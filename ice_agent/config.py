@@ -73,6 +73,7 @@ class AgentSettings(_Section):
     tenant: Name = "default"
     system_prompt: str = ""
     max_recalled: CountOrZero = 20
+    max_recalled_tokens: Count = 1000
     max_answer_tokens: Count = 64
 
 
@@ -110,6 +111,8 @@ class Collect(_Section):
     """How facts are found in what is said, and what is never kept."""
 
     extractor: Extractor = "rules"
+    approval: Literal["auto", "manual"] = "auto"
+    min_confidence: Share = 0.0
     sensitive: Patterns = ()
     sensitive_relations: Names = ()
 

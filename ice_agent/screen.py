@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields, is_dataclass
 from datetime import date, datetime
@@ -29,6 +29,7 @@ from memory import (
     Entry,
     Fact,
     FactStatus,
+    Proposal,
     Rate,
     Scores,
     Transcript,
@@ -115,6 +116,16 @@ def facts(rows: Sequence[Fact]) -> Table:
     return table
 
 
+def proposals(rows: Sequence[Proposal], heard: Mapping[str, Utterance]) -> Table:
+    """`heard` has the utterance of each proposal."""
+    table = _table("proposal", "status", "what it would do", "heard in", "at")
+    for row in rows:
+        what = f"{'take back: ' if row.candidate.retracts else ''}{row.candidate.statement}"
+        said = heard[row.id]
+        table.add_row(row.id, row.status, escape(what), escape(said.text), when(said.said_at))
+    return table
+
+
 def adapters(rows: Sequence[Adapter], n_facts: dict[str, int]) -> Table:
     """`n_facts` says how many facts each adapter's batch holds."""
     table = _table("adapter", "status", "parent", "facts", "edit success", "rephrase", "made")
@@ -190,7 +201,9 @@ def heard(utterances: Sequence[Heard]) -> Text:
         is_masked = any(one.is_masked for one in utterances)
         return Text(f"no fact found: {kept if is_masked else 'only the words are kept'}")
     n_learned = sum(len(one.learned) for one in utterances)
-    return _listed(f"learned {count(n_learned, 'fact')}", changes)
+    n_proposed = sum(len(one.proposed) for one in utterances)
+    waiting = f", {n_proposed} to wait for approval (`ice-agent review`)" if n_proposed else ""
+    return _listed(f"learned {count(n_learned, 'fact')}{waiting}", changes)
 
 
 def candidates(found: Sequence[CandidateFact]) -> Text:
@@ -212,6 +225,8 @@ def learned(result: Heard) -> str:
         parts.append(f"(no longer: {_joined(superseded)})")
     if result.retracted:
         parts.append(f"took back {count(len(result.retracted), 'fact')}: {_joined(result.retracted)}")
+    if result.proposed:
+        parts.append(f"{count(len(result.proposed), 'fact')} to wait for approval")
     return " ".join(parts)
 
 
@@ -384,17 +399,24 @@ def _changes(one: Heard) -> Iterator[str]:
             yield f"{old.id}  no longer: {old.statement}"
         for again in recorded.reopened:
             yield f"{again.id}  stands again: {again.statement}"
+    for proposal in one.proposed:
+        yield f"{proposal.id}  to be approved: {proposal.candidate.statement}"
 
 
 def _listed(heading: str, lines: Iterable[str]) -> Text:
     return Text("\n".join([heading, *(f"  {line}" for line in lines)]))
 
 
+WHOLE = ("fact", "adapter", "proposal", "parent", "status", "#", "event", "of", "bar")
+"""Columns that are never broken into lines."""
+
+
 def _table(*headings: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     for heading in headings:
         table.add_column(
-            heading, no_wrap=heading in ("fact", "adapter", "parent", "status", "#", "event", "of", "bar")
+            heading,
+            no_wrap=heading in ("fact", "adapter", "proposal", "parent", "status", "#", "event", "of", "bar"),
         )
     return table
 

@@ -16,7 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from memory import database, export, leases, ledger, lineage, review, slots
+from memory import database, export, leases, ledger, lineage, review, slots, words
 from memory.audit import EVENTS, GENESIS, Entry, Tip
 from memory.errors import SharedLineage, UnknownUtterance, WrongState
 from memory.records import (
@@ -50,7 +50,7 @@ from memory.tables import (
     TipRow,
     UtteranceRow,
 )
-from memory.text import key, require_storable, words
+from memory.text import key, require_storable
 from memory.transaction import Transaction
 
 logger = logging.getLogger(__name__)
@@ -130,6 +130,8 @@ class FactStore:
 
         Raises SharedLineage for "user" in a shared lineage.
         """
+        if not candidates:
+            return ()
         with self._writing() as tx:
             heard = self._heard(tx, utterance, candidates)
             rows = [review.propose(tx, heard, candidate) for candidate in candidates]
@@ -227,22 +229,31 @@ class FactStore:
             return slots.fact_records(sorted(chain.values(), key=lambda row: row.number))
 
     def search(self, text: str, limit: int = 10) -> tuple[Fact, ...]:
-        """Standing facts that share words with the query: most words first, then the newest."""
-        asked = words(text)
-        facts = enumerate(self.facts())
-        shared = [(len(asked & words(f"{f.subject} {f.object} {f.statement}")), n, f) for n, f in facts]
-        hits = sorted((hit for hit in shared if hit[0]), key=lambda hit: hit[:2], reverse=True)
-        return tuple(fact for _, _, fact in hits[:limit])
+        """Standing facts that share words with the query: those with most, and with rarer ones, first."""
+        with self._reading() as tx:
+            # Twice as many, because some of them may have ended.
+            numbers = words.nearest(tx, "facts_words", text, 2 * limit)
+            standing = sa.select(FactRow).where(
+                FactRow.number.in_(numbers), FactRow.status.not_in(slots.ENDED)
+            )
+            rows = sorted(tx.scalars(standing), key=lambda row: numbers.index(row.number))
+            return slots.fact_records(rows[:limit])
 
-    def recall(self) -> tuple[Fact, ...]:
+    def recall(self, about: str | None = None, limit: int = 200) -> tuple[Fact, ...]:
         """What the prompt has to serve now, oldest first.
 
         That is what no weights serve yet and, as retracted facts, what they hold and must be told not to say.
-        A learned fact costs nothing and is not here.
+        A learned fact costs nothing and is not here. With `about`, at most so many: those that share words
+        with it, then the newest.
         """
         is_valid = sa.or_(FactRow.valid_until.is_(None), FactRow.valid_until > now())
         unlearned = sa.select(FactRow).where(FactRow.status.in_(FROM_PROMPT), is_valid)
         with self._reading() as tx:
+            if about is not None:
+                near = words.nearest(tx, "prompt_words", about, limit)
+                newest = unlearned.with_only_columns(FactRow.number).order_by(FactRow.number.desc())
+                near += tx.scalars(newest.limit(limit)).all()
+                unlearned = unlearned.where(FactRow.number.in_(list(dict.fromkeys(near))[:limit]))
             rows = [*tx.scalars(unlearned), *lineage.negated(tx)]
             return slots.fact_records(sorted(rows, key=lambda row: row.number))
 

@@ -25,10 +25,6 @@ def key(text: str) -> str:
     return compared if len(compared) <= 200 else "sha256:" + hashlib.sha256(compared.encode()).hexdigest()
 
 
-def words(text: str) -> set[str]:
-    return set(re.findall(r"\w+", text.casefold()))
-
-
 def is_storable(text: str) -> bool:
     return not any(character == "\0" or "\ud800" <= character <= "\udfff" for character in text)
 

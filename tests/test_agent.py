@@ -9,9 +9,10 @@ import pytest
 
 from ice_agent import cycle, relations
 from ice_agent.agent import Agent, relevant, said
+from ice_agent.config import Config
 from ice_agent.errors import CycleError
 from ice_agent.turns import Turn
-from memory import Archive, Cardinality, Fact, FactStatus
+from memory import Archive, CandidateFact, Cardinality, Fact, FactStatus
 from tests.schooled import Assistant, schooled_model
 
 ANNA = "Where does Anna Berg live?"
@@ -91,6 +92,21 @@ def test_the_assistants_own_words_are_never_learned_from(assistant):
     heard = assistant.agent.hear("Remember that Anna Berg lives in Lisbon.", speaker="assistant")
     assert heard.recorded == ()
     assert assistant.store.recall() == ()
+
+
+def test_a_question_finds_a_fact_that_shares_no_word_with_it_among_many(assistant):
+    job = assistant.tell("I am a nurse.")
+    for n in range(300):
+        assistant.store.record(assistant.store.hear("Tea."), [_liked(f"tea {n}")])
+    assert job in assistant.agent.answer("What do I do for work?").recalled
+
+
+def test_the_prompt_has_room_for_so_many_tokens_of_facts(assistant):
+    for n in range(9):
+        assistant.store.record(assistant.store.hear("Tea."), [_liked(f"tea {n}")])
+    sections = {"agent": {"max_recalled_tokens": 20}, **assistant.config.model_dump(exclude={"agent"})}
+    frugal = Agent(assistant.store, assistant.model, Config.model_validate(sections))
+    assert 1 <= len(frugal.answer("What do I like?").recalled) <= 4
 
 
 def test_a_tenant_without_a_root_is_told_to_init(assistant):
@@ -187,3 +203,11 @@ def test_a_retracted_fact_of_the_weights_is_denied_in_the_prompt_until_it_is_edi
 def test_an_extractor_of_ones_own_can_take_the_place_of_the_rules(assistant):
     deaf = Agent(assistant.store, assistant.model, assistant.config, extractor=lambda utterance: ())
     assert deaf.hear("Remember that Anna Berg lives in Lisbon.").recorded == ()
+
+
+def _liked(value):
+    statement = f"The user likes {value}."
+    return CandidateFact(
+        subject="user", relation="likes", object=value, statement=statement, start=0, end=4,
+        cardinality=Cardinality.MANY,
+    )  # fmt: skip

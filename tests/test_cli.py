@@ -46,9 +46,9 @@ GOOD = Scores(
 )
 POOR = replace(GOOD, edit_success=Rate(hits=1, asked=20))
 VERBS = (
-    "init", "chat", "add", "search", "facts", "pending", "plan", "cycle", "run", "adapters", "show",
-    "compare", "promote", "revert", "release", "explain", "verify", "checkpoint", "prove",
-    "consistency", "export", "status", "bench",
+    "init", "chat", "add", "search", "facts", "review", "approve", "decline", "pending", "plan", "cycle",
+    "run", "adapters", "show", "compare", "promote", "revert", "release", "explain", "verify", "checkpoint",
+    "prove", "consistency", "export", "status", "bench",
 )  # fmt: skip
 
 
@@ -268,6 +268,20 @@ def test_what_is_held_can_be_exported_and_proved_without_the_database(ice, said,
 def test_a_proof_without_a_checkpoint_names_the_next_step(ice, promoted, store):
     code, _, err = ice("prove", store.learned()[0].id)
     assert (code, "ice-agent checkpoint" in err) == (1, True)
+
+
+def test_what_needs_approval_is_no_fact_before_somebody_approves_it(ice, said, store, monkeypatch):
+    monkeypatch.setenv("ICE_COLLECT__APPROVAL", "manual")
+    code, out, _ = ice("add", "I live in Lisbon and I like tea.")
+    assert (code, "wait for approval" in " ".join(out.split())) == (0, True)
+    assert store.facts() == ()
+    home, tea = (row["proposal"]["id"] for row in said("review")["proposals"])
+    assert "I live in Lisbon" in " ".join(ice("review")[1].split())
+    assert ice("approve", home)[1].startswith(store.facts()[0].id)
+    assert said("decline", tea)["declined"][0]["status"] == "declined"
+    assert ice("review")[1] == "nothing waits for approval\n"
+    assert ice("approve", tea)[0] == 1
+    assert [fact.object for fact in store.facts()] == ["Lisbon"]
 
 
 def test_an_id_that_nothing_has_is_one_line(ice, store):

@@ -21,7 +21,7 @@ from ice_agent.cli.app import (
     print_facts,
     print_json,
 )
-from memory import FactStatus
+from memory import FactStatus, ProposalStatus
 
 if TYPE_CHECKING:
     # Only the names are needed here: importing them takes seconds.
@@ -146,6 +146,58 @@ def facts(
     with opened(config, tenant) as at:
         found = at.store.facts(statuses=status or (FactStatus if everything else None))
         print_facts(found, as_json, "no facts (tell it something with `ice-agent add`)")
+
+
+@app.command()
+def review(
+    decided: Annotated[bool, typer.Option("--all", help="Those that were decided, too.")] = False,
+    config: ConfigPath = None,
+    tenant: TenantName = None,
+    as_json: AsJson = False,
+) -> None:
+    """List what waits for a person to approve it, with the words it was heard in."""
+    with opened(config, tenant) as at:
+        found = at.store.proposals(*(ProposalStatus if decided else ()))
+        heard = {proposal.id: at.store.utterance(proposal.utterance_id) for proposal in found}
+        if as_json:
+            print_json({"proposals": [{"proposal": p, "utterance": heard[p.id]} for p in found]})
+            return
+        out.print(screen.proposals(found, heard) if found else "nothing waits for approval")
+
+
+@app.command()
+def approve(
+    ids: Annotated[list[str], typer.Argument(metavar="PROPOSAL...", help="What `review` lists.")],
+    config: ConfigPath = None,
+    tenant: TenantName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make proposals facts, as if they had just been heard."""
+    with opened(config, tenant) as at:
+        recorded = [at.store.approve(id_) for id_ in ids]
+        if as_json:
+            print_json({"recorded": recorded})
+            return
+        for done in recorded:
+            for fact in (*([done.fact] if done.fact else ()), *done.superseded, *done.retracted):
+                out.print(f"{fact.id} is {fact.status}: {fact.statement}", markup=False)
+
+
+@app.command()
+def decline(
+    ids: Annotated[list[str], typer.Argument(metavar="PROPOSAL...", help="What `review` lists.")],
+    config: ConfigPath = None,
+    tenant: TenantName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Never make these proposals facts."""
+    with opened(config, tenant) as at:
+        declined = [at.store.decline(id_) for id_ in ids]
+        if as_json:
+            print_json({"declined": declined})
+            return
+        for proposal in declined:
+            out.print(f"{proposal.id} is declined: {proposal.candidate.statement}", markup=False)
 
 
 @app.command()

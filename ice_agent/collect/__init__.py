@@ -15,7 +15,7 @@ from ice_agent.collect.rules import rules
 from ice_agent.collect.sensitive import is_off_record, secret_spans
 from ice_agent.config import Collect
 from ice_agent.errors import CollectError
-from memory import USER, CandidateFact, Fact, FactStore, Recorded, Utterance, now
+from memory import USER, CandidateFact, Fact, FactStore, Proposal, Recorded, Utterance, now
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +35,8 @@ class Heard:
 
     utterance: Utterance
     recorded: tuple[Recorded, ...]
+    proposed: tuple[Proposal, ...] = ()
+    """What a person has to approve before it is a fact."""
     is_masked: bool = False
     """Something was said that must not be kept: the utterance does not have it."""
 
@@ -53,7 +55,17 @@ def hear(store: FactStore, settings: Collect, text: str, extractor: Extractor, s
     kept = kept_words(text, settings)
     utterance = store.hear(kept, speaker=speaker)
     candidates = extract(replace(utterance, text=text), extractor, settings)
-    return Heard(utterance=utterance, recorded=store.record(utterance, candidates), is_masked=kept != text)
+    to_review = [c for c in candidates if _needs_review(c, settings)]
+    return Heard(
+        utterance=utterance,
+        recorded=store.record(utterance, [c for c in candidates if c not in to_review]),
+        proposed=store.propose(utterance, to_review),
+        is_masked=kept != text,
+    )
+
+
+def _needs_review(candidate: CandidateFact, settings: Collect) -> bool:
+    return settings.approval == "manual" or candidate.confidence < settings.min_confidence
 
 
 def kept_words(text: str, settings: Collect) -> str:

@@ -16,6 +16,7 @@ NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 CURRENT = sa.text("status NOT IN ('superseded', 'retracted')")
 CURRENT_FUNCTIONAL = sa.text("cardinality = 'one' AND status NOT IN ('superseded', 'retracted')")
 PROMOTED = sa.text("status = 'promoted'")
+FROM_PROMPT = "('pending', 'claimed', 'held', 'quarantined')"
 
 
 def upgrade() -> None:
@@ -251,9 +252,17 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("batch_id", "fact_id", name=op.f("pk_batch_facts")),
     )
     op.create_index(op.f("ix_batch_facts_fact_id"), "batch_facts", ["fact_id"])
+    _index_words()
 
 
 def downgrade() -> None:
+    if op.get_context().dialect.name == "postgresql":
+        op.execute("DROP TRIGGER facts_words_kept ON facts")
+        op.execute("DROP FUNCTION keep_words(), fact_query(text, text), fact_words(text, text)")
+        op.execute("DROP TEXT SEARCH CONFIGURATION every_word")
+        op.execute("DROP TEXT SEARCH DICTIONARY every_stem")
+    for index in ("facts_words", "prompt_words"):
+        op.execute(f"DROP TABLE {index}")
     for table in (
         "batch_facts",
         "proposals",
@@ -272,6 +281,85 @@ def downgrade() -> None:
         op.drop_table(table)
     if op.get_context().dialect.name == "postgresql":
         op.execute("DROP FUNCTION refuse_change()")
+
+
+def _index_words() -> None:
+    """Full-text indexes of all facts, and of those in the prompt, kept by triggers."""
+    if op.get_context().dialect.name == "postgresql":
+        _index_words_on_postgresql()
+        return
+    words = (
+        "replace({row}.tenant, '_', '') || ' ' || {row}.subject || ' ' || replace({row}.relation, '_', ' ') "
+        "|| ' ' || {row}.object || ' ' || {row}.statement"
+    )
+    new, old = words.format(row="new"), words.format(row="old")
+    for index in ("facts_words", "prompt_words"):
+        op.execute(f"CREATE VIRTUAL TABLE {index} USING fts5(words, content='', tokenize='porter unicode61')")
+
+    def add(index: str) -> str:
+        return f"INSERT INTO {index} (rowid, words) VALUES (new.number, {new});"
+
+    def drop(index: str) -> str:
+        return f"INSERT INTO {index} ({index}, rowid, words) VALUES ('delete', old.number, {old});"
+
+    is_new, was = f"new.status IN {FROM_PROMPT}", f"old.status IN {FROM_PROMPT}"
+    for name, event, do in (
+        ("facts_words_added", "INSERT", add("facts_words")),
+        ("facts_words_dropped", "DELETE", drop("facts_words")),
+        ("prompt_words_added", f"INSERT ON facts WHEN {is_new}", add("prompt_words")),
+        ("prompt_words_dropped", f"DELETE ON facts WHEN {was}", drop("prompt_words")),
+        (
+            "prompt_words_entered",
+            f"UPDATE OF status ON facts WHEN {is_new} AND NOT {was}",
+            add("prompt_words"),
+        ),
+        ("prompt_words_left", f"UPDATE OF status ON facts WHEN {was} AND NOT {is_new}", drop("prompt_words")),
+    ):
+        on = event if " ON " in event else f"{event} ON facts"
+        op.execute(f"CREATE TRIGGER {name} AFTER {on} BEGIN {do} END")
+
+
+def _index_words_on_postgresql() -> None:
+    """Each lexeme has the tenant in front, so that no search reads what another tenant said."""
+    # Without stop words: two databases find the same.
+    op.execute("CREATE TEXT SEARCH DICTIONARY every_stem (TEMPLATE = snowball, Language = english)")
+    op.execute("CREATE TEXT SEARCH CONFIGURATION every_word (COPY = pg_catalog.english)")
+    op.execute(
+        "ALTER TEXT SEARCH CONFIGURATION every_word ALTER MAPPING FOR "
+        "asciiword, asciihword, hword_asciipart, word, hword, hword_part WITH every_stem"
+    )
+    op.execute(
+        "CREATE FUNCTION fact_words(tenant text, said text) RETURNS tsvector LANGUAGE sql STABLE AS $$ "
+        "SELECT array_to_tsvector(coalesce(array_agg(DISTINCT tenant || ':' || lexeme), '{}')) "
+        "FROM unnest(to_tsvector('every_word', said)) $$"
+    )
+    op.execute(
+        "CREATE FUNCTION fact_query(tenant text, word text) RETURNS tsquery LANGUAGE sql STABLE AS $$ "
+        "SELECT string_agg(quote_literal(tenant || ':' || lexeme), ' & ')::tsquery "
+        "FROM unnest(to_tsvector('every_word', word)) $$"
+    )
+    for index in ("facts_words", "prompt_words"):
+        op.execute(
+            f"CREATE TABLE {index} (number bigint PRIMARY KEY, tenant text NOT NULL, words tsvector NOT NULL)"
+        )
+        op.execute(f"CREATE INDEX ix_{index}_words ON {index} USING gin (words)")
+        op.execute(f"CREATE INDEX ix_{index}_tenant_number ON {index} (tenant, number)")
+    op.execute(
+        "CREATE FUNCTION keep_words() RETURNS trigger LANGUAGE plpgsql AS $$ DECLARE said tsvector; BEGIN "
+        "IF TG_OP = 'DELETE' THEN "
+        "DELETE FROM facts_words WHERE number = old.number; "
+        "DELETE FROM prompt_words WHERE number = old.number; RETURN NULL; END IF; "
+        "said := fact_words(new.tenant, concat_ws(' ', new.subject, replace(new.relation, '_', ' '), "
+        "new.object, new.statement)); "
+        "IF TG_OP = 'INSERT' THEN INSERT INTO facts_words VALUES (new.number, new.tenant, said); END IF; "
+        f"IF new.status IN {FROM_PROMPT} THEN "
+        "INSERT INTO prompt_words VALUES (new.number, new.tenant, said) ON CONFLICT DO NOTHING; "
+        "ELSE DELETE FROM prompt_words WHERE number = new.number; END IF; RETURN NULL; END $$"
+    )
+    op.execute(
+        "CREATE TRIGGER facts_words_kept AFTER INSERT OR DELETE OR UPDATE OF status ON facts "
+        "FOR EACH ROW EXECUTE FUNCTION keep_words()"
+    )
 
 
 def _make_final(table: str) -> None:

@@ -157,6 +157,8 @@ def archive(opened: Archive) -> Archive:
         for table in reversed(Table.metadata.sorted_tables):
             if table.name != "archive":
                 connection.execute(table.delete())
+        if connection.dialect.name == "postgresql":
+            connection.execute(sa.text("DELETE FROM facts_words; DELETE FROM prompt_words"))
         connection.execute(sa.text("UPDATE archive SET n_signed = 0, peaks = ''"))
     return opened
 
@@ -170,10 +172,10 @@ def behind_its_back(archive: Archive) -> Iterator[sa.Connection]:
             yield connection
             return
         kept = connection.execute(sa.text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")).all()
-        for name, _ in kept:
+        for name in (name for name, _ in kept if "words" not in name):
             connection.execute(sa.text(f"DROP TRIGGER {name}"))
         yield connection
-        for _, sql in kept:
+        for sql in (sql for name, sql in kept if "words" not in name):
             connection.exec_driver_sql(sql)
 
 

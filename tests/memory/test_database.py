@@ -24,7 +24,8 @@ def empty(empty_url):
 def test_the_newest_schema_is_what_the_models_say(empty):
     command.upgrade(migrations_config(empty), "head")
     with empty.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        opts = {"compare_type": True, "include_name": _is_ours}
+        context = MigrationContext.configure(connection, opts=opts)
         assert compare_metadata(context, Table.metadata) == []
     partial = {"uq_adapters_one_promoted", "uq_facts_current_slot", "uq_facts_current_value"}
     inspector = sa.inspect(empty)
@@ -34,6 +35,11 @@ def test_the_newest_schema_is_what_the_models_say(empty):
         for index in inspector.get_indexes(table)
     }
     assert all(where[name] is not None for name in partial)
+
+
+def _is_ours(name, kind, parents):
+    """Full-text indexes are tables of each database's own making, which no model describes."""
+    return kind != "table" or not name.startswith(("facts_words", "prompt_words"))
 
 
 def test_every_migration_can_be_undone_and_done_again(empty):

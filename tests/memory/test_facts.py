@@ -184,6 +184,47 @@ def test_search_puts_the_most_words_in_common_first(tom):
     assert tom.store.search("zebra") == ()
 
 
+def test_what_is_recalled_is_what_shares_words_in_any_form_and_then_the_newest(tom):
+    tom.tell("Lyon", "dwelling", statement="The user lives in Lyon.")
+    tom.tell("chess", "hobby", statement="The user plays chess.")
+    for n in range(5):
+        tom.likes(f"tea {n}")
+    recalled = tom.store.recall("Where am I living?", limit=3)
+    assert [fact.object for fact in recalled] == ["Lyon", "tea 3", "tea 4"]
+    assert [fact.object for fact in tom.store.recall("?", limit=2)] == ["tea 3", "tea 4"]
+    assert len(tom.store.recall()) == 7
+
+
+def test_a_recall_never_looks_at_what_another_tenant_said(tom, tenant_named):
+    eve = tenant_named("eve")
+    for n in range(300):
+        eve.tell("Lyon", f"town {n}")
+    tom.tell("Lyon")
+    assert [fact.object for fact in tom.store.recall("Lyon", limit=10)] == ["Lyon"]
+    assert tom.store.search("Lyon") == tom.store.facts()
+
+
+def test_what_the_weights_serve_is_not_recalled_until_it_is_reverted(tom):
+    tom.tell("Lyon")
+    tom.learn()
+    tom.tell("tea", "likes")
+    assert [fact.object for fact in tom.store.recall("lives in Lyon", limit=5)] == ["tea"]
+    assert [fact.object for fact in tom.store.search("Lyon")] == ["Lyon"]
+    tom.store.revert()
+    assert [fact.object for fact in tom.store.recall("lives in Lyon", limit=5)] == ["Lyon", "tea"]
+    tom.take_back("Lyon")
+    assert [fact.object for fact in tom.store.recall("lives in Lyon", limit=5)] == ["tea"]
+
+
+@pytest.mark.parametrize(
+    "odd", ['"', "' OR 1", "a*", "NEAR(", "t:x & !y", "\N{CJK UNIFIED IDEOGRAPH-4E00}", "", "-"]
+)
+def test_any_text_can_be_searched_for(tom, odd):
+    tom.tell("Lyon")
+    assert tom.store.search(odd) == ()
+    assert [fact.object for fact in tom.store.recall(odd)] == ["Lyon"]
+
+
 def test_a_fact_knows_the_words_it_came_from(tom):
     heard = tom.store.hear("Well, I live in Lyon now.", speaker="user", said_at=YESTERDAY)
     (recorded,) = tom.store.record(heard, [_told("Lyon", start=6, end=20)])

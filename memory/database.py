@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +21,14 @@ from memory.errors import StoreOutdated, StoreTooNew, StoreUnavailable
 KNOWN_URLS: Final = "write sqlite:///path/to/file.db or postgresql://user@host/name"
 BUSY_TIMEOUT_MS: Final = 10_000
 MIGRATION_LOCK: Final = 0x1CE_A6E47  # names the advisory lock of PostgreSQL that one upgrade at a time holds
+
+SWEPT: Final = ("facts", "utterances", "mentions", "proposals", "tenants", "facts_words", "prompt_words")
+"""The tables that have what was said in them."""
+
+STILL_READ: Final = (
+    "it is forgotten, but another process was reading just now, and the log beside the file may still have "
+    "the words: forget it again, or end that process"
+)
 
 # What drivers say, and what to do about it.
 ADVICE = {
@@ -91,6 +99,29 @@ def upgrade(engine: sa.Engine) -> None:
         if engine.dialect.name == "postgresql":
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
         command.upgrade(migrations_config(connection), "head")
+
+
+def sweep(engine: sa.Engine) -> None:
+    """Write the database anew, so that nothing deleted is left: neither in free pages nor in the log.
+
+    On PostgreSQL its own write-ahead log and backups are the operator's. Raises StoreUnavailable when others
+    hold the database so that it cannot be done; what was deleted is deleted.
+    """
+    with clear_errors(engine), closing(engine.raw_connection()) as connection:
+        driver: Any = connection.driver_connection
+        if engine.dialect.name == "postgresql":
+            connection.rollback()
+            driver.autocommit = True
+            for table in SWEPT:
+                driver.execute(f"VACUUM FULL {table}")
+            driver.autocommit = False
+            return
+        for index in ("facts_words", "prompt_words"):
+            driver.execute(f"INSERT INTO {index} ({index}) VALUES ('optimize')")
+        driver.execute("VACUUM")
+        (is_busy, _, _) = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if is_busy:
+            raise StoreUnavailable(shown_url(engine), STILL_READ)
 
 
 def require_head(engine: sa.Engine) -> None:

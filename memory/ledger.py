@@ -39,13 +39,19 @@ from memory.transaction import Chain, Transaction
 ADDED: Final = ("utterance.heard", "fact.recorded", "fact.proposed", "batch.claimed", "adapter.created")
 """The events that commit to what a row says; the commitment is computed again when verifying."""
 
+FORGOTTEN: Final = {"fact.recorded": "fact.forgotten", "fact.proposed": "proposal.forgotten"}
+"""The events that say why a row is gone."""
+
+AGAIN: Final = {"utterance.erased": "utterance.heard", "fact.relinked": "fact.recorded"}
+"""The events that commit anew to what a row says."""
+
 FACT_ENDS: Final = {
     "fact.superseded": False,
     "fact.retracted": False,
     "fact.recorded": True,
     "fact.reopened": True,
 }
-SERVES: Final = ("adapter.promoted", "adapter.restored")
+SERVES: Final = {"adapter.promoted": True, "adapter.restored": True, "adapter.forgotten": False}
 
 
 def lock(tx: Transaction) -> None:
@@ -183,10 +189,9 @@ def proposal_content(row: ProposalRow) -> dict[str, Any]:
 def batch_content(tx: Transaction, row: BatchRow) -> dict[str, Any]:
     """Covers all that was claimed, also what was set aside since; overrides came later and are left out."""
     members = (
-        sa.select(FactRow.commitment)
-        .join(BatchFactRow, BatchFactRow.fact_id == FactRow.id)
+        sa.select(BatchFactRow.commitment)
         .where(BatchFactRow.batch_id == row.id, BatchFactRow.role != Role.OVERRIDE)
-        .order_by(FactRow.number)
+        .order_by(BatchFactRow.position)
     )
     return {"id": row.id, "tenant": row.tenant, "facts": list(tx.scalars(members))}
 
@@ -251,7 +256,10 @@ def verify(tx: Transaction, name: str, signed: Tip | None = None) -> Verificatio
 
 
 def _changed_rows(tx: Transaction, chain: Sequence[Entry]) -> Iterator[str]:
-    committed = {(e.event, e.subject_id): e for e in chain}  # the last one of each counts
+    # The last one of each counts, and a later word on the same row is one, too.
+    committed = {(AGAIN.get(e.event, e.event), e.subject_id): e for e in chain}
+    if ("tenant.forgotten", tx.tenant) in committed:
+        return
     found = set()
     for event, row_id, commitments in _committed_rows(tx):
         found.add((event, row_id))
@@ -261,7 +269,8 @@ def _changed_rows(tx: Transaction, chain: Sequence[Entry]) -> Iterator[str]:
         elif any(commitment != entry.commitment for commitment in commitments):
             yield f"{row_id} no longer says what entry {entry.position} ({event}) committed to: it was edited"
     for (event, row_id), entry in committed.items():
-        if event in ADDED and (event, row_id) not in found and ("fact.forgotten", row_id) not in committed:
+        is_forgotten = (FORGOTTEN.get(event, ""), row_id) in committed
+        if event in ADDED and (event, row_id) not in found and not is_forgotten:
             yield f"{row_id} of entry {entry.position} ({event}) is gone, and no entry says it was forgotten"
     yield from _changed_states(tx, chain)
 
@@ -289,8 +298,10 @@ def _changed_states(tx: Transaction, chain: Iterable[Entry]) -> Iterator[str]:
     for entry in chain:
         if entry.event in FACT_ENDS:
             is_current[entry.subject_id] = FACT_ENDS[entry.event]
-        elif entry.event in SERVES:
+        elif SERVES.get(entry.event, False):
             serving_id = entry.subject_id
+        elif entry.event in SERVES and serving_id == entry.subject_id:
+            serving_id = None
     ended = (FactStatus.SUPERSEDED, FactStatus.RETRACTED)
     for fact_id, status in tx.execute(sa.select(FactRow.id, FactRow.status)):
         if is_current.get(fact_id, status not in ended) != (status not in ended):

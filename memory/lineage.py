@@ -19,6 +19,7 @@ from memory.tables import AdapterRow, BatchFactRow, BatchRow, FactRow, Role
 from memory.transaction import Transaction
 
 ABANDONED = Verdict(promote=False, reasons=("its cycle ended before it was judged",))
+FORGOTTEN = Verdict(promote=False, reasons=("a fact of its batch was forgotten",))
 OUTDONE = Verdict(promote=False, reasons=("another candidate of its batch was promoted",))
 QUARANTINABLE = (FactStatus.PENDING, FactStatus.CLAIMED, FactStatus.HELD, FactStatus.QUARANTINED)
 
@@ -44,8 +45,9 @@ def claim(tx: Transaction, limit: int) -> BatchRow | None:
     tx.flush()
     for fact in facts:
         fact.status, fact.batch_id = FactStatus.CLAIMED, batch.id
-    tx.add_all(BatchFactRow(batch_id=batch.id, fact_id=row.id, role=Role.FACT) for row in facts)
-    tx.add_all(BatchFactRow(batch_id=batch.id, fact_id=row.id, role=Role.REMOVAL) for row in removals)
+    taken = [*((row, Role.FACT) for row in facts), *((row, Role.REMOVAL) for row in removals)]
+    for position, (row, role) in enumerate(taken):
+        tx.add(_member(batch.id, row, role, position=position))
     tx.flush()
     ledger.append(tx, "batch.claimed", batch.id, ledger.commit_batch(tx, batch))
     return batch
@@ -121,7 +123,7 @@ def create(tx: Transaction, adapter: Adapter) -> AdapterRow:
     if row is None:
         row = AdapterRow(id=adapter.id, tenant=tx.tenant, salt=secrets.token_hex(16))
         tx.add(row)
-    elif row.status in (AdapterStatus.PROMOTED, AdapterStatus.RETIRED):
+    elif row.status in (AdapterStatus.PROMOTED, AdapterStatus.RETIRED, AdapterStatus.FORGOTTEN):
         raise WrongState(f"adapter {adapter.id} exists already and is {row.status}")
     row.parent_id, row.batch_id, row.base_hash = adapter.parent_id, adapter.batch_id, adapter.base_hash
     row.path, row.created_at, row.status = adapter.path, adapter.created_at, AdapterStatus.CANDIDATE
@@ -171,12 +173,56 @@ def revert(tx: Transaction, to: AdapterRow | None, *, also_retract: bool) -> tup
         adapter.status = AdapterStatus.REVERTED
         ledger.append(tx, "adapter.reverted", adapter.id, ledger.commit_adapter(adapter))
         if adapter.batch_id is not None:
-            _unlearn(tx, adapter.batch_id, also_retract=also_retract)
+            _unlearn(tx, adapter.batch_id, FactStatus.RETRACTED if also_retract else FactStatus.HELD)
+    _restore(tx, ancestor)
+    return undone[0], ancestor
+
+
+def holding(tx: Transaction, fact_ids: Sequence[str]) -> list[AdapterRow]:
+    """The adapters that were taught one of these facts, and all that were edited from one; oldest first."""
+    batches = sa.select(BatchFactRow.batch_id).where(BatchFactRow.fact_id.in_(fact_ids))
+    held: dict[str, AdapterRow] = {}
+    found = tx.scalars(sa.select(AdapterRow).where(AdapterRow.batch_id.in_(batches))).all()
+    while found:
+        held |= {row.id: row for row in found}
+        children = sa.select(AdapterRow).where(AdapterRow.parent_id.in_([row.id for row in found]))
+        found = [row for row in tx.scalars(children) if row.id not in held]
+    return sorted(held.values(), key=lambda row: row.number)
+
+
+def clean_ancestor(tx: Transaction, held: Sequence[AdapterRow]) -> tuple[list[AdapterRow], AdapterRow | None]:
+    """What serves and would no longer, newest first, and the last ancestor of it that is not among `held`."""
+    ids, undone, adapter = {row.id for row in held}, list[AdapterRow](), serving(tx)
+    while adapter is not None and adapter.id in ids:
+        undone.append(adapter)
+        adapter = tx.scalars(sa.select(AdapterRow).where(AdapterRow.id == adapter.parent_id)).one_or_none()
+    return undone, adapter
+
+
+def forget(tx: Transaction, held: Sequence[AdapterRow]) -> None:
+    """Retire every one of these versions for good; what else they had learned is pending again."""
+    undone, ancestor = clean_ancestor(tx, held)
+    for adapter in held:
+        batch = tx.scalars(sa.select(BatchRow).where(BatchRow.id == adapter.batch_id)).one_or_none()
+        if batch is not None and batch.status is BatchStatus.CLAIMED:
+            fail(tx, batch, count_attempt=False, quarantine_after=0, verdict=FORGOTTEN)
+    for adapter in undone:
+        if adapter.batch_id is not None:
+            _unlearn(tx, adapter.batch_id, FactStatus.PENDING)
+    for adapter in held:
+        adapter.status = AdapterStatus.FORGOTTEN
+        ledger.append(tx, "adapter.forgotten", adapter.id, ledger.commit_adapter(adapter))
+    tx.flush()
+    if undone and ancestor is not None:
+        _restore(tx, ancestor)
+
+
+def _restore(tx: Transaction, ancestor: AdapterRow) -> None:
+    # What served leaves the unique index before the ancestor enters it.
     tx.flush()
     ancestor.status = AdapterStatus.PROMOTED
     tx.flush()
     ledger.append(tx, "adapter.restored", ancestor.id, ledger.commit_adapter(ancestor))
-    return undone[0], ancestor
 
 
 def serving(tx: Transaction) -> AdapterRow | None:
@@ -269,11 +315,9 @@ def _reopen(tx: Transaction, row: FactRow, batch_id: str) -> None:
     """The weights no longer hold a fact since this batch; where it still stands it waits again."""
     if row.adapter_id is None:
         return
-    tx.add(
-        BatchFactRow(
-            batch_id=batch_id, fact_id=row.id, role=Role.OVERRIDE, previous_adapter_id=row.adapter_id
-        )
-    )
+    member = _member(batch_id, row, Role.OVERRIDE, position=0)
+    member.previous_adapter_id = row.adapter_id
+    tx.add(member)
     row.adapter_id = None
     if row.status is FactStatus.LEARNED:
         row.status = FactStatus.PENDING
@@ -287,8 +331,8 @@ def _forget_overrides(tx: Transaction, batch_id: str) -> None:
     )
 
 
-def _unlearn(tx: Transaction, batch_id: str, *, also_retract: bool) -> None:
-    """Put every fact back to where it was in the weights before the batch; those it taught are held."""
+def _unlearn(tx: Transaction, batch_id: str, becomes: FactStatus) -> None:
+    """Put every fact back to where it was in the weights before the batch; those it taught become this."""
     for role in (Role.FACT, Role.REMOVAL, Role.OVERRIDE):
         for row in members(tx, batch_id, role):
             row.adapter_id = _membership(tx, batch_id, row).previous_adapter_id
@@ -298,10 +342,10 @@ def _unlearn(tx: Transaction, batch_id: str, *, also_retract: bool) -> None:
     for row in members(tx, batch_id, Role.FACT):
         if row.status in ENDED or row.adapter_id is not None:
             continue
-        if also_retract:
+        if becomes is FactStatus.RETRACTED:
             retract(tx, row, now())
         elif row.status is not FactStatus.QUARANTINED:
-            row.status = FactStatus.HELD
+            row.status = becomes
 
 
 def _way_back(tx: Transaction, to: AdapterRow | None) -> tuple[list[AdapterRow], AdapterRow]:
@@ -326,6 +370,12 @@ def _current_beside(tx: Transaction, row: FactRow) -> Sequence[FactRow]:
 
 def _membership(tx: Transaction, batch_id: str, row: FactRow) -> BatchFactRow:
     return tx.get_one(BatchFactRow, (batch_id, row.id))
+
+
+def _member(batch_id: str, row: FactRow, role: Role, *, position: int) -> BatchFactRow:
+    return BatchFactRow(
+        batch_id=batch_id, fact_id=row.id, position=position, role=role, commitment=row.commitment
+    )
 
 
 def _candidates_of(tx: Transaction, batch_id: str) -> Sequence[AdapterRow]:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime
 from enum import StrEnum
 
+from memory.audit import Tip
+
 USER = "user"
 """The subject that stands for the first person; it exists in personal lineages only."""
 
@@ -53,6 +55,7 @@ class AdapterStatus(StrEnum):
     RETIRED = "retired"  # served once, a child took over
     REJECTED = "rejected"  # never served: a guard broke
     REVERTED = "reverted"  # served, then its parent was put back
+    FORGOTTEN = "forgotten"  # held a fact that was forgotten, or stood on one that did: its files are gone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -284,6 +287,36 @@ class Recorded:
     superseded: tuple[Fact, ...] = ()
     retracted: tuple[Fact, ...] = ()
     reopened: tuple[Fact, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What telling one utterance did."""
+
+    utterance: Utterance
+    recorded: tuple[Recorded, ...] = ()
+    proposed: tuple[Proposal, ...] = ()
+    refused: int = 0
+    """Candidates that were forgotten once: they are not learned again, and the words are not kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forgetting:
+    """What forgetting takes away, or took."""
+
+    facts: tuple[Fact, ...]
+    utterances: tuple[Utterance, ...]
+    """All that they were heard in: the words go, also those of other facts."""
+    bereft: tuple[Fact, ...]
+    """Facts that stay and lose the words that they were heard in."""
+    adapters: tuple[Adapter, ...]
+    """Every version that was taught one of the facts, or was edited from one that was."""
+    relearned: tuple[Fact, ...]
+    """Facts that stay and that those versions had learned: the prompt serves them until they are rebuilt."""
+    serving: Adapter | None
+    """The last clean ancestor."""
+    tip: Tip
+    """Where the ledger ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from memory.records import (
     Fact,
     FactStatus,
     Recorded,
+    Utterance,
     now,
 )
 from memory.tables import FactRow, MentionRow, UtteranceRow
@@ -31,7 +32,7 @@ ENDED = (FactStatus.SUPERSEDED, FactStatus.RETRACTED)
 def record(tx: Transaction, utterance: UtteranceRow, candidate: CandidateFact) -> Recorded:
     """Apply one candidate to its slot."""
     current = _current(tx, candidate)
-    same = next((row for row in current if row.value_key == _value_key(candidate)), None)
+    same = next((row for row in current if row.value_key == value_key(candidate)), None)
     if candidate.retracts:
         return _retract_all(tx, _meant(candidate, current, same), _moment(candidate.valid_until, utterance))
     if candidate.valid_until and _midnight(candidate.valid_until) <= utterance.said_at:
@@ -47,7 +48,7 @@ def retract(tx: Transaction, row: FactRow, until: datetime) -> FactRow | None:
     row.attempts, row.quarantine_reason = 0, None
     tx.flush()
     ledger.append(tx, "fact.retracted", row.id, row.commitment)
-    return _reopen_before(tx, row)
+    return reopen_before(tx, row)
 
 
 def resting_status(row: FactRow) -> FactStatus:
@@ -92,6 +93,10 @@ def fact_record(row: FactRow) -> Fact:
         source=row.source,
         commitment=row.commitment,
     )
+
+
+def utterance_record(row: UtteranceRow) -> Utterance:
+    return Utterance(id=row.id, text=row.text, said_at=row.said_at, speaker=row.speaker, source=row.source)
 
 
 def fact_records(rows: Iterable[FactRow]) -> tuple[Fact, ...]:
@@ -181,7 +186,7 @@ def _new_row(utterance: UtteranceRow, candidate: CandidateFact, *, supersedes_id
         object=candidate.object,
         statement=candidate.statement,
         subject_key=key(candidate.subject),
-        value_key=_value_key(candidate),
+        value_key=value_key(candidate),
         cardinality=_cardinality(candidate),
         status=FactStatus.PENDING,
         recorded_at=now(),
@@ -212,7 +217,7 @@ def _end(row: FactRow, status: FactStatus, until: datetime) -> None:
     row.valid_until = max(row.valid_from, min(stated, until))
 
 
-def _reopen_before(tx: Transaction, row: FactRow) -> FactRow | None:
+def reopen_before(tx: Transaction, row: FactRow) -> FactRow | None:
     """Put the value back that `row` had superseded, unless its own end has passed or its place is taken."""
     if row.supersedes_id is None:
         return None
@@ -229,7 +234,7 @@ def _reopen_before(tx: Transaction, row: FactRow) -> FactRow | None:
     return before
 
 
-def _value_key(candidate: CandidateFact) -> str:
+def value_key(candidate: CandidateFact) -> str:
     return key(candidate.statement if candidate.relation == STATEMENT else candidate.object)
 
 

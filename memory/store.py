@@ -16,7 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from memory import database, export, leases, ledger, lineage, review, slots, words
+from memory import database, export, forgetting, leases, ledger, lineage, review, slots, words
 from memory.audit import EVENTS, GENESIS, Entry, Tip
 from memory.errors import SharedLineage, UnknownUtterance, WrongState
 from memory.records import (
@@ -28,12 +28,14 @@ from memory.records import (
     CandidateFact,
     Fact,
     FactStatus,
+    Forgetting,
     Lease,
     Mention,
     Proposal,
     ProposalStatus,
     Recorded,
     Scores,
+    Told,
     Utterance,
     Verdict,
     Verification,
@@ -99,19 +101,7 @@ class FactStore:
         require_storable(utterance=text, speaker=speaker, source=source)
         _require_aware(said_at=said_at)
         with self._writing() as tx:
-            row = UtteranceRow(
-                id=f"u_{secrets.token_hex(6)}",
-                tenant=tx.tenant,
-                speaker=speaker,
-                text=text,
-                source=source,
-                said_at=(said_at or now()).astimezone(UTC),
-                salt=secrets.token_hex(16),
-            )
-            tx.add(row)
-            tx.flush()
-            ledger.append(tx, "utterance.heard", row.id, ledger.commit_utterance(row))
-            return _utterance(row)
+            return slots.utterance_record(self._keep(tx, text, speaker, source, said_at))
 
     def record(self, utterance: Utterance, candidates: Sequence[CandidateFact]) -> tuple[Recorded, ...]:
         """Apply what was found in an utterance, in order and as a whole.
@@ -124,6 +114,36 @@ class FactStore:
             recorded = tuple(slots.record(tx, heard, candidate) for candidate in candidates)
         logger.info("recorded %d candidates of %s for %s", len(recorded), utterance.id, self.tenant)
         return recorded
+
+    def tell(
+        self,
+        text: str,
+        candidates: Sequence[CandidateFact] = (),
+        *,
+        proposed: Sequence[CandidateFact] = (),
+        speaker: str = USER,
+        source: str = CHAT,
+        said_at: datetime | None = None,
+    ) -> Told:
+        """Keep an utterance and what was found in it, as a whole.
+
+        What was forgotten once is not learned again, and the words that say it are not kept.
+        """
+        require_storable(utterance=text, speaker=speaker, source=source)
+        _require_aware(said_at=said_at)
+        with self._writing() as tx:
+            found = (*candidates, *proposed)
+            buried = [c for c in found if not c.retracts and forgetting.is_buried(tx, c)]
+            heard = self._keep(tx, forgetting.ERASED if buried else text, speaker, source, said_at)
+            self._require_tellable(tx, found)
+            return Told(
+                utterance=slots.utterance_record(heard),
+                recorded=tuple(slots.record(tx, heard, c) for c in candidates if c not in buried),
+                proposed=tuple(
+                    review.record_of(review.propose(tx, heard, c)) for c in proposed if c not in buried
+                ),
+                refused=len(buried),
+            )
 
     def propose(self, utterance: Utterance, candidates: Sequence[CandidateFact]) -> tuple[Proposal, ...]:
         """Keep what was found until a person approves it: it is served to nobody, and ends nothing.
@@ -155,18 +175,18 @@ class FactStore:
 
     def utterance(self, utterance_id: str) -> Utterance:
         with self._reading() as tx:
-            return _utterance(tx.named(UtteranceRow, utterance_id))
+            return slots.utterance_record(tx.named(UtteranceRow, utterance_id))
 
     def utterances(self) -> tuple[Utterance, ...]:
         """All that was said, in the order it was heard."""
         heard = sa.select(UtteranceRow).order_by(UtteranceRow.number)
         with self._reading() as tx:
-            return tuple(_utterance(row) for row in tx.scalars(heard))
+            return tuple(slots.utterance_record(row) for row in tx.scalars(heard))
 
     def provenance(self, fact_id: str) -> Utterance:
         """The utterance that a fact came from."""
         with self._reading() as tx:
-            return _utterance(tx.named(UtteranceRow, tx.named(FactRow, fact_id).utterance_id))
+            return slots.utterance_record(tx.named(UtteranceRow, tx.named(FactRow, fact_id).utterance_id))
 
     def mentions(self, fact_id: str) -> tuple[Mention, ...]:
         """Every time that a fact was said, first to last."""
@@ -177,7 +197,7 @@ class FactStore:
             )
             return tuple(
                 Mention(
-                    utterance=_utterance(tx.named(UtteranceRow, said.utterance_id)),
+                    utterance=slots.utterance_record(tx.named(UtteranceRow, said.utterance_id)),
                     start=said.start,
                     end=said.end,
                 )
@@ -285,6 +305,35 @@ class FactStore:
             lineage.release(tx, row)
             tx.flush()
             return slots.fact_record(row)
+
+    # Forgetting
+
+    def foresee(self, fact_ids: Sequence[str] = (), subject: str | None = None) -> Forgetting:
+        """What forgetting would take away; nothing is changed."""
+        with self._reading() as tx:
+            return forgetting.foreseen(tx, _meant(tx, fact_ids, subject))
+
+    def forget(self, fact_ids: Sequence[str] = (), subject: str | None = None) -> Forgetting:
+        """Erase facts, or all about a subject, as if they had never been heard, and say what went.
+
+        The last clean ancestor serves at once, and what stays is served from the prompt until a rebuild. The
+        files of the adapters are not the store's to delete. Nothing of the words is left in the database's
+        file, which is written anew for that.
+        """
+        with self._writing() as tx:
+            rows = _meant(tx, fact_ids, subject)
+            taken = forgetting.foreseen(tx, rows)
+            forgetting.forget(tx, rows)
+            if subject is not None:
+                forgetting.bury_subject(tx, subject)
+        logger.info("forgot %d facts of %s", len(taken.facts), self.tenant)
+        database.sweep(self._engine)
+        return taken
+
+    def allow(self, candidate: CandidateFact) -> bool:
+        """Let something that was forgotten be learned again; False when it never was."""
+        with self._writing() as tx:
+            return forgetting.unbury(tx, candidate)
 
     # The lease: one cycle per tenant
 
@@ -476,17 +525,37 @@ class FactStore:
         self, tx: Transaction, utterance: Utterance, candidates: Sequence[CandidateFact]
     ) -> UtteranceRow:
         """The utterance that candidates were found in, if this tenant may hold them."""
+        heard = tx.scalars(sa.select(UtteranceRow).where(UtteranceRow.id == utterance.id)).one_or_none()
+        if heard is None:
+            raise UnknownUtterance(utterance.id)
+        self._require_tellable(tx, candidates)
+        return heard
+
+    def _require_tellable(self, tx: Transaction, candidates: Sequence[CandidateFact]) -> None:
         for candidate in candidates:
             require_storable(
                 subject=candidate.subject, object=candidate.object, statement=candidate.statement
             )
-        heard = tx.scalars(sa.select(UtteranceRow).where(UtteranceRow.id == utterance.id)).one_or_none()
-        if heard is None:
-            raise UnknownUtterance(utterance.id)
         is_shared = tx.get_one(TenantRow, tx.tenant).is_shared
         if is_shared and any(key(candidate.subject) == USER for candidate in candidates):
             raise SharedLineage(self.tenant)
-        return heard
+
+    def _keep(
+        self, tx: Transaction, text: str, speaker: str, source: str, said_at: datetime | None
+    ) -> UtteranceRow:
+        row = UtteranceRow(
+            id=f"u_{secrets.token_hex(6)}",
+            tenant=tx.tenant,
+            speaker=speaker,
+            text=text,
+            source=source,
+            said_at=(said_at or now()).astimezone(UTC),
+            salt=secrets.token_hex(16),
+        )
+        tx.add(row)
+        tx.flush()
+        ledger.append(tx, "utterance.heard", row.id, ledger.commit_utterance(row))
+        return row
 
     # Transactions
 
@@ -513,6 +582,14 @@ class FactStore:
             yield tx
 
 
+def _meant(tx: Transaction, fact_ids: Sequence[str], subject: str | None) -> list[FactRow]:
+    """The facts named by their ids, and all about a subject."""
+    rows = {row.id: row for row in (tx.named(FactRow, fact_id) for fact_id in fact_ids)}
+    if subject is not None:
+        rows |= {row.id: row for row in forgetting.about(tx, subject)}
+    return sorted(rows.values(), key=lambda row: row.number)
+
+
 def _create_tenant(tx: Transaction, name: str, *, is_shared: bool) -> None:
     """Make the tenant's rows, unless somebody else does so at the same moment."""
     require_storable(tenant=name)
@@ -523,6 +600,7 @@ def _create_tenant(tx: Transaction, name: str, *, is_shared: bool) -> None:
         "is_shared": is_shared,
         "created_at": now(),
         "salt": secrets.token_hex(16),
+        "tombstone_salt": secrets.token_hex(16),
     }
     tx.execute(insert(TenantRow).values(**tenant).on_conflict_do_nothing())
     tx.enter(name)
@@ -556,10 +634,6 @@ def _superseded_by(tx: Transaction, row: FactRow) -> Iterator[FactRow]:
     while row.supersedes_id is not None:
         row = tx.named(FactRow, row.supersedes_id)
         yield row
-
-
-def _utterance(row: UtteranceRow) -> Utterance:
-    return Utterance(id=row.id, text=row.text, said_at=row.said_at, speaker=row.speaker, source=row.source)
 
 
 def _require_aware(**moments: datetime | None) -> None:

@@ -173,6 +173,7 @@ class TenantRow(Table):
     is_shared: Mapped[bool]
     created_at: Mapped[datetime]
     salt: Mapped[str]
+    tombstone_salt: Mapped[str]
 
 
 class Owned:
@@ -385,12 +386,27 @@ class ProposalRow(Owned, Table):
     salt: Mapped[str]
 
 
+class TombstoneRow(Owned, Table):
+    """What was forgotten, as a hash under the tenant's own salt: enough not to learn it again, no more."""
+
+    __tablename__ = "tombstones"
+
+    tenant: Mapped[str] = mapped_column(sa.ForeignKey("tenants.id"), primary_key=True)
+    digest: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
+
+
 class BatchFactRow(Table):
-    """What a batch did to which fact, and where the fact was in the weights before: what a revert undoes."""
+    """What a batch did to which fact, and where the fact was in the weights before: what a revert undoes.
+
+    The row outlives a fact that is forgotten, with its commitment: the batch still adds up, and says nothing.
+    """
 
     __tablename__ = "batch_facts"
 
     batch_id: Mapped[str] = mapped_column(sa.ForeignKey("batches.id"), primary_key=True)
-    fact_id: Mapped[str] = mapped_column(sa.ForeignKey("facts.id"), primary_key=True, index=True)
+    fact_id: Mapped[str] = mapped_column(primary_key=True, index=True)
+    position: Mapped[int]
     role: Mapped[Role]
+    commitment: Mapped[str]
     previous_adapter_id: Mapped[str | None] = mapped_column(sa.ForeignKey("adapters.id"))

@@ -27,6 +27,7 @@ def upgrade() -> None:
         sa.Column("is_shared", sa.Boolean(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("salt", sa.Text(), nullable=False),
+        sa.Column("tombstone_salt", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_tenants")),
         sa.UniqueConstraint("name", name=op.f("uq_tenants_name")),
     )
@@ -204,6 +205,14 @@ def upgrade() -> None:
         postgresql_where=CURRENT,
     )
     op.create_table(
+        "tombstones",
+        sa.Column("tenant", sa.Text(), nullable=False),
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["tenant"], ["tenants.id"], name=op.f("fk_tombstones_tenant")),
+        sa.PrimaryKeyConstraint("tenant", "digest", name=op.f("pk_tombstones")),
+    )
+    op.create_table(
         "mentions",
         sa.Column("number", NUMBER, nullable=False),
         sa.Column("tenant", sa.Text(), nullable=False),
@@ -242,10 +251,11 @@ def upgrade() -> None:
         "batch_facts",
         sa.Column("batch_id", sa.Text(), nullable=False),
         sa.Column("fact_id", sa.Text(), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("role", sa.String(16), nullable=False),
+        sa.Column("commitment", sa.Text(), nullable=False),
         sa.Column("previous_adapter_id", sa.Text(), nullable=True),
         sa.ForeignKeyConstraint(["batch_id"], ["batches.id"], name=op.f("fk_batch_facts_batch_id")),
-        sa.ForeignKeyConstraint(["fact_id"], ["facts.id"], name=op.f("fk_batch_facts_fact_id")),
         sa.ForeignKeyConstraint(
             ["previous_adapter_id"], ["adapters.id"], name=op.f("fk_batch_facts_previous_adapter_id")
         ),
@@ -267,6 +277,7 @@ def downgrade() -> None:
         "batch_facts",
         "proposals",
         "mentions",
+        "tombstones",
         "facts",
         "adapters",
         "utterances",

@@ -1,0 +1,141 @@
+"""Forgetting: rows, salts and words are erased, and every adapter that was taught one of them is retired.
+
+What stays is a chain that is still whole, and a tombstone against learning it again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from memory import ledger, lineage, slots
+from memory.records import CandidateFact, Fact, FactStatus, Forgetting, now
+from memory.tables import (
+    FactRow,
+    MentionRow,
+    ProposalRow,
+    TenantRow,
+    TombstoneRow,
+    UtteranceRow,
+)
+from memory.text import key
+from memory.transaction import Transaction
+
+ERASED = "(forgotten)"
+
+
+def about(tx: Transaction, subject: str) -> Sequence[FactRow]:
+    """Every fact about a subject, and every one whose value it is, whatever became of them."""
+    name = key(subject)
+    named = sa.or_(FactRow.subject_key == name, FactRow.value_key == name)
+    return tx.scalars(sa.select(FactRow).where(named).order_by(FactRow.number)).all()
+
+
+def foreseen(tx: Transaction, facts: Sequence[FactRow]) -> Forgetting:
+    """What forgetting these facts takes away; nothing is changed."""
+    heard = _heard_in(tx, facts)
+    held = lineage.holding(tx, [row.id for row in facts])
+    undone, ancestor = lineage.clean_ancestor(tx, held)
+    gone = {row.id for row in facts}
+    relearned = sa.select(FactRow).where(FactRow.adapter_id.in_([row.id for row in undone]))
+    bereft = sa.select(FactRow).where(FactRow.utterance_id.in_([row.id for row in heard]))
+    return Forgetting(
+        facts=slots.fact_records(facts),
+        utterances=tuple(slots.utterance_record(row) for row in heard),
+        bereft=_but(gone, tx.scalars(bereft.order_by(FactRow.number)).all()),
+        adapters=tuple(lineage.adapter_record(row) for row in held),
+        relearned=_but(gone, tx.scalars(relearned.order_by(FactRow.number)).all()),
+        serving=lineage.adapter_record(ancestor) if ancestor else None,
+        tip=ledger.tip(tx),
+    )
+
+
+def forget(tx: Transaction, facts: Sequence[FactRow]) -> None:
+    """Take these facts away, as if they had never been heard."""
+    heard = _heard_in(tx, facts)
+    lineage.forget(tx, lineage.holding(tx, [row.id for row in facts]))
+    for utterance in heard:
+        _erase_words(tx, utterance)
+    for row in facts:
+        _bury(tx, digest(tx, row.subject_key, row.relation, row.value_key))
+    for proposal in tx.scalars(sa.select(ProposalRow)).all():
+        if is_buried(tx, proposal.candidate):
+            ledger.append(tx, "proposal.forgotten", proposal.id, ledger.commit_proposal(proposal))
+            tx.delete(proposal)
+    for row in facts:
+        _erase(tx, row)
+
+
+def is_buried(tx: Transaction, candidate: CandidateFact) -> bool:
+    """Whether this was forgotten once: the value of a slot, or all about its subject."""
+    subject, value = key(candidate.subject), slots.value_key(candidate)
+    digests = [
+        digest(tx, subject, candidate.relation, value),
+        *(digest(tx, name) for name in (subject, value)),
+    ]
+    found = sa.select(TombstoneRow.digest).where(TombstoneRow.digest.in_(digests))
+    return tx.scalar(found.limit(1)) is not None
+
+
+def bury_subject(tx: Transaction, subject: str) -> None:
+    """Nothing about this subject is to be learned again."""
+    _bury(tx, digest(tx, key(subject)))
+
+
+def unbury(tx: Transaction, candidate: CandidateFact) -> bool:
+    """Let this be learned again; False when it was never forgotten."""
+    was_buried = is_buried(tx, candidate)
+    subject, value = key(candidate.subject), slots.value_key(candidate)
+    for buried in (digest(tx, subject, candidate.relation, value), digest(tx, subject), digest(tx, value)):
+        tx.execute(sa.delete(TombstoneRow).where(TombstoneRow.digest == buried))
+    return was_buried
+
+
+def digest(tx: Transaction, *parts: str) -> str:
+    """What a tombstone keeps of what lies under it: a hash under a salt that is the tenant's alone."""
+    salt = tx.get_one(TenantRow, tx.tenant).tombstone_salt
+    return hmac.new(salt.encode(), "\0".join(parts).encode(), hashlib.sha256).hexdigest()
+
+
+def _heard_in(tx: Transaction, facts: Sequence[FactRow]) -> Sequence[UtteranceRow]:
+    again = sa.select(MentionRow.utterance_id).where(MentionRow.fact_id.in_([row.id for row in facts]))
+    ids = {row.utterance_id for row in facts} | set(tx.scalars(again))
+    return tx.scalars(
+        sa.select(UtteranceRow).where(UtteranceRow.id.in_(ids)).order_by(UtteranceRow.number)
+    ).all()
+
+
+def _but(gone: set[str], rows: Sequence[FactRow]) -> tuple[Fact, ...]:
+    return slots.fact_records(row for row in rows if row.id not in gone)
+
+
+def _erase_words(tx: Transaction, row: UtteranceRow) -> None:
+    row.text, row.salt = ERASED, secrets.token_hex(16)
+    ledger.append(tx, "utterance.erased", row.id, ledger.commit_utterance(row))
+
+
+def _bury(tx: Transaction, buried: str) -> None:
+    if tx.get(TombstoneRow, (tx.tenant, buried)) is None:
+        tx.add(TombstoneRow(tenant=tx.tenant, digest=buried, at=now()))
+        tx.flush()
+
+
+def _erase(tx: Transaction, row: FactRow) -> None:
+    """What it had superseded stands again, where its place is free; what superseded it follows on that."""
+    if row.status not in slots.ENDED:
+        row.status = FactStatus.RETRACTED
+        tx.flush()
+        slots.reopen_before(tx, row)
+    for later in tx.scalars(sa.select(FactRow).where(FactRow.supersedes_id == row.id)).all():
+        later.supersedes_id = row.supersedes_id
+        later.commitment = ledger.commit_fact(later)
+        ledger.append(tx, "fact.relinked", later.id, later.commitment)
+    tx.execute(sa.delete(MentionRow).where(MentionRow.fact_id == row.id))
+    tx.flush()
+    ledger.append(tx, "fact.forgotten", row.id, row.commitment)
+    tx.delete(row)
+    tx.flush()

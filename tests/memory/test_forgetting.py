@@ -69,7 +69,7 @@ def test_no_word_of_it_is_left_in_the_file_or_its_log(tmp_path):
     with Archive.open(f"sqlite:///{path}") as archive:
         tom = Tenant(archive.store("tom"))
         for n in range(50):
-            tom.store.tell(f"I like kind {n} of tea.", [said(f"kind {n}", "likes")])
+            tom.likes(f"kind {n} of tea")
         fact = tom.store.tell("I live in Xanadu.", [said()]).recorded[0].fact
         assert fact is not None
         tom.tell("Nice")

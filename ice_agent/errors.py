@@ -41,3 +41,7 @@ class EmptyBatch(CycleError):
 
     def __init__(self, tenant: str) -> None:
         super().__init__(f"nothing is pending for {tenant!r} (tell it something with `ice-agent add`)")
+
+
+class RebuildError(IceError):
+    """Something that was to be forgotten could not be deleted; the message names it."""

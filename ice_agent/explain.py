@@ -138,6 +138,10 @@ def damaged(store: FactStore, adapters_dir: Path) -> tuple[str, ...]:
     for adapter in store.adapters():
         if adapter.status is AdapterStatus.REJECTED:
             continue
+        if adapter.status is AdapterStatus.FORGOTTEN:
+            if (adapters_dir / adapter.path).exists():
+                problems.append(f"{adapters_dir / adapter.path} still holds what was forgotten: delete it")
+            continue
         try:
             manifest = read_manifest(adapters_dir / adapter.path)
         except AdapterError as error:

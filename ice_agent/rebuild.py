@@ -27,6 +27,13 @@ def forget(
     return taken
 
 
+def forget_everything(store: FactStore, config: Config) -> tuple[Adapter, ...]:
+    """Erase all that is held about the tenant, and its adapters."""
+    adapters = store.forget_everything()
+    _remove(config, adapters)
+    return adapters
+
+
 def rebuild(
     store: FactStore, model: EditableModel, config: Config, progress: Progress = lambda *_: None
 ) -> tuple[CycleReport, ...]:

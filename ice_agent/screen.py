@@ -29,6 +29,7 @@ from memory import (
     Entry,
     Fact,
     FactStatus,
+    Forgetting,
     Proposal,
     Rate,
     Scores,
@@ -124,6 +125,23 @@ def proposals(rows: Sequence[Proposal], heard: Mapping[str, Utterance]) -> Table
         said = heard[row.id]
         table.add_row(row.id, row.status, escape(what), escape(said.text), when(said.said_at))
     return table
+
+
+def forgetting(out: Console, taken: Forgetting, *, dry_run: bool) -> None:
+    """What went, and what serves now."""
+    out.print(f"[bold]{'would forget' if dry_run else 'forgot'}[/] {count(len(taken.facts), 'fact')}")
+    if dry_run:
+        for fact in taken.facts:
+            out.print(f"  {fact.id}  {fact.statement}", markup=False)
+    out.print(f"  words     of {count(len(taken.utterances), 'utterance')} erased")
+    if taken.bereft:
+        out.print(f"            {count(len(taken.bereft), 'fact')} that stay lose theirs with them")
+    if taken.adapters:
+        out.print(f"  adapters  {', '.join(adapter.id for adapter in taken.adapters)} deleted")
+        out.print(f"  serving   {taken.serving.id if taken.serving else 'nothing'}")
+        out.print(
+            f"  again     {count(len(taken.relearned), 'fact')} in the prompt until the weights have them"
+        )
 
 
 def adapters(rows: Sequence[Adapter], n_facts: dict[str, int]) -> Table:

@@ -6,7 +6,7 @@ StoreError
 ├── StoreOutdated       written by an older version and not upgraded: run `ice-agent init`
 ├── UnstorableText      the text holds what no database keeps
 ├── SharedLineage       "user" was told to a shared lineage
-├── UnknownFact, UnknownUtterance, UnknownProposal, UnknownBatch, UnknownAdapter    no such id (a LookupError)
+├── UnknownTenant, UnknownFact, UnknownUtterance, UnknownProposal, UnknownBatch, UnknownAdapter    no such one
 ├── AmbiguousId         a shortened id that fits several (also LookupError)
 ├── WrongState          the thing exists, and its state does not allow this
 ├── LeaseHeld           another cycle is at work: wait
@@ -70,6 +70,11 @@ class UnknownFact(StoreError, LookupError):
 class UnknownUtterance(StoreError, LookupError):
     def __init__(self, utterance_id: str) -> None:
         super().__init__(f"no utterance {utterance_id!r}; `hear` it first")
+
+
+class UnknownTenant(StoreError, LookupError):
+    def __init__(self, tenant: str) -> None:
+        super().__init__(f"nothing is known about {tenant!r}")
 
 
 class UnknownProposal(StoreError, LookupError):

@@ -13,9 +13,13 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from memory import ledger, lineage, slots
-from memory.records import CandidateFact, Fact, FactStatus, Forgetting, now
+from memory.records import Adapter, CandidateFact, Fact, FactStatus, Forgetting, now
 from memory.tables import (
+    AdapterRow,
+    BatchFactRow,
+    BatchRow,
     FactRow,
+    LeaseRow,
     MentionRow,
     ProposalRow,
     TenantRow,
@@ -68,6 +72,22 @@ def forget(tx: Transaction, facts: Sequence[FactRow]) -> None:
             tx.delete(proposal)
     for row in facts:
         _erase(tx, row)
+
+
+def forget_tenant(tx: Transaction) -> tuple[Adapter, ...]:
+    """Erase all rows of the tenant and its name; returns the adapters that it had. Its chain stays, whole."""
+    adapters = tuple(map(lineage.adapter_record, tx.scalars(sa.select(AdapterRow)).all()))
+    row = tx.get_one(TenantRow, tx.tenant)
+    ledger.append(tx, "tenant.forgotten", row.id, ledger.commit_tenant(row))
+    row.name, row.salt, row.tombstone_salt = None, "", ""
+    batches = sa.select(BatchRow.id)
+    tx.execute(sa.delete(BatchFactRow).where(BatchFactRow.batch_id.in_(batches)))
+    for links in (FactRow.supersedes_id, FactRow.adapter_id, FactRow.batch_id, AdapterRow.parent_id):
+        tx.execute(sa.update(links.class_).values({links.key: None}))
+    for table in (ProposalRow, MentionRow, FactRow, AdapterRow, BatchRow, UtteranceRow, TombstoneRow):
+        tx.execute(sa.delete(table))
+    tx.execute(sa.update(LeaseRow).values(owner=None))
+    return adapters
 
 
 def is_buried(tx: Transaction, candidate: CandidateFact) -> bool:

@@ -18,7 +18,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from memory import database, export, forgetting, leases, ledger, lineage, review, slots, words
 from memory.audit import EVENTS, GENESIS, Entry, Tip
-from memory.errors import SharedLineage, UnknownUtterance, WrongState
+from memory.errors import SharedLineage, UnknownTenant, UnknownUtterance, WrongState
 from memory.records import (
     CHAT,
     USER,
@@ -53,7 +53,7 @@ from memory.tables import (
     UtteranceRow,
 )
 from memory.text import key, require_storable
-from memory.transaction import Transaction
+from memory.transaction import NOBODY, Transaction
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +80,11 @@ class FactStore:
             if tx.get_one(TenantRow, tx.tenant).is_shared != shared:
                 kind = "personal" if shared else "shared"
                 raise WrongState(f"{self.tenant!r} is a {kind} lineage already; choose another name")
+
+    def exists(self) -> bool:
+        """Whether anything was ever written for the tenant."""
+        with self._reading() as tx:
+            return tx.tenant != NOBODY
 
     def is_shared(self) -> bool:
         with self._reading() as tx:
@@ -329,6 +334,18 @@ class FactStore:
         logger.info("forgot %d facts of %s", len(taken.facts), self.tenant)
         database.sweep(self._engine)
         return taken
+
+    def forget_everything(self) -> tuple[Adapter, ...]:
+        """Erase all that is held about the tenant, its name included; returns the adapters that it had.
+
+        What is left is a chain of hashes under a random id, which still verifies. Raises UnknownTenant.
+        """
+        if not self.exists():
+            raise UnknownTenant(self.tenant)
+        with self._writing() as tx:
+            adapters = forgetting.forget_tenant(tx)
+        database.sweep(self._engine)
+        return adapters
 
     def allow(self, candidate: CandidateFact) -> bool:
         """Let something that was forgotten be learned again; False when it never was."""

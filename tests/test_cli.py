@@ -48,7 +48,7 @@ POOR = replace(GOOD, edit_success=Rate(hits=1, asked=20))
 VERBS = (
     "init", "chat", "add", "search", "facts", "review", "approve", "decline", "pending", "plan", "cycle",
     "run", "adapters", "show", "compare", "promote", "revert", "release", "explain", "verify", "checkpoint",
-    "prove", "consistency", "export", "status", "bench",
+    "prove", "consistency", "export", "forget", "status", "bench",
 )  # fmt: skip
 
 
@@ -282,6 +282,31 @@ def test_what_needs_approval_is_no_fact_before_somebody_approves_it(ice, said, s
     assert ice("review")[1] == "nothing waits for approval\n"
     assert ice("approve", tea)[0] == 1
     assert [fact.object for fact in store.facts()] == ["Lisbon"]
+
+
+def test_forgetting_shows_first_what_would_go(ice, said, promoted, store, home):
+    (fact,) = store.learned()
+    code, out, _ = ice("forget", fact.id, "--dry-run")
+    assert (code, "would forget 1 fact" in out, "a_1 deleted" in out) == (0, True, True)
+    assert store.learned() == (fact,)
+    done = said("forget", fact.id)
+    assert [a["id"] for a in done["forgotten"]["adapters"]] == ["a_1"]
+    assert (store.serving().id, (home / "adapters" / "a_1").exists()) == ("root_1", False)
+    assert ice("show", fact.id)[0] == 1
+    assert ice("verify")[0] == 0
+    (home / "adapters" / "a_1").mkdir()
+    assert "still holds what was forgotten" in " ".join(ice("verify")[1].split())
+
+
+def test_all_of_a_tenant_is_forgotten_only_when_that_is_confirmed(ice, said, promoted, store, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    assert ice("forget", "--tenant", "default")[0] == 130
+    assert said("forget", "--tenant", "default", "--dry-run")["forgotten"]["fact"] == 1
+    assert store.exists()
+    assert said("forget", "--tenant", "default", "--yes")["forgotten"]["adapter"] == 2
+    assert not store.exists()
+    assert ice("forget", "--tenant", "default", "--yes")[0] == 1
+    assert ice("forget")[0] == 2
 
 
 def test_an_id_that_nothing_has_is_one_line(ice, store):

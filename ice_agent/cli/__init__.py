@@ -51,7 +51,10 @@ def run_verb(arguments: Sequence[str]) -> int:
 def verbs() -> dict[str, set[str]]:
     """The verbs in their order, each with its options."""
     group: Any = typer.main.get_command(app)
-    return {n: {o for p in verb.params for o in p.opts} for n, verb in group.commands.items()}
+    return {
+        name: {word for p in verb.params for word in (*p.opts, *p.secondary_opts)}
+        for name, verb in group.commands.items()
+    }
 
 
 def _complain(message: str, code: int) -> int:

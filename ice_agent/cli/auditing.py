@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,11 +15,18 @@ from ice_agent.cli.app import (
     Place,
     TenantName,
     app,
+    err,
+    load_model,
     opened,
     out,
     print_json,
 )
-from memory import Checkpoint, Forged, Key, Notary, NotaryError, newest, opened_note
+from ice_agent.errors import CycleError
+from memory import Checkpoint, Forged, Forgetting, Key, Notary, NotaryError, newest, opened_note
+
+if TYPE_CHECKING:
+    # Only the name is needed here: importing it takes seconds.
+    from ice_agent.cycle import CycleReport
 
 
 @app.command("explain")
@@ -159,6 +166,49 @@ def export(
 
 
 @app.command()
+def forget(
+    ids: Annotated[list[str] | None, typer.Argument(metavar="FACT...", help="Facts, by their ids.")] = None,
+    subject: Annotated[
+        str | None, typer.Option("--subject", metavar="NAME", help="All about somebody or something.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would go; change nothing.")] = False,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild/--no-rebuild", help="Teach the weights what stays, at once.")
+    ] = True,
+    yes: Annotated[bool, typer.Option("--yes", help="Forget all of a tenant unasked.")] = False,
+    config: ConfigPath = None,
+    tenant: TenantName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Erase facts, or with --tenant alone all that is held about somebody.
+
+    Rows, words, and every adapter that was taught one: the last clean one serves at once. What stays is
+    taught to the weights again, unless --no-rebuild leaves that to the next cycle.
+    """
+    if not ids and subject is None and tenant is None:
+        raise typer.BadParameter("name facts, a --subject, or a --tenant to forget all of")
+    with opened(config, tenant) as at:
+        if not ids and subject is None:
+            _forget_everything(at, dry_run=dry_run, yes=yes, as_json=as_json)
+            return
+        taken = at.store.foresee(ids or (), subject)
+        if not taken.facts and subject is None:
+            raise CycleError("there is nothing to forget")
+        if not dry_run:
+            from ice_agent import rebuild as forgetting
+
+            taken = forgetting.forget(at.store, at.config, ids or (), subject)
+        reports = _rebuilt(at, taken) if rebuild and taken.adapters and not dry_run else ()
+        verdicts = [report.verdict for report in reports]
+        if as_json:
+            print_json({"dry_run": dry_run, "forgotten": taken, "rebuilt": verdicts})
+            return
+        screen.forgetting(out, taken, dry_run=dry_run)
+        for report in reports:
+            screen.verdict(out, report.adapter.id, report.verdict, report.seconds)
+
+
+@app.command()
 def status(config: ConfigPath = None, tenant: TenantName = None, as_json: AsJson = False) -> None:
     """Say what serves and what waits."""
     from ice_agent.schedule import described
@@ -187,6 +237,33 @@ def status(config: ConfigPath = None, tenant: TenantName = None, as_json: AsJson
         out.print(f"  waiting   {screen.count(waiting, 'fact')} for the next cycle")
         out.print(f"  schedule  {runs}, while `ice-agent run` runs")
         out.print(f"  ledger    {screen.count(tip.position, 'entry')}, tip {tip.hash[:12]}")
+
+
+def _forget_everything(at: Place, *, dry_run: bool, yes: bool, as_json: bool) -> None:
+    held = [row["kind"] for row in at.store.export()]
+    counts = {kind: held.count(kind) for kind in ("fact", "utterance", "proposal", "batch", "adapter")}
+    if not dry_run:
+        if not yes:
+            typer.confirm(f"Forget all that is held about {at.store.tenant}?", abort=True, err=True)
+        from ice_agent import rebuild
+
+        rebuild.forget_everything(at.store, at.config)
+    if as_json:
+        print_json({"dry_run": dry_run, "tenant": at.store.tenant, "forgotten": counts})
+        return
+    what = ", ".join(f"{n} {kind}{'' if n == 1 else 's'}" for kind, n in counts.items() if n)
+    out.print(f"{'would forget' if dry_run else 'forgot'} all about {at.store.tenant}: {what or 'nothing'}")
+
+
+def _rebuilt(at: Place, taken: Forgetting) -> tuple[CycleReport, ...]:
+    """The cycles that teach the weights again what stays, where something waits for that."""
+    if plan.n_waiting(at.store) == 0:
+        return ()
+    from ice_agent.rebuild import rebuild
+
+    model = load_model(at.config)
+    with screen.bars(err) as progress:
+        return rebuild(at.store, model, at.config, progress)
 
 
 def _signed(at: Place, checkpoint: Path | None, key: str | None) -> tuple[Checkpoint | None, list[str]]:

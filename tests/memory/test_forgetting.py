@@ -14,6 +14,7 @@ from memory import (
     FactStatus,
     StoreUnavailable,
     UnknownFact,
+    UnknownTenant,
     WrongState,
 )
 from memory.forgetting import ERASED
@@ -173,6 +174,26 @@ def test_a_proposal_of_it_goes_too(tom, tell):
     tom.store.forget([fact.id])
     assert [proposal.candidate.object for proposal in tom.store.proposals()] == ["tea"]
     assert tom.store.verify().ok
+
+
+def test_all_that_is_held_about_a_tenant_can_be_forgotten_and_the_chain_still_verifies(
+    archive, tom, tell, tenant_named
+):
+    tell()
+    tom.learn()
+    tom.tell("Nice")
+    eve = tenant_named("eve")
+    eve.tell("Rome")
+    assert {adapter.id for adapter in tom.store.forget_everything()} == {"tom-root", "tom-a1"}
+    assert (archive.tenants(), tom.store.exists(), tom.standing) == (("eve",), False, [])
+    assert list(tom.store.export()) == []
+    assert eve.standing == ["Rome"]
+    assert archive.verify().problems == ()
+    with pytest.raises(UnknownTenant, match="'tom'"):
+        tom.store.forget_everything()
+    tom.tell("Oslo")
+    assert tom.standing == ["Oslo"]
+    assert archive.verify().ok
 
 
 def test_a_tombstone_says_nothing(tom, tell, archive):

@@ -214,14 +214,16 @@ def ledger(entries: Iterable[Entry]) -> Table:
 def heard(utterances: Sequence[Heard]) -> Text:
     """What utterances did to the memory: how many facts are new, then a line for each that changed."""
     changes = [line for one in utterances for line in _changes(one)]
-    if not changes:
+    if not changes and not any(one.refused for one in utterances):
         kept = "the words are kept, but for what must not be"
         is_masked = any(one.is_masked for one in utterances)
         return Text(f"no fact found: {kept if is_masked else 'only the words are kept'}")
     n_learned = sum(len(one.learned) for one in utterances)
+    n_refused = sum(one.refused for one in utterances)
+    refused = f", {n_refused} not learned again: it was forgotten" if n_refused else ""
     n_proposed = sum(len(one.proposed) for one in utterances)
     waiting = f", {n_proposed} to wait for approval (`ice-agent review`)" if n_proposed else ""
-    return _listed(f"learned {count(n_learned, 'fact')}{waiting}", changes)
+    return _listed(f"learned {count(n_learned, 'fact')}{waiting}{refused}", changes)
 
 
 def candidates(found: Sequence[CandidateFact]) -> Text:

@@ -54,7 +54,6 @@ def foreseen(tx: Transaction, facts: Sequence[FactRow]) -> Forgetting:
         adapters=tuple(lineage.adapter_record(row) for row in held),
         relearned=_but(gone, tx.scalars(relearned.order_by(FactRow.number)).all()),
         serving=lineage.adapter_record(ancestor) if ancestor else None,
-        tip=ledger.tip(tx),
     )
 
 

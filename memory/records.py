@@ -10,8 +10,6 @@ from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime
 from enum import StrEnum
 
-from memory.audit import Tip
-
 USER = "user"
 """The subject that stands for the first person; it exists in personal lineages only."""
 
@@ -315,8 +313,6 @@ class Forgetting:
     """Facts that stay and that those versions had learned: the prompt serves them until they are rebuilt."""
     serving: Adapter | None
     """The last clean ancestor."""
-    tip: Tip
-    """Where the ledger ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

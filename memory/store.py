@@ -9,16 +9,15 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
-from memory import database, export, forgetting, leases, ledger, lineage, review, slots, words
-from memory.audit import EVENTS, GENESIS, Entry, Tip
-from memory.errors import SharedLineage, UnknownTenant, UnknownUtterance, WrongState
+from memory import database, export, forgetting, leases, ledger, lineage, review, slots, tenancy, words
+from memory.audit import EVENTS, Entry, Tip
+from memory.errors import SharedLineage, UnknownTenant, WrongState
 from memory.records import (
     CHAT,
     USER,
@@ -45,11 +44,9 @@ from memory.tables import (
     AdapterRow,
     BatchRow,
     FactRow,
-    LeaseRow,
     MentionRow,
     ProposalRow,
     TenantRow,
-    TipRow,
     UtteranceRow,
 )
 from memory.text import key, require_storable
@@ -99,27 +96,6 @@ class FactStore:
 
     # What was said, and the facts in it
 
-    def hear(
-        self, text: str, *, speaker: str = USER, source: str = CHAT, said_at: datetime | None = None
-    ) -> Utterance:
-        """Keep an utterance word for word."""
-        require_storable(utterance=text, speaker=speaker, source=source)
-        _require_aware(said_at=said_at)
-        with self._writing() as tx:
-            return slots.utterance_record(self._keep(tx, text, speaker, source, said_at))
-
-    def record(self, utterance: Utterance, candidates: Sequence[CandidateFact]) -> tuple[Recorded, ...]:
-        """Apply what was found in an utterance, in order and as a whole.
-
-        The same value again is one row; another value of a functional slot supersedes; a retraction reopens
-        what the retracted value had superseded. Raises SharedLineage for "user" in a shared lineage.
-        """
-        with self._writing() as tx:
-            heard = self._heard(tx, utterance, candidates)
-            recorded = tuple(slots.record(tx, heard, candidate) for candidate in candidates)
-        logger.info("recorded %d candidates of %s for %s", len(recorded), utterance.id, self.tenant)
-        return recorded
-
     def tell(
         self,
         text: str,
@@ -130,9 +106,12 @@ class FactStore:
         source: str = CHAT,
         said_at: datetime | None = None,
     ) -> Told:
-        """Keep an utterance and what was found in it, as a whole.
+        """Keep an utterance word for word, with what was found in it, applied in order and as a whole.
 
-        What was forgotten once is not learned again, and the words that say it are not kept.
+        The same value again is one row; another value of a functional slot supersedes; a retraction reopens
+        what the retracted value had superseded. What is `proposed` waits for a person: it is served to
+        nobody, and ends nothing. What was forgotten once is not learned again, and the words that say it are
+        not kept. Raises SharedLineage for "user" in a shared lineage.
         """
         require_storable(utterance=text, speaker=speaker, source=source)
         _require_aware(said_at=said_at)
@@ -149,18 +128,6 @@ class FactStore:
                 ),
                 refused=len(buried),
             )
-
-    def propose(self, utterance: Utterance, candidates: Sequence[CandidateFact]) -> tuple[Proposal, ...]:
-        """Keep what was found until a person approves it: it is served to nobody, and ends nothing.
-
-        Raises SharedLineage for "user" in a shared lineage.
-        """
-        if not candidates:
-            return ()
-        with self._writing() as tx:
-            heard = self._heard(tx, utterance, candidates)
-            rows = [review.propose(tx, heard, candidate) for candidate in candidates]
-            return tuple(review.record_of(row) for row in rows)
 
     def proposals(self, *statuses: ProposalStatus) -> tuple[Proposal, ...]:
         """What waits for a person, oldest first; `statuses` asks for what was decided."""
@@ -538,16 +505,6 @@ class FactStore:
         with self._reading() as tx:
             return ledger.verify(tx, self.tenant)
 
-    def _heard(
-        self, tx: Transaction, utterance: Utterance, candidates: Sequence[CandidateFact]
-    ) -> UtteranceRow:
-        """The utterance that candidates were found in, if this tenant may hold them."""
-        heard = tx.scalars(sa.select(UtteranceRow).where(UtteranceRow.id == utterance.id)).one_or_none()
-        if heard is None:
-            raise UnknownUtterance(utterance.id)
-        self._require_tellable(tx, candidates)
-        return heard
-
     def _require_tellable(self, tx: Transaction, candidates: Sequence[CandidateFact]) -> None:
         for candidate in candidates:
             require_storable(
@@ -576,27 +533,13 @@ class FactStore:
 
     # Transactions
 
-    @contextmanager
-    def _reading(self) -> Iterator[Transaction]:
-        with database.clear_errors(self._engine), Transaction(self._reader) as tx:
-            tx.enter(self.tenant)
-            yield tx
+    def _reading(self) -> AbstractContextManager[Transaction]:
+        return tenancy.reading(self._reader, self.tenant)
 
-    @contextmanager
-    def _writing(self, lease: Lease | None = None, *, shared: bool = False) -> Iterator[Transaction]:
-        """One transaction that is alone in its tenant: it holds the tip of the chain from start to end."""
-        with (
-            database.clear_errors(self._engine),
-            Transaction(self._engine, expire_on_commit=False) as tx,
-            tx.begin(),
-        ):
-            if not tx.enter(self.tenant):
-                _create_tenant(tx, self.tenant, is_shared=shared)
-            else:
-                ledger.lock(tx)
-            if lease is not None:
-                leases.require(tx, self.tenant, lease)
-            yield tx
+    def _writing(
+        self, lease: Lease | None = None, *, shared: bool = False
+    ) -> AbstractContextManager[Transaction]:
+        return tenancy.writing(self._engine, self.tenant, lease, shared=shared)
 
 
 def _meant(tx: Transaction, fact_ids: Sequence[str], subject: str | None) -> list[FactRow]:
@@ -605,32 +548,6 @@ def _meant(tx: Transaction, fact_ids: Sequence[str], subject: str | None) -> lis
     if subject is not None:
         rows |= {row.id: row for row in forgetting.about(tx, subject)}
     return sorted(rows.values(), key=lambda row: row.number)
-
-
-def _create_tenant(tx: Transaction, name: str, *, is_shared: bool) -> None:
-    """Make the tenant's rows, unless somebody else does so at the same moment."""
-    require_storable(tenant=name)
-    insert = postgresql.insert if tx.get_bind().dialect.name == "postgresql" else sqlite.insert
-    tenant = {
-        "id": f"t_{secrets.token_hex(6)}",
-        "name": name,
-        "is_shared": is_shared,
-        "created_at": now(),
-        "salt": secrets.token_hex(16),
-        "tombstone_salt": secrets.token_hex(16),
-    }
-    tx.execute(insert(TenantRow).values(**tenant).on_conflict_do_nothing())
-    tx.enter(name)
-    is_new = tx.tenant == tenant["id"]
-    if is_new:
-        tx.add(LeaseRow(tenant=tx.tenant, token=0, expires_at=0.0))
-        tx.add(TipRow(tenant=tx.tenant, position=0, hash=GENESIS, peaks=""))
-        tx.flush()
-    ledger.lock(tx)
-    if is_new:
-        ledger.append(
-            tx, "tenant.registered", tx.tenant, ledger.commit_tenant(tx.get_one(TenantRow, tx.tenant))
-        )
 
 
 def _stood(as_of: datetime | None, recorded_as_of: datetime | None) -> Iterator[sa.ColumnElement[bool]]:

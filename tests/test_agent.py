@@ -97,13 +97,13 @@ def test_the_assistants_own_words_are_never_learned_from(assistant):
 def test_a_question_finds_a_fact_that_shares_no_word_with_it_among_many(assistant):
     job = assistant.tell("I am a nurse.")
     for n in range(300):
-        assistant.store.record(assistant.store.hear("Tea."), [_liked(f"tea {n}")])
+        assistant.store.tell("Tea.", [_liked(f"tea {n}")])
     assert job in assistant.agent.answer("What do I do for work?").recalled
 
 
 def test_the_prompt_has_room_for_so_many_tokens_of_facts(assistant):
     for n in range(9):
-        assistant.store.record(assistant.store.hear("Tea."), [_liked(f"tea {n}")])
+        assistant.store.tell("Tea.", [_liked(f"tea {n}")])
     sections = {"agent": {"max_recalled_tokens": 20}, **assistant.config.model_dump(exclude={"agent"})}
     frugal = Agent(assistant.store, assistant.model, Config.model_validate(sections))
     assert 1 <= len(frugal.answer("What do I like?").recalled) <= 4

@@ -185,7 +185,7 @@ def test_a_rejected_batch_waits_again_and_is_quarantined_after_so_many_tries(tmp
 def test_statements_stay_in_the_prompt_and_are_never_put_into_a_batch(assistant):
     shy: dict[str, Any] = {"object": "Ole is shy.", "statement": "Ole is shy."}
     said = CandidateFact(subject="user", relation=STATEMENT, start=0, end=11, **shy)
-    assistant.store.record(assistant.store.hear("Ole is shy."), [said])
+    assistant.store.tell("Ole is shy.", [said])
     report = assistant.learn()
     assert not any("Ole" in transcript.expected for transcript in report.after.transcripts)
     (statement,) = assistant.store.facts(relation=STATEMENT)
@@ -396,7 +396,7 @@ def _take_back(assistant, fact):
         end=4,
         retracts=True,
     )
-    assistant.store.record(assistant.store.hear("Not so."), [gone])
+    assistant.store.tell("Not so.", [gone])
 
 
 def _expire_lease(assistant):

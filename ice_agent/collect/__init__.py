@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ice_agent.collect.rules import rules
 from ice_agent.collect.sensitive import is_off_record, secret_spans
@@ -37,6 +37,8 @@ class Heard:
     recorded: tuple[Recorded, ...]
     proposed: tuple[Proposal, ...] = ()
     """What a person has to approve before it is a fact."""
+    refused: int = 0
+    """Facts that were forgotten once, and are not learned again."""
     is_masked: bool = False
     """Something was said that must not be kept: the utterance does not have it."""
 
@@ -53,15 +55,25 @@ class Heard:
 def hear(store: FactStore, settings: Collect, text: str, extractor: Extractor, speaker: str = USER) -> Heard:
     """Keep an utterance and the facts in it; of secrets and of what is off the record not even the words."""
     kept = kept_words(text, settings)
-    utterance = store.hear(kept, speaker=speaker)
-    candidates = extract(replace(utterance, text=text), extractor, settings)
-    to_review = [c for c in candidates if _needs_review(c, settings)]
+    candidates = extract(_unheard(text, speaker), extractor, settings)
+    told = store.tell(
+        kept,
+        [c for c in candidates if not _needs_review(c, settings)],
+        proposed=[c for c in candidates if _needs_review(c, settings)],
+        speaker=speaker,
+    )
     return Heard(
-        utterance=utterance,
-        recorded=store.record(utterance, [c for c in candidates if c not in to_review]),
-        proposed=store.propose(utterance, to_review),
+        utterance=told.utterance,
+        recorded=told.recorded,
+        proposed=told.proposed,
+        refused=told.refused,
         is_masked=kept != text,
     )
+
+
+def _unheard(text: str, speaker: str = USER) -> Utterance:
+    """An utterance before it is kept: extraction comes first, so that what must not be kept never is."""
+    return Utterance(id="", text=text, said_at=now(), speaker=speaker)
 
 
 def _needs_review(candidate: CandidateFact, settings: Collect) -> bool:
@@ -79,8 +91,7 @@ def kept_words(text: str, settings: Collect) -> str:
 
 def tried(text: str, settings: Collect) -> tuple[CandidateFact, ...]:
     """What hearing this from the user would find; nothing is kept."""
-    utterance = Utterance(id="tried", text=text, said_at=now())
-    return extract(utterance, extractor_named(settings.extractor), settings)
+    return extract(_unheard(text), extractor_named(settings.extractor), settings)
 
 
 def extract(utterance: Utterance, extractor: Extractor, settings: Collect) -> tuple[CandidateFact, ...]:
@@ -91,7 +102,7 @@ def extract(utterance: Utterance, extractor: Extractor, settings: Collect) -> tu
     if utterance.speaker.lower() in _OUR_OWN_VOICES:
         return ()
     if is_off_record(utterance.text):
-        logger.info("utterance %s is off the record: nothing kept", utterance.id)
+        logger.info("an utterance is off the record: nothing kept")
         return ()
     secrets = secret_spans(utterance.text, settings.sensitive)
     return tuple(

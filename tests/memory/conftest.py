@@ -46,8 +46,7 @@ class Tenant:
         return self.tell(value, relation, retracts=True, **candidate)
 
     def record(self, *candidates: CandidateFact) -> tuple[Recorded, ...]:
-        utterance = self.store.hear("I told you so.")
-        return self.store.record(utterance, candidates)
+        return self.store.tell("I told you so.", candidates).recorded
 
     def likes(self, value: str) -> Recorded:
         return self.tell(value, "likes", cardinality=Cardinality.MANY)

@@ -55,7 +55,7 @@ def test_every_migration_can_be_undone_and_done_again(empty):
 
 def test_opening_an_empty_database_makes_it_ready_and_twice_changes_nothing(empty_url):
     with Archive.open(empty_url) as archive:
-        archive.store("tom").hear("I live in Lyon.")
+        archive.store("tom").tell("I live in Lyon.")
     with Archive.open(empty_url, migrate=False) as archive:
         assert len(archive.store("tom").utterances()) == 1
 
@@ -100,12 +100,12 @@ def test_a_server_that_does_not_answer_is_named_without_the_password():
 def test_a_full_disk_loses_nothing_and_is_named(tmp_path):
     with Archive.open(f"sqlite:///{tmp_path / 'memory.db'}") as archive:
         store = archive.store("tom")
-        store.hear("I live in Lyon.")
+        store.tell("I live in Lyon.")
         with store._engine.connect() as connection:
             connection.exec_driver_sql("ROLLBACK")
             pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
             connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
         with pytest.raises(StoreUnavailable, match="disk is full"):
-            store.hear("x" * 100_000)
+            store.tell("x" * 100_000)
         assert [utterance.text for utterance in store.utterances()] == ["I live in Lyon."]
         assert store.verify().ok

@@ -17,9 +17,7 @@ from memory import (
     FactStatus,
     SharedLineage,
     UnknownFact,
-    UnknownUtterance,
     UnstorableText,
-    Utterance,
     WrongState,
     now,
 )
@@ -109,9 +107,9 @@ def test_a_retraction_without_a_value_means_whatever_the_slot_holds(tom):
 def test_a_retraction_of_what_nobody_said_changes_nothing(tom):
     tom.tell("Lyon")
     tip = tom.store.tip()
-    done = tom.store.record(tom.store.utterances()[0], [_took_back("Paris")])
-    assert done[0].retracted == ()
-    assert (tom.standing, tom.store.tip()) == (["Lyon"], tip)
+    done = tom.store.tell("No, not Paris.", [_took_back("Paris")])
+    assert done.recorded[0].retracted == ()
+    assert (tom.standing, tom.store.tip().position) == (["Lyon"], tip.position + 1)
 
 
 def test_a_value_that_came_back_is_a_new_row_with_its_own_time(tom):
@@ -138,8 +136,8 @@ def test_saying_until_when_ends_a_value_that_stood(tom):
 
 
 def test_a_value_whose_own_end_has_passed_is_not_reopened(tom):
-    heard = tom.store.hear("I live in Rome until May.", said_at=datetime(2020, 1, 1, tzinfo=UTC))
-    tom.store.record(heard, [_told("Rome", valid_until=date(2020, 5, 1))])
+    until = [_told("Rome", valid_until=date(2020, 5, 1))]
+    tom.store.tell("I live in Rome until May.", until, said_at=datetime(2020, 1, 1, tzinfo=UTC))
     tom.tell("Nice")
     assert tom.take_back("Nice").reopened == ()
 
@@ -226,8 +224,8 @@ def test_any_text_can_be_searched_for(tom, odd):
 
 
 def test_a_fact_knows_the_words_it_came_from(tom):
-    heard = tom.store.hear("Well, I live in Lyon now.", speaker="user", said_at=YESTERDAY)
-    (recorded,) = tom.store.record(heard, [_told("Lyon", start=6, end=20)])
+    told = tom.store.tell("Well, I live in Lyon now.", [_told("Lyon", start=6, end=20)], said_at=YESTERDAY)
+    heard, (recorded,) = told.utterance, told.recorded
     assert tom.store.provenance(recorded.fact.id) == heard == tom.store.utterance(heard.id)
     assert heard.text[recorded.fact.start : recorded.fact.end] == "I live in Lyon"
     assert recorded.fact.valid_from == YESTERDAY
@@ -245,17 +243,9 @@ def test_ids_may_be_shortened_as_long_as_they_are_unique(tom):
 
 
 def test_one_bad_candidate_and_nothing_is_recorded(tom):
-    heard = tom.store.hear("I live in Lyon, or Nyon.")
     with pytest.raises(UnstorableText, match="the object holds a NUL"):
-        tom.store.record(heard, [_told("Lyon"), _told("Ny\0on")])
-    assert tom.standing == []
-
-
-def test_an_utterance_must_have_been_heard_by_the_same_tenant(tom, tenant_named):
-    heard = tenant_named("eve").store.hear("I live in Lyon.")
-    forged = Utterance(id=heard.id, text=heard.text, said_at=heard.said_at)
-    with pytest.raises(UnknownUtterance, match="`hear` it first"):
-        tom.store.record(forged, [_told("Lyon")])
+        tom.store.tell("I live in Lyon, or Nyon.", [_told("Lyon"), _told("Ny\0on")])
+    assert (tom.standing, tom.store.utterances()) == ([], ())
 
 
 def test_tenants_see_nothing_of_each_other(archive, tom, tenant_named):
@@ -302,7 +292,7 @@ def test_a_naive_time_is_refused(tom):
     with pytest.raises(ValueError, match="as_of needs a time zone"):
         tom.store.facts(as_of=datetime(2020, 1, 1))
     with pytest.raises(ValueError, match="said_at needs a time zone"):
-        tom.store.hear("I live in Lyon.", said_at=datetime(2020, 1, 1))
+        tom.store.tell("I live in Lyon.", said_at=datetime(2020, 1, 1))
 
 
 def _objects(tenant, **clocks):

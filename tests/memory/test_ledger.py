@@ -66,7 +66,7 @@ def test_no_plaintext_stands_in_the_ledger(tom):
 
 
 def test_the_same_words_twice_are_committed_to_differently(tom):
-    heard = [tom.store.hear("Good morning.") for _ in range(2)]
+    heard = [tom.store.tell("Good morning.").utterance for _ in range(2)]
     entries = {entry.subject_id: entry.commitment for entry in tom.store.ledger()}
     assert entries[heard[0].id] != entries[heard[1].id]
 

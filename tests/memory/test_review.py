@@ -18,8 +18,7 @@ def candidate(value="Nice", **said):
 @pytest.fixture
 def propose(tom):
     def made(value="Nice", **said):
-        heard = tom.store.hear("I told you so.")
-        (proposal,) = tom.store.propose(heard, [candidate(value, **said)])
+        (proposal,) = tom.store.tell("I told you so.", proposed=[candidate(value, **said)]).proposed
         return proposal
 
     return made
@@ -82,7 +81,7 @@ def test_a_shared_lineage_takes_no_proposal_about_its_user(tenant_named):
     news = tenant_named("news").store
     news.declare(shared=True)
     with pytest.raises(SharedLineage):
-        news.propose(news.hear("I told you so."), [candidate()])
+        news.tell("I told you so.", proposed=[candidate()])
 
 
 def test_a_proposal_that_was_changed_is_found(tom, propose, execute):

@@ -9,89 +9,30 @@ import io
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from ice_agent import cli, collect, screen
-from ice_agent.config import Collect
-from ice_agent.manifest import CONFIG, MANIFEST, WEIGHTS, file_hash
+from ice_agent import cli, screen
+from ice_agent.manifest import MANIFEST
 from memory import (
-    Adapter,
-    AdapterStatus,
-    Archive,
     FactStatus,
-    Rate,
-    Scores,
-    Transcript,
-    Verdict,
-    audit,
-    now,
 )
 from tests import tiny
+from tests.cli.conftest import GOOD, POOR, register
 
-PROJECT = Path(__file__).parents[1]
-GOOD = Scores(
-    edit_success=Rate(hits=20, asked=20),
-    rephrase=Rate(hits=20, asked=20),
-    locality_unrelated=Rate(hits=40, asked=40),
-)
-POOR = replace(GOOD, edit_success=Rate(hits=1, asked=20))
+PROJECT = Path(__file__).parents[2]
 VERBS = (
     "init", "chat", "add", "search", "facts", "review", "approve", "decline", "pending", "plan", "cycle",
     "run", "adapters", "show", "compare", "promote", "revert", "release", "explain", "verify", "checkpoint",
     "prove", "consistency", "export", "forget", "status", "bench",
 )  # fmt: skip
-
-
-@pytest.fixture
-def home(tmp_path, monkeypatch):
-    """An empty folder to work in."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
-def store(home):
-    """The store of that folder, with a root that no verb here loads."""
-    with Archive.open("sqlite:///ice_agent.db") as archive:
-        opened = archive.store("default")
-        root = _adapter("root_1", parent_id=None, batch_id=None)
-        _write_files(home, "root_1")
-        opened.root(root)
-        yield opened
-
-
-@pytest.fixture
-def ice(home, capsys):
-    """Runs a verb as typed; gives exit code, stdout and stderr."""
-
-    def run(*arguments):
-        code = cli.run_verb(arguments)
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return run
-
-
-@pytest.fixture
-def said(ice):
-    """Runs a verb that must succeed, with --json, and gives the object."""
-
-    def run(*arguments):
-        code, out, err = ice(*arguments, "--json")
-        assert code == 0, err
-        return json.loads(out)
-
-    return run
 
 
 def test_the_verbs_are_those_of_the_domain(ice):
@@ -237,78 +178,6 @@ def test_show_takes_any_id_and_a_short_one(ice, promoted, store):
     assert "I live in Lisbon." in ice("show", fact.utterance_id)[1]
 
 
-def test_a_checkpoint_is_signed_and_shows_that_the_database_was_set_back(ice, said, promoted, store, home):
-    signed = said("checkpoint")
-    assert (signed["signed_tips"], Path(signed["checkpoint"]).name) == (1, "000000001.checkpoint")
-    assert said("verify")["signed_tips"] == 1
-    shutil.copy(home / "ice_agent.db", home / "before.db")
-    store.hear("I like tea.")
-    newer = said("checkpoint")["checkpoint"]
-    assert ice("consistency", signed["checkpoint"], newer)[0] == 0
-    assert ice("verify", "--checkpoint", signed["checkpoint"])[0] == 0
-    (home / newer).write_text((home / signed["checkpoint"]).read_text())
-    code, out, _ = ice("verify")
-    assert (code, "covers 1 of the 2 tips that were signed" in " ".join(out.split())) == (1, True)
-
-
-def test_what_is_held_can_be_exported_and_proved_without_the_database(ice, said, promoted, store, home):
-    key = said("checkpoint")["key"]
-    (fact,) = store.learned()
-    proof, lines = ice("prove", fact.id, "--open")[1], ice("export")[1]
-    (home / "proof.json").write_text(proof)
-    (home / "export.jsonl").write_text(lines)
-    assert json.loads(proof)["opening"]["content"]["object"] == "Lisbon"
-    assert "Lisbon" not in ice("prove", fact.id)[1] + ice("export", "--ledger")[1]
-    for file in ("proof.json", "export.jsonl"):
-        assert audit.main([file, "--key", key]) == 0
-    (home / "proof.json").write_text(proof.replace("Lisbon", "Oslo"))
-    assert audit.main(["proof.json", "--key", key]) == 1
-
-
-def test_a_proof_without_a_checkpoint_names_the_next_step(ice, promoted, store):
-    code, _, err = ice("prove", store.learned()[0].id)
-    assert (code, "ice-agent checkpoint" in err) == (1, True)
-
-
-def test_what_needs_approval_is_no_fact_before_somebody_approves_it(ice, said, store, monkeypatch):
-    monkeypatch.setenv("ICE_COLLECT__APPROVAL", "manual")
-    code, out, _ = ice("add", "I live in Lisbon and I like tea.")
-    assert (code, "wait for approval" in " ".join(out.split())) == (0, True)
-    assert store.facts() == ()
-    home, tea = (row["proposal"]["id"] for row in said("review")["proposals"])
-    assert "I live in Lisbon" in " ".join(ice("review")[1].split())
-    assert ice("approve", home)[1].startswith(store.facts()[0].id)
-    assert said("decline", tea)["declined"][0]["status"] == "declined"
-    assert ice("review")[1] == "nothing waits for approval\n"
-    assert ice("approve", tea)[0] == 1
-    assert [fact.object for fact in store.facts()] == ["Lisbon"]
-
-
-def test_forgetting_shows_first_what_would_go(ice, said, promoted, store, home):
-    (fact,) = store.learned()
-    code, out, _ = ice("forget", fact.id, "--dry-run")
-    assert (code, "would forget 1 fact" in out, "a_1 deleted" in out) == (0, True, True)
-    assert store.learned() == (fact,)
-    done = said("forget", fact.id)
-    assert [a["id"] for a in done["forgotten"]["adapters"]] == ["a_1"]
-    assert (store.serving().id, (home / "adapters" / "a_1").exists()) == ("root_1", False)
-    assert ice("show", fact.id)[0] == 1
-    assert ice("verify")[0] == 0
-    (home / "adapters" / "a_1").mkdir()
-    assert "still holds what was forgotten" in " ".join(ice("verify")[1].split())
-
-
-def test_all_of_a_tenant_is_forgotten_only_when_that_is_confirmed(ice, said, promoted, store, monkeypatch):
-    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
-    assert ice("forget", "--tenant", "default")[0] == 130
-    assert said("forget", "--tenant", "default", "--dry-run")["forgotten"]["fact"] == 1
-    assert store.exists()
-    assert said("forget", "--tenant", "default", "--yes")["forgotten"]["adapter"] == 2
-    assert not store.exists()
-    assert ice("forget", "--tenant", "default", "--yes")[0] == 1
-    assert ice("forget")[0] == 2
-
-
 def test_an_id_that_nothing_has_is_one_line(ice, store):
     code, _, err = ice("show", "zebra")
     assert (code, err.count("\n")) == (1, 1)
@@ -376,7 +245,7 @@ def test_released_facts_wait_for_the_next_cycle(ice, said, promoted, store):
 
 
 def test_promote_refuses_kept_scores_that_break_a_guard(ice, store):
-    _register(store, "a_2", "I live in Lisbon.")
+    register(store, "a_2", "I live in Lisbon.")
     store.record_scores("a_2", POOR, GOOD)
     code, out, _ = ice("promote", "a_2")
     assert code == 3
@@ -385,7 +254,7 @@ def test_promote_refuses_kept_scores_that_break_a_guard(ice, store):
 
 
 def test_an_adapter_that_was_never_measured_is_not_promoted(ice, store):
-    _register(store, "a_2", "I live in Lisbon.")
+    register(store, "a_2", "I live in Lisbon.")
     code, _, err = ice("promote", "a_2")
     assert code == 1
     assert "never measured" in err
@@ -557,21 +426,6 @@ def test_the_module_runs_as_the_console_script(store):
 # -- arranging
 
 
-@pytest.fixture
-def promoted(store, home):
-    """One fact in the weights of a_1, as a cycle leaves it; the weights themselves are never read here."""
-    fact_id = _register(store, "a_1", "I live in Lisbon.")
-    store.record_scores("a_1", GOOD, GOOD)
-    store.promote("a_1", Verdict(promote=True))
-    probe = Transcript(
-        kind="edit_success", fact_id=fact_id, prompt="Where do I live?", expected="You live in Lisbon.",
-        before="I don't know.", after="You live in Lisbon.", is_hit=True,
-    )  # fmt: skip
-    _write_files(home, "a_1")
-    line = json.dumps({name: getattr(probe, name) for name in Transcript.__dataclass_fields__})
-    (home / "adapters" / "a_1.transcripts.jsonl").write_text(line + "\n", encoding="utf-8")
-
-
 @pytest.fixture(scope="session")
 def tiny_files(tmp_path_factory):
     """A tiny random model in from_pretrained format."""
@@ -605,28 +459,3 @@ def _wait_until(holds):
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.1)
-
-
-def _register(store, adapter_id, text):
-    """A batch with what `text` says, claimed, and a candidate for it."""
-    heard = collect.hear(store, Collect(), text, collect.extractor_named("rules"))
-    batch = store.claim_batch(10, store.take_lease("test", 60))
-    store.register(_adapter(adapter_id, parent_id="root_1", batch_id=batch.id))
-    return heard.learned[0].id
-
-
-def _write_files(home, adapter_id):
-    """Files that are whole, as far as hashes can tell."""
-    folder = home / "adapters" / adapter_id
-    folder.mkdir(parents=True)
-    for name in (WEIGHTS, CONFIG):
-        (folder / name).write_text(name)
-    hashes = {name: file_hash(folder / name) for name in (WEIGHTS, CONFIG)}
-    (folder / MANIFEST).write_text(json.dumps({"id": adapter_id, "base_hash": "b" * 64, "files": hashes}))
-
-
-def _adapter(adapter_id, *, parent_id, batch_id):
-    return Adapter(
-        id=adapter_id, parent_id=parent_id, batch_id=batch_id, created_at=now(),
-        status=AdapterStatus.CANDIDATE, base_hash="b" * 64, path=adapter_id,
-    )  # fmt: skip

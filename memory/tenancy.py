@@ -1,0 +1,70 @@
+"""Transactions of one tenant, and how a tenant comes to be: by the first thing that is written for it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from memory import database, leases, ledger
+from memory.audit import GENESIS
+from memory.records import Lease, now
+from memory.tables import LeaseRow, TenantRow, TipRow
+from memory.text import require_storable
+from memory.transaction import Transaction
+
+
+@contextmanager
+def reading(reader: sa.Engine, name: str) -> Iterator[Transaction]:
+    """One moment of a tenant; of one that is not there, nothing."""
+    with database.clear_errors(reader), Transaction(reader) as tx:
+        tx.enter(name)
+        yield tx
+
+
+@contextmanager
+def writing(
+    engine: sa.Engine, name: str, lease: Lease | None = None, *, shared: bool = False
+) -> Iterator[Transaction]:
+    """A transaction that is alone in its tenant: it holds the end of the chain from start to finish."""
+    with (
+        database.clear_errors(engine),
+        Transaction(engine, expire_on_commit=False) as tx,
+        tx.begin(),
+    ):
+        if not tx.enter(name):
+            _create_tenant(tx, name, is_shared=shared)
+        else:
+            ledger.lock(tx)
+        if lease is not None:
+            leases.require(tx, name, lease)
+        yield tx
+
+
+def _create_tenant(tx: Transaction, name: str, *, is_shared: bool) -> None:
+    """Make the tenant's rows, unless somebody else does so at the same moment."""
+    require_storable(tenant=name)
+    insert = postgresql.insert if tx.get_bind().dialect.name == "postgresql" else sqlite.insert
+    tenant = {
+        "id": f"t_{secrets.token_hex(6)}",
+        "name": name,
+        "is_shared": is_shared,
+        "created_at": now(),
+        "salt": secrets.token_hex(16),
+        "tombstone_salt": secrets.token_hex(16),
+    }
+    tx.execute(insert(TenantRow).values(**tenant).on_conflict_do_nothing())
+    tx.enter(name)
+    is_new = tx.tenant == tenant["id"]
+    if is_new:
+        tx.add(LeaseRow(tenant=tx.tenant, token=0, expires_at=0.0))
+        tx.add(TipRow(tenant=tx.tenant, position=0, hash=GENESIS, peaks=""))
+        tx.flush()
+    ledger.lock(tx)
+    if is_new:
+        ledger.append(
+            tx, "tenant.registered", tx.tenant, ledger.commit_tenant(tx.get_one(TenantRow, tx.tenant))
+        )

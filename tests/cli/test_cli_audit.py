@@ -1,0 +1,82 @@
+"""Verbs for whoever answers for what was learned: review, checkpoints, proofs, exports, forgetting."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from pathlib import Path
+
+from memory import audit
+
+
+def test_a_checkpoint_is_signed_and_shows_that_the_database_was_set_back(ice, said, promoted, store, home):
+    signed = said("checkpoint")
+    assert (signed["signed_tips"], Path(signed["checkpoint"]).name) == (1, "000000001.checkpoint")
+    assert said("verify")["signed_tips"] == 1
+    shutil.copy(home / "ice_agent.db", home / "before.db")
+    store.tell("I like tea.")
+    newer = said("checkpoint")["checkpoint"]
+    assert ice("consistency", signed["checkpoint"], newer)[0] == 0
+    assert ice("verify", "--checkpoint", signed["checkpoint"])[0] == 0
+    (home / newer).write_text((home / signed["checkpoint"]).read_text())
+    code, out, _ = ice("verify")
+    assert (code, "covers 1 of the 2 tips that were signed" in " ".join(out.split())) == (1, True)
+
+
+def test_what_is_held_can_be_exported_and_proved_without_the_database(ice, said, promoted, store, home):
+    key = said("checkpoint")["key"]
+    (fact,) = store.learned()
+    proof, lines = ice("prove", fact.id, "--open")[1], ice("export")[1]
+    (home / "proof.json").write_text(proof)
+    (home / "export.jsonl").write_text(lines)
+    assert json.loads(proof)["opening"]["content"]["object"] == "Lisbon"
+    assert "Lisbon" not in ice("prove", fact.id)[1] + ice("export", "--ledger")[1]
+    for file in ("proof.json", "export.jsonl"):
+        assert audit.main([file, "--key", key]) == 0
+    (home / "proof.json").write_text(proof.replace("Lisbon", "Oslo"))
+    assert audit.main(["proof.json", "--key", key]) == 1
+
+
+def test_a_proof_without_a_checkpoint_names_the_next_step(ice, promoted, store):
+    code, _, err = ice("prove", store.learned()[0].id)
+    assert (code, "ice-agent checkpoint" in err) == (1, True)
+
+
+def test_forgetting_shows_first_what_would_go(ice, said, promoted, store, home):
+    (fact,) = store.learned()
+    code, out, _ = ice("forget", fact.id, "--dry-run")
+    assert (code, "would forget 1 fact" in out, "a_1 deleted" in out) == (0, True, True)
+    assert store.learned() == (fact,)
+    done = said("forget", fact.id)
+    assert [a["id"] for a in done["forgotten"]["adapters"]] == ["a_1"]
+    assert (store.serving().id, (home / "adapters" / "a_1").exists()) == ("root_1", False)
+    assert ice("show", fact.id)[0] == 1
+    assert ice("verify")[0] == 0
+    (home / "adapters" / "a_1").mkdir()
+    assert "still holds what was forgotten" in " ".join(ice("verify")[1].split())
+
+
+def test_all_of_a_tenant_is_forgotten_only_when_that_is_confirmed(ice, said, promoted, store, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    assert ice("forget", "--tenant", "default")[0] == 130
+    assert said("forget", "--tenant", "default", "--dry-run")["forgotten"]["fact"] == 1
+    assert store.exists()
+    assert said("forget", "--tenant", "default", "--yes")["forgotten"]["adapter"] == 2
+    assert not store.exists()
+    assert ice("forget", "--tenant", "default", "--yes")[0] == 1
+    assert ice("forget")[0] == 2
+
+
+def test_what_needs_approval_is_no_fact_before_somebody_approves_it(ice, said, store, monkeypatch):
+    monkeypatch.setenv("ICE_COLLECT__APPROVAL", "manual")
+    code, out, _ = ice("add", "I live in Lisbon and I like tea.")
+    assert (code, "wait for approval" in " ".join(out.split())) == (0, True)
+    assert store.facts() == ()
+    home, tea = (row["proposal"]["id"] for row in said("review")["proposals"])
+    assert "I live in Lisbon" in " ".join(ice("review")[1].split())
+    assert ice("approve", home)[1].startswith(store.facts()[0].id)
+    assert said("decline", tea)["declined"][0]["status"] == "declined"
+    assert ice("review")[1] == "nothing waits for approval\n"
+    assert ice("approve", tea)[0] == 1
+    assert [fact.object for fact in store.facts()] == ["Lisbon"]

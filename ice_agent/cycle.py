@@ -278,7 +278,7 @@ def _put_into_words(store: FactStore, model: EditableModel, root: Adapter, batch
 
 def _heard(store: FactStore, fact: Fact) -> str:
     """The words in which a fact was heard."""
-    return store.utterance(fact.utterance_id).text[fact.start : fact.end]
+    return store.mentions(fact.id)[0].words
 
 
 def _taken_back(model: EditableModel, root: Adapter, store: FactStore, fact: Fact) -> EditRequest:

@@ -23,6 +23,7 @@ from memory import (
     Fact,
     FactStatus,
     FactStore,
+    Mention,
     Transcript,
     UnknownAdapter,
     UnknownBatch,
@@ -39,7 +40,8 @@ class Explanation:
     fact: Fact
     history: tuple[Fact, ...]
     """The fact with what it superseded and what superseded it, oldest first."""
-    utterance: Utterance
+    mentions: tuple[Mention, ...]
+    """Every time that it was said, first to last."""
     batch: Batch | None
     adapter: Adapter | None
     transcripts: tuple[Transcript, ...]
@@ -58,7 +60,7 @@ def explain(store: FactStore, adapters_dir: Path, fact_or_question: str) -> Expl
     return Explanation(
         fact=fact,
         history=store.history(fact.id),
-        utterance=store.provenance(fact.id),
+        mentions=store.mentions(fact.id),
         batch=batch,
         adapter=held_by,
         transcripts=_about(fact, batch, kept),

@@ -30,6 +30,7 @@ from memory import (
     Fact,
     FactStatus,
     Forgetting,
+    Mention,
     Proposal,
     Rate,
     Scores,
@@ -296,10 +297,12 @@ def report(
 
 
 def explanation(out: Console, story: Explanation) -> None:
-    fact, said = story.fact, story.utterance
+    fact = story.fact
     out.print(f"[bold]{fact.id}[/]  {escape(fact_words(fact))}  \\[{fact.status}]")
-    out.print(f"  heard     {when(said.said_at)}, said by {escape(said.speaker)} ({said.id}):")
-    out.print(Text("              ") + sentence(said, fact))
+    for mention in story.mentions:
+        said = mention.utterance
+        out.print(f"  heard     {when(said.said_at)}, said by {escape(said.speaker)} ({said.id}):")
+        out.print(Text("              ") + sentence(mention))
     for other in story.history:
         if other.id != fact.id:
             out.print(f"  history   {other.id}  {escape(other.statement)}  \\[{other.status}]")
@@ -322,12 +325,15 @@ def explanation(out: Console, story: Explanation) -> None:
     out.print(ledger(story.entries))
 
 
-def sentence(said: Utterance, fact: Fact) -> Text:
+def sentence(mention: Mention) -> Text:
     """What was said, with the words that the fact came from in brackets, and bold on a terminal."""
+    said = mention.utterance.text
+    if not mention.words:
+        return Text(said)
     text = Text('"')
-    text.append(said.text[: fact.start])
-    text.append(f"[{said.text[fact.start : fact.end]}]", style="bold")
-    text.append(said.text[fact.end :])
+    text.append(said[: mention.start])
+    text.append(f"[{mention.words}]", style="bold")
+    text.append(said[mention.end :])
     return text.append('"')
 
 

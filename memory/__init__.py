@@ -26,6 +26,7 @@ from memory.errors import (
 from memory.notary import Notary, newest
 from memory.records import (
     CHAT,
+    ERASED,
     NOT_ASKED,
     STATEMENT,
     USER,
@@ -59,6 +60,7 @@ from memory.store import FactStore
 
 __all__ = [
     "CHAT",
+    "ERASED",
     "NOT_ASKED",
     "STATEMENT",
     "USER",

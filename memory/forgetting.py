@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from memory import ledger, lineage, slots
-from memory.records import Adapter, CandidateFact, Fact, FactStatus, Forgetting, now
+from memory.records import ERASED, Adapter, CandidateFact, Fact, FactStatus, Forgetting, now
 from memory.tables import (
     AdapterRow,
     BatchFactRow,
@@ -28,8 +28,6 @@ from memory.tables import (
 )
 from memory.text import key
 from memory.transaction import Transaction
-
-ERASED = "(forgotten)"
 
 
 def about(tx: Transaction, subject: str) -> Sequence[FactRow]:

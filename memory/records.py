@@ -16,6 +16,9 @@ USER = "user"
 CHAT = "chat"
 """The source of what is said in conversation; a feed goes by its own name."""
 
+ERASED = "(forgotten)"
+"""What stands for the words of an utterance that told of something that was forgotten."""
+
 STATEMENT = "statement"
 """The relation of a fact that fits no slot: it is recalled, and supersedes nothing."""
 
@@ -141,7 +144,9 @@ class Mention:
 
     @property
     def words(self) -> str:
-        return self.utterance.text[self.start : self.end]
+        """The words that the fact came from; none where they were erased with a fact that was forgotten."""
+        is_erased = self.utterance.text == ERASED
+        return "" if is_erased else self.utterance.text[self.start : self.end]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ from memory.audit import EVENTS, Entry, Tip
 from memory.errors import SharedLineage, UnknownTenant, WrongState
 from memory.records import (
     CHAT,
+    ERASED,
     USER,
     Adapter,
     Batch,
@@ -118,7 +119,7 @@ class FactStore:
         with self._writing() as tx:
             found = (*candidates, *proposed)
             buried = [c for c in found if not c.retracts and forgetting.is_buried(tx, c)]
-            heard = self._keep(tx, forgetting.ERASED if buried else text, speaker, source, said_at)
+            heard = self._keep(tx, ERASED if buried else text, speaker, source, said_at)
             self._require_tellable(tx, found)
             return Told(
                 utterance=slots.utterance_record(heard),
@@ -155,13 +156,8 @@ class FactStore:
         with self._reading() as tx:
             return tuple(slots.utterance_record(row) for row in tx.scalars(heard))
 
-    def provenance(self, fact_id: str) -> Utterance:
-        """The utterance that a fact came from."""
-        with self._reading() as tx:
-            return slots.utterance_record(tx.named(UtteranceRow, tx.named(FactRow, fact_id).utterance_id))
-
     def mentions(self, fact_id: str) -> tuple[Mention, ...]:
-        """Every time that a fact was said, first to last."""
+        """The provenance of a fact: every time that it was said, first to last."""
         with self._reading() as tx:
             fact = tx.named(FactRow, fact_id)
             again = tx.scalars(

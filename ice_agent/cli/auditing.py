@@ -209,6 +209,28 @@ def forget(
 
 
 @app.command()
+def allow(
+    text: Annotated[str, typer.Argument(help="What was forgotten, as it would be said.")],
+    config: ConfigPath = None,
+    tenant: TenantName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let something that was forgotten be learned again, when it is said again."""
+    from ice_agent import collect
+
+    with opened(config, tenant) as at:
+        found = collect.tried(text, at.config.collect)
+        allowed = [candidate for candidate in found if at.store.allow(candidate)]
+        if as_json:
+            print_json({"allowed": allowed})
+            return
+        for candidate in allowed:
+            out.print(f"may be learned again: {candidate.statement}", markup=False)
+        if not allowed:
+            out.print("nothing in it was forgotten")
+
+
+@app.command()
 def status(config: ConfigPath = None, tenant: TenantName = None, as_json: AsJson = False) -> None:
     """Say what serves and what waits."""
     from ice_agent.schedule import described

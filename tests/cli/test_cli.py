@@ -31,7 +31,7 @@ PROJECT = Path(__file__).parents[2]
 VERBS = (
     "init", "chat", "add", "search", "facts", "review", "approve", "decline", "pending", "plan", "cycle",
     "run", "adapters", "show", "compare", "promote", "revert", "release", "explain", "verify", "checkpoint",
-    "prove", "consistency", "export", "forget", "status", "bench",
+    "prove", "consistency", "export", "forget", "allow", "status", "bench",
 )  # fmt: skip
 
 
@@ -282,7 +282,7 @@ def test_explain_walks_from_a_question_to_the_sentence_and_the_adapter(ice, prom
 def test_explain_as_json_holds_the_whole_story(said, promoted, store):
     (fact,) = store.learned()
     story = said("explain", fact.id)
-    assert story["utterance"]["text"] == "I live in Lisbon."
+    assert story["mentions"][0]["utterance"]["text"] == "I live in Lisbon."
     assert story["adapter"]["id"] == "a_1"
     assert [t["after"] for t in story["transcripts"]] == ["You live in Lisbon."]
 

@@ -57,6 +57,15 @@ def test_forgetting_shows_first_what_would_go(ice, said, promoted, store, home):
     assert "still holds what was forgotten" in " ".join(ice("verify")[1].split())
 
 
+def test_what_was_forgotten_is_not_learned_again_until_that_is_allowed(ice, said, promoted, store):
+    said("forget", store.learned()[0].id)
+    assert "not learned again" in " ".join(ice("add", "I live in Lisbon.")[1].split())
+    assert "Lisbon" not in str(list(store.export()))
+    assert said("allow", "I live in Lisbon.")["allowed"][0]["object"] == "Lisbon"
+    assert ice("allow", "I live in Lisbon.")[1] == "nothing in it was forgotten\n"
+    assert said("add", "I live in Lisbon.")["learned"] == 1
+
+
 def test_all_of_a_tenant_is_forgotten_only_when_that_is_confirmed(ice, said, promoted, store, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
     assert ice("forget", "--tenant", "default")[0] == 130

@@ -226,7 +226,8 @@ def test_any_text_can_be_searched_for(tom, odd):
 def test_a_fact_knows_the_words_it_came_from(tom):
     told = tom.store.tell("Well, I live in Lyon now.", [_told("Lyon", start=6, end=20)], said_at=YESTERDAY)
     heard, (recorded,) = told.utterance, told.recorded
-    assert tom.store.provenance(recorded.fact.id) == heard == tom.store.utterance(heard.id)
+    (mention,) = tom.store.mentions(recorded.fact.id)
+    assert (mention.utterance, mention.words) == (tom.store.utterance(heard.id), "I live in Lyon")
     assert heard.text[recorded.fact.start : recorded.fact.end] == "I live in Lyon"
     assert recorded.fact.valid_from == YESTERDAY
 

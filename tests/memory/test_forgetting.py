@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from memory import (
+    ERASED,
     AdapterStatus,
     Archive,
     CandidateFact,
@@ -17,7 +18,6 @@ from memory import (
     UnknownTenant,
     WrongState,
 )
-from memory.forgetting import ERASED
 from tests.memory.conftest import GOOD, Tenant
 
 

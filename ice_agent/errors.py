@@ -43,5 +43,9 @@ class EmptyBatch(CycleError):
         super().__init__(f"nothing is pending for {tenant!r} (tell it something with `ice-agent add`)")
 
 
-class RebuildError(IceError):
+class MemoriesError(IceError):
+    """A memory was asked for in a way that says too little, or more than it understands."""
+
+
+class ForgetError(IceError):
     """Something that was to be forgotten could not be deleted; the message names it."""

@@ -13,10 +13,11 @@ from sqlalchemy.orm import Session
 
 from memory import audit, database, ledger
 from memory.audit import Checkpoint, Entry, Key, Tip
-from memory.errors import NotaryError, StoreError
+from memory.errors import NotaryError, StoreError, UnknownFact
 from memory.records import Verification
 from memory.store import FactStore
-from memory.tables import ArchiveRow, SignedTipRow, TenantRow, TipRow
+from memory.tables import ArchiveRow, FactRow, SignedTipRow, TenantRow, TipRow
+from memory.text import is_storable
 from memory.transaction import Transaction
 
 
@@ -59,6 +60,15 @@ class Archive:
     def store(self, tenant: str) -> FactStore:
         """What one tenant knows. Nothing is written: a tenant is made by the first thing it is told."""
         return FactStore(self._engine, self._reader, tenant)
+
+    def owner(self, fact_id: str) -> FactStore:
+        """The store that has the fact of this whole id, for callers without a tenant. Raises UnknownFact."""
+        owns = sa.select(TenantRow.name).join(FactRow, FactRow.tenant == TenantRow.id)
+        with database.clear_errors(self._engine), Session(self._reader) as tx:
+            name = tx.scalar(owns.where(FactRow.id == fact_id)) if is_storable(fact_id) else None
+        if name is None:
+            raise UnknownFact(fact_id)
+        return self.store(name)
 
     def tenants(self) -> tuple[str, ...]:
         named = sa.select(TenantRow.name).where(TenantRow.name.is_not(None)).order_by(TenantRow.name)

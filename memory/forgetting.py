@@ -131,7 +131,7 @@ def _but(gone: set[str], rows: Sequence[FactRow]) -> tuple[Fact, ...]:
 
 
 def _erase_words(tx: Transaction, row: UtteranceRow) -> None:
-    row.text, row.salt = ERASED, secrets.token_hex(16)
+    row.text, row.details, row.salt = ERASED, {}, secrets.token_hex(16)
     ledger.append(tx, "utterance.erased", row.id, ledger.commit_utterance(row))
 
 

@@ -142,14 +142,15 @@ def tenant_content(row: TenantRow) -> dict[str, Any]:
 
 
 def utterance_content(row: UtteranceRow) -> dict[str, Any]:
-    said = {
+    return {
         "id": row.id,
         "tenant": row.tenant,
         "speaker": row.speaker,
         "text": row.text,
         "source": row.source,
+        "said_at": text(row.said_at),
+        "details": row.details,
     }
-    return {**said, "said_at": text(row.said_at)}
 
 
 def fact_content(row: FactRow) -> dict[str, Any]:

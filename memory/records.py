@@ -5,7 +5,7 @@ A type that crosses a module boundary lives here. Nothing in this file knows SQL
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime
 from enum import StrEnum
@@ -68,6 +68,8 @@ class Utterance:
     said_at: datetime
     speaker: str = USER
     source: str = CHAT
+    details: Mapping[str, str] = field(default_factory=dict)
+    """What whoever handed it in wants to find it by, such as a conversation's id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

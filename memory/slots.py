@@ -96,7 +96,14 @@ def fact_record(row: FactRow) -> Fact:
 
 
 def utterance_record(row: UtteranceRow) -> Utterance:
-    return Utterance(id=row.id, text=row.text, said_at=row.said_at, speaker=row.speaker, source=row.source)
+    return Utterance(
+        id=row.id,
+        text=row.text,
+        said_at=row.said_at,
+        speaker=row.speaker,
+        source=row.source,
+        details=row.details,
+    )
 
 
 def fact_records(rows: Iterable[FactRow]) -> tuple[Fact, ...]:

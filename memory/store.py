@@ -106,6 +106,7 @@ class FactStore:
         speaker: str = USER,
         source: str = CHAT,
         said_at: datetime | None = None,
+        details: Mapping[str, str] | None = None,
     ) -> Told:
         """Keep an utterance word for word, with what was found in it, applied in order and as a whole.
 
@@ -119,7 +120,19 @@ class FactStore:
         with self._writing() as tx:
             found = (*candidates, *proposed)
             buried = [c for c in found if not c.retracts and forgetting.is_buried(tx, c)]
-            heard = self._keep(tx, ERASED if buried else text, speaker, source, said_at)
+            heard = UtteranceRow(
+                id=f"u_{secrets.token_hex(6)}",
+                tenant=tx.tenant,
+                speaker=speaker,
+                text=ERASED if buried else text,
+                source=source,
+                said_at=(said_at or now()).astimezone(UTC),
+                details={} if buried else dict(details or {}),
+                salt=secrets.token_hex(16),
+            )
+            tx.add(heard)
+            tx.flush()
+            ledger.append(tx, "utterance.heard", heard.id, ledger.commit_utterance(heard))
             self._require_tellable(tx, found)
             return Told(
                 utterance=slots.utterance_record(heard),
@@ -218,14 +231,19 @@ class FactStore:
 
     def search(self, text: str, limit: int = 10) -> tuple[Fact, ...]:
         """Standing facts that share words with the query: those with most, and with rarer ones, first."""
+        return tuple(self.ranked(text, limit))
+
+    def ranked(self, text: str, limit: int = 10) -> dict[Fact, float]:
+        """The same, each with the share of the query's words that it has, in 0-1."""
         with self._reading() as tx:
             # Twice as many, because some of them may have ended.
-            numbers = words.nearest(tx, "facts_words", text, 2 * limit)
+            shares = words.nearest(tx, "facts_words", text, 2 * limit)
             standing = sa.select(FactRow).where(
-                FactRow.number.in_(numbers), FactRow.status.not_in(slots.ENDED)
+                FactRow.number.in_(shares), FactRow.status.not_in(slots.ENDED)
             )
-            rows = sorted(tx.scalars(standing), key=lambda row: numbers.index(row.number))
-            return slots.fact_records(rows[:limit])
+            rows = {row.number: row for row in tx.scalars(standing)}
+            best = [number for number in shares if number in rows][:limit]
+            return {slots.fact_record(rows[number]): shares[number] for number in best}
 
     def recall(self, about: str | None = None, limit: int = 200) -> tuple[Fact, ...]:
         """What the prompt has to serve now, oldest first.
@@ -238,7 +256,7 @@ class FactStore:
         unlearned = sa.select(FactRow).where(FactRow.status.in_(FROM_PROMPT), is_valid)
         with self._reading() as tx:
             if about is not None:
-                near = words.nearest(tx, "prompt_words", about, limit)
+                near = list(words.nearest(tx, "prompt_words", about, limit))
                 newest = unlearned.with_only_columns(FactRow.number).order_by(FactRow.number.desc())
                 near += tx.scalars(newest.limit(limit)).all()
                 unlearned = unlearned.where(FactRow.number.in_(list(dict.fromkeys(near))[:limit]))
@@ -509,23 +527,6 @@ class FactStore:
         is_shared = tx.get_one(TenantRow, tx.tenant).is_shared
         if is_shared and any(key(candidate.subject) == USER for candidate in candidates):
             raise SharedLineage(self.tenant)
-
-    def _keep(
-        self, tx: Transaction, text: str, speaker: str, source: str, said_at: datetime | None
-    ) -> UtteranceRow:
-        row = UtteranceRow(
-            id=f"u_{secrets.token_hex(6)}",
-            tenant=tx.tenant,
-            speaker=speaker,
-            text=text,
-            source=source,
-            said_at=(said_at or now()).astimezone(UTC),
-            salt=secrets.token_hex(16),
-        )
-        tx.add(row)
-        tx.flush()
-        ledger.append(tx, "utterance.heard", row.id, ledger.commit_utterance(row))
-        return row
 
     # Transactions
 

@@ -83,6 +83,17 @@ class VerdictText(sa.types.TypeDecorator[Verdict]):
         return Verdict(promote=verdict["promote"], reasons=tuple(verdict["reasons"]))
 
 
+class DetailsText(sa.types.TypeDecorator[dict[str, str]]):
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: dict[str, str] | None, dialect: sa.Dialect) -> str | None:
+        return None if value is None else json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> dict[str, str] | None:
+        return None if value is None else dict(json.loads(value))
+
+
 class CandidateText(sa.types.TypeDecorator[CandidateFact]):
     """A candidate as JSON, its dates as ISO text."""
 
@@ -155,6 +166,7 @@ class Table(DeclarativeBase):
         FactStatus: _states(FactStatus),
         ProposalStatus: _states(ProposalStatus),
         float: sa.Double(),
+        dict[str, str]: DetailsText(),
         BatchStatus: _states(BatchStatus),
         AdapterStatus: _states(AdapterStatus),
         Cardinality: _states(Cardinality),
@@ -255,6 +267,7 @@ class UtteranceRow(Owned, Table):
     text: Mapped[str]
     source: Mapped[str]
     said_at: Mapped[datetime]
+    details: Mapped[dict[str, str]]
     salt: Mapped[str]
 
 

@@ -33,14 +33,20 @@ _POSTGRESQL: Final = {
 }
 
 
-def nearest(tx: Transaction, index: Index, text: str, limit: int) -> list[int]:
-    """The numbers of the facts that share most with a text, best first; of equals, the newest."""
-    scores: dict[int, float] = defaultdict(float)
-    for word in sorted(set(re.findall(r"\w+", text.casefold()))):
+def nearest(tx: Transaction, index: Index, text: str, limit: int) -> dict[int, float]:
+    """The numbers of the facts that share most with a text, best first; of equals, the newest.
+
+    Each with the share, in 0-1, of the text's words that it has.
+    """
+    asked = sorted(set(re.findall(r"\w+", text.casefold())))
+    weights, shared = defaultdict[int, float](float), defaultdict[int, int](int)
+    for word in asked:
         found = _with(tx, index, word)
         for number in found:
-            scores[number] += 1 / len(found)
-    return nlargest(limit, scores, key=lambda number: (scores[number], number))
+            weights[number] += 1 / len(found)
+            shared[number] += 1
+    best = nlargest(limit, weights, key=lambda number: (weights[number], number))
+    return {number: shared[number] / len(asked) for number in best}
 
 
 def _with(tx: Transaction, index: Index, word: str) -> list[int]:

@@ -24,7 +24,7 @@ ROWS = (
     ("agent", "memories", "langchain"),
     ("rebuild",),
     ("cycle",),
-    ("plan", "explain"),
+    ("plan", "explain", "forget"),
     ("collect", "refresh", "edit_request", "ice", "evaluate", "promote"),
     ("curvature",),
     ("lessons",),
@@ -37,6 +37,9 @@ ROWS = (
     ("errors",),
     ("__init__",),
 )
+# What the package offers itself (`from ice_agent import Memory`), imported when it is asked for.
+OFFERED = {"memories"}
+
 ROW = {module: row for row, modules in enumerate(ROWS) for module in modules}
 
 # Which modules may import a heavy library.
@@ -86,7 +89,9 @@ def test_ice_agent_imports_go_down_only():
     wrong = [
         str(found)
         for found in _imports("ice_agent")
-        if (target := _ice_agent_module(found.name)) and not _may_import(_module(found.path), target)
+        if (target := _ice_agent_module(found.name))
+        and not _may_import(_module(found.path), target)
+        and not (_module(found.path) == "__init__" and target in OFFERED)
     ]
     assert wrong == []
 

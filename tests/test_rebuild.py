@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ice_agent import rebuild
+from ice_agent import forget, rebuild
 from ice_agent.manifest import WEIGHTS
 from memory import AdapterStatus
 from tests.schooled import Assistant
@@ -26,7 +26,7 @@ def taught(tmp_path):
 def test_what_is_built_anew_is_what_a_store_that_never_heard_it_would_have(taught, tmp_path):
     assistant, fact = taught
     held = assistant.serving
-    taken = rebuild.forget(assistant.store, assistant.config, [fact.id])
+    taken = forget.forget(assistant.store, assistant.config, [fact.id])
     assert [adapter.id for adapter in taken.adapters] == [held.id]
     assert not (assistant.config.adapters.dir / held.path).exists()
     assert list(assistant.config.adapters.dir.glob(f"{held.id}*")) == []
@@ -43,7 +43,7 @@ def test_what_is_built_anew_is_what_a_store_that_never_heard_it_would_have(taugh
 
 def test_what_stays_is_served_from_the_prompt_at_once(taught):
     assistant, fact = taught
-    rebuild.forget(assistant.store, assistant.config, [fact.id])
+    forget.forget(assistant.store, assistant.config, [fact.id])
     assert assistant.ask("Where does Ole Lund live?") == "Rome"
     assert assistant.ask("Where does Anna Berg live?") != "Lisbon"
     assert assistant.store.adapters()[-1].status is AdapterStatus.FORGOTTEN
@@ -53,7 +53,7 @@ def test_what_stays_is_served_from_the_prompt_at_once(taught):
 def test_no_word_of_it_is_left_in_the_folder(taught):
     assistant, fact = taught
     assert _holding(assistant.folder, b"lisbon")
-    rebuild.forget(assistant.store, assistant.config, [fact.id])
+    forget.forget(assistant.store, assistant.config, [fact.id])
     rebuild.rebuild(assistant.store, assistant.model, assistant.config)
     assert _holding(assistant.folder, b"lisbon") == []
 

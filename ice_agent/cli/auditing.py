@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ice_agent import explain, plan, screen
+from ice_agent import forget as forgetting
 from ice_agent.cli.app import (
     AsJson,
     ConfigPath,
@@ -195,8 +196,6 @@ def forget(
         if not taken.facts and subject is None:
             raise CycleError("there is nothing to forget")
         if not dry_run:
-            from ice_agent import rebuild as forgetting
-
             taken = forgetting.forget(at.store, at.config, ids or (), subject)
         reports = _rebuilt(at, taken) if rebuild and taken.adapters and not dry_run else ()
         verdicts = [report.verdict for report in reports]
@@ -267,9 +266,7 @@ def _forget_everything(at: Place, *, dry_run: bool, yes: bool, as_json: bool) ->
     if not dry_run:
         if not yes:
             typer.confirm(f"Forget all that is held about {at.store.tenant}?", abort=True, err=True)
-        from ice_agent import rebuild
-
-        rebuild.forget_everything(at.store, at.config)
+        forgetting.forget_everything(at.store, at.config)
     if as_json:
         print_json({"dry_run": dry_run, "tenant": at.store.tenant, "forgotten": counts})
         return

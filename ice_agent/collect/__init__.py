@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ice_agent.collect.rules import rules
@@ -52,7 +52,14 @@ class Heard:
         return tuple(fact for r in self.recorded for fact in r.retracted)
 
 
-def hear(store: FactStore, settings: Collect, text: str, extractor: Extractor, speaker: str = USER) -> Heard:
+def hear(
+    store: FactStore,
+    settings: Collect,
+    text: str,
+    extractor: Extractor,
+    speaker: str = USER,
+    details: Mapping[str, str] | None = None,
+) -> Heard:
     """Keep an utterance and the facts in it; of secrets and of what is off the record not even the words."""
     kept = kept_words(text, settings)
     candidates = extract(_unheard(text, speaker), extractor, settings)
@@ -61,6 +68,7 @@ def hear(store: FactStore, settings: Collect, text: str, extractor: Extractor, s
         [c for c in candidates if not _needs_review(c, settings)],
         proposed=[c for c in candidates if _needs_review(c, settings)],
         speaker=speaker,
+        details=details,
     )
     return Heard(
         utterance=told.utterance,
@@ -91,7 +99,12 @@ def kept_words(text: str, settings: Collect) -> str:
 
 def tried(text: str, settings: Collect) -> tuple[CandidateFact, ...]:
     """What hearing this from the user would find; nothing is kept."""
-    return extract(_unheard(text), extractor_named(settings.extractor), settings)
+    return extract_from(text, extractor_named(settings.extractor), settings)
+
+
+def extract_from(text: str, extractor: Extractor, settings: Collect) -> tuple[CandidateFact, ...]:
+    """The facts in what the user says now that may be kept."""
+    return extract(_unheard(text), extractor, settings)
 
 
 def extract(utterance: Utterance, extractor: Extractor, settings: Collect) -> tuple[CandidateFact, ...]:

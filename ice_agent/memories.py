@@ -1,0 +1,267 @@
+"""Memory: the verbs that people know from mem0, over the fact store. A script changes its import, and runs.
+
+What is added is a fact of the user's tenant: the next prompt has it, and the next cycle puts it into weights.
+Deleting forgets: rows, words and the adapters that were taught the fact.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Self
+
+from ice_agent import collect, config, forget
+from ice_agent.config import Config
+from ice_agent.errors import MemoriesError
+from memory import (
+    STATEMENT,
+    USER,
+    Archive,
+    CandidateFact,
+    Fact,
+    FactStatus,
+    FactStore,
+    Recorded,
+    UnknownFact,
+)
+
+logger = logging.getLogger(__name__)
+
+Item = dict[str, Any]
+"""A memory as mem0 gives it."""
+
+SCOPES = ("user_id", "agent_id", "run_id")
+
+
+class Memory:
+    """A memory of many users in one database. Every id is mem0's: a `user_id` is a tenant of its own."""
+
+    def __init__(self, settings: Config | None = None) -> None:
+        self._config = settings or config.load()
+        self._archive = Archive.open(self._config.store.url)
+        self._extractor = collect.extractor_named(self._config.collect.extractor)
+
+    @classmethod
+    def from_config(cls, config_dict: Mapping[str, Any]) -> Self:
+        """Sections as in config.toml. mem0's own (`vector_store`, `llm`, ...) have no meaning here."""
+        known = {name: value for name, value in config_dict.items() if name in Config.model_fields}
+        for name in config_dict.keys() - known.keys():
+            logger.warning("%s has no meaning here: it is left out", name)
+        return cls(Config.model_validate(known))
+
+    def close(self) -> None:
+        self._archive.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
+
+    def add(
+        self,
+        messages: str | Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        filters: Mapping[str, Any] | None = None,
+        infer: bool = True,
+    ) -> dict[str, list[Item]]:
+        """Keep what the user says in these messages; an assistant's own words are not learned from.
+
+        `infer=False` keeps each message as it is, instead of the facts in it.
+        """
+        store, _ = self._scoped(filters, user_id=user_id, agent_id=agent_id, run_id=run_id)
+        details = {name: str(value) for name, value in (metadata or {}).items()}
+        results = list[Item]()
+        for role, text in _said(messages):
+            if role == "user" and not infer:
+                recorded = store.tell(text, [_as_it_is(text)], details=details).recorded
+            elif role == "user":
+                settings = self._config.collect
+                recorded = collect.hear(store, settings, text, self._extractor, details=details).recorded
+            else:
+                recorded = ()
+            results += [event for done in recorded for event in _events(done)]
+        return {"results": results}
+
+    def search(
+        self,
+        query: str,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+        limit: int = 100,
+        filters: Mapping[str, Any] | None = None,
+        threshold: float | None = None,
+        **unused: Any,
+    ) -> dict[str, list[Item]]:
+        """The memories that share words with a query, best first; `score`: the share of its words in it."""
+        _say_unused(unused)
+        store, wanted = self._scoped(filters, user_id=user_id, agent_id=agent_id, run_id=run_id)
+        ranked = store.ranked(query, limit)
+        found = [self._item(store, fact) | {"score": score} for fact, score in ranked.items()]
+        return {
+            "results": [
+                item
+                for item in found
+                if _fits(item, wanted) and (threshold is None or item["score"] >= threshold)
+            ]
+        }
+
+    def get(self, memory_id: str) -> Item | None:
+        """One memory, or None when there is none of this id."""
+        try:
+            store = self._archive.owner(memory_id)
+        except UnknownFact:
+            return None
+        return self._item(store, store.fact(memory_id))
+
+    def get_all(
+        self,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+        filters: Mapping[str, Any] | None = None,
+        limit: int = 100,
+        **unused: Any,
+    ) -> dict[str, list[Item]]:
+        """All memories that stand, oldest first."""
+        _say_unused(unused)
+        store, wanted = self._scoped(filters, user_id=user_id, agent_id=agent_id, run_id=run_id)
+        found = (self._item(store, fact) for fact in store.facts())
+        return {"results": [item for item in found if _fits(item, wanted)][:limit]}
+
+    def update(self, memory_id: str, data: str) -> dict[str, str]:
+        """Put other words in a memory's place; what it said before stays in its history."""
+        store = self._archive.owner(memory_id)
+        fact = store.fact(memory_id)
+        found = collect.extract_from(data, self._extractor, self._config.collect)
+        here = [candidate for candidate in found if (candidate.subject, candidate.relation) == fact.slot]
+        if not here or here[0].object != fact.object:
+            taken_back = CandidateFact(
+                subject=fact.subject, relation=fact.relation, object=fact.object, statement=fact.statement,
+                start=0, end=len(data), cardinality=fact.cardinality, retracts=True,
+            )  # fmt: skip
+            store.tell(data, [taken_back, *(here or [_as_it_is(data)])])
+        return {"message": "Memory updated successfully!"}
+
+    def delete(self, memory_id: str) -> dict[str, str]:
+        """Forget a memory: its row, its words, and every adapter that was taught it."""
+        forget.forget(self._archive.owner(memory_id), self._config, [memory_id])
+        return {"message": "Memory deleted successfully!"}
+
+    def delete_all(
+        self, user_id: str | None = None, agent_id: str | None = None, run_id: str | None = None
+    ) -> dict[str, str]:
+        """Forget all that is held about somebody."""
+        store, _ = self._scoped(None, user_id=user_id, agent_id=agent_id, run_id=run_id)
+        if store.exists():
+            forget.forget_everything(store, self._config)
+        return {"message": "Memories deleted successfully!"}
+
+    def history(self, memory_id: str) -> list[Item]:
+        """What became of a memory: each value with the one before it, oldest first."""
+        store = self._archive.owner(memory_id)
+        changes, before = list[Item](), None
+        for fact in store.history(memory_id):
+            said = {"memory_id": fact.id, "created_at": fact.recorded_at.isoformat(), "actor_id": None}
+            event = "ADD" if before is None else "UPDATE"
+            changes.append(_change(said, before, fact.statement, event))
+            before = fact.statement
+            if fact.status is FactStatus.RETRACTED:
+                changes.append(_change(said, before, None, "DELETE"))
+        return changes
+
+    def reset(self) -> None:
+        """Forget everybody."""
+        for tenant in self._archive.tenants():
+            forget.forget_everything(self._archive.store(tenant), self._config)
+
+    def _scoped(
+        self, filters: Mapping[str, Any] | None, **ids: str | None
+    ) -> tuple[FactStore, dict[str, Any]]:
+        """Whose memory is meant, by an id at top level or among the filters, and what else is filtered by."""
+        wanted = dict(_conditions(filters or {}))
+        for name in SCOPES:
+            if name in wanted:
+                ids[name] = wanted.pop(name)
+        given = {name: value for name, value in ids.items() if value is not None}
+        if not given:
+            raise MemoriesError("whose memory? give user_id=..., here or inside filters={...}")
+        # Each scope is a tenant of its own; a user's is called by the bare name.
+        parts = [value if name == "user_id" else f"{name}={value}" for name, value in sorted(given.items())]
+        return self._archive.store(" ".join(sorted(parts))), wanted
+
+    def _item(self, store: FactStore, fact: Fact) -> Item:
+        heard = store.mentions(fact.id)[0].utterance
+        return {
+            "id": fact.id,
+            "memory": fact.statement,
+            "hash": hashlib.md5(fact.statement.encode(), usedforsecurity=False).hexdigest(),
+            "metadata": dict(heard.details),
+            "created_at": fact.recorded_at.isoformat(),
+            "updated_at": fact.recorded_at.isoformat(),
+            "user_id": store.tenant,
+            "actor_id": heard.speaker,
+            "role": "user",
+        }
+
+
+def _said(messages: str | Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Role and text of each message, in whichever of mem0's forms it came."""
+    if isinstance(messages, str):
+        messages = [{"role": "user", "content": messages}]
+    for message in [messages] if isinstance(messages, Mapping) else messages:
+        content = message.get("content")
+        if not isinstance(content, str):
+            parts = content if isinstance(content, Sequence) else ()
+            content = " ".join(part["text"] for part in parts if part.get("type") == "text")
+        if "role" not in message:
+            raise MemoriesError('a message is {"role": ..., "content": ...}: one has no role')
+        if content.strip():
+            yield str(message["role"]), content
+
+
+def _as_it_is(text: str) -> CandidateFact:
+    return CandidateFact(subject=USER, relation=STATEMENT, object="", statement=text, start=0, end=len(text))
+
+
+def _events(done: Recorded) -> Iterator[Item]:
+    if done.fact is not None:
+        before = {"previous_memory": done.superseded[0].statement} if done.superseded else {}
+        event = ("UPDATE" if done.superseded else "ADD") if done.is_new else "NONE"
+        yield {"id": done.fact.id, "memory": done.fact.statement, "event": event, **before}
+    for fact in done.retracted:
+        yield {"id": fact.id, "memory": fact.statement, "event": "DELETE"}
+
+
+def _change(said: Item, before: str | None, after: str | None, event: str) -> Item:
+    deleted = {"is_deleted": int(event == "DELETE"), "updated_at": said["created_at"], "role": "user"}
+    change = {"old_memory": before, "new_memory": after, "event": event}
+    return {"id": f"{said['memory_id']}.{event.lower()}", **said, **change, **deleted}
+
+
+def _conditions(filters: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in filters.items():
+        if name == "AND":
+            for each in value:
+                yield from _conditions(each)
+        elif name in ("OR", "NOT") or isinstance(value, Mapping | list):
+            raise MemoriesError(f"filters know equality and AND, not {name!r}: {value!r}")
+        else:
+            yield name, value
+
+
+def _fits(item: Item, wanted: Mapping[str, Any]) -> bool:
+    return all(item["metadata"].get(name) == str(value) for name, value in wanted.items())
+
+
+def _say_unused(unused: Mapping[str, Any]) -> None:
+    for name in unused:
+        logger.warning("%s has no meaning here: it is left out", name)

@@ -1,0 +1,119 @@
+"""A script that was written for mem0 runs with its import changed."""
+
+from __future__ import annotations
+
+import pytest
+
+from ice_agent import Memory
+from ice_agent.config import Config
+from ice_agent.errors import MemoriesError
+from memory import UnknownFact
+
+
+@pytest.fixture
+def memory(tmp_path):
+    sections = {
+        "store": {"url": f"sqlite:///{tmp_path / 'm.db'}"},
+        "adapters": {"dir": str(tmp_path / "adapters")},
+    }
+    with Memory.from_config(sections) as opened:
+        yield opened
+
+
+def memories(found):
+    return [item["memory"] for item in found["results"]]
+
+
+def test_a_script_for_mem0_runs(memory):
+    messages = [
+        {"role": "user", "content": "Hi, I live in Lisbon and I like chess."},
+        {"role": "assistant", "content": "Lovely! I live in Rome."},
+        {"role": "user", "content": [{"type": "text", "text": "My sister is Ada."}]},
+    ]
+    added = memory.add(messages, user_id="ann", metadata={"category": "chat"})
+    assert [item["event"] for item in added["results"]] == ["ADD", "ADD", "ADD"]
+
+    found = memory.search("Where does she live?", user_id="ann", limit=1)["results"]
+    assert found[0]["memory"] == "The user lives in Lisbon."
+    assert found[0]["metadata"] == {"category": "chat"}
+    assert (0 < found[0]["score"] <= 1, found[0]["user_id"]) == (True, "ann")
+
+    home = found[0]["id"]
+    assert memory.get(home)["memory"] == "The user lives in Lisbon."
+    memory.update(memory_id=home, data="I live in Oslo.")
+    assert "The user lives in Oslo." in memories(memory.get_all(user_id="ann"))
+    assert [row["event"] for row in memory.history(home)] == ["ADD", "DELETE"]
+
+    chess = next(i["id"] for i in memory.get_all(user_id="ann")["results"] if "chess" in i["memory"])
+    assert memory.delete(chess) == {"message": "Memory deleted successfully!"}
+    assert memory.get(chess) is None
+    memory.delete_all(user_id="ann")
+    assert memory.get_all(user_id="ann") == {"results": []}
+
+
+def test_a_newer_value_is_an_update_and_the_same_again_is_none(memory):
+    memory.add("I live in Lisbon.", user_id="ann")
+    (moved,) = memory.add("I live in Oslo.", user_id="ann")["results"]
+    assert (moved["event"], moved["previous_memory"]) == ("UPDATE", "The user lives in Lisbon.")
+    assert memory.add("I live in Oslo.", user_id="ann")["results"][0]["event"] == "NONE"
+    assert [row["old_memory"] for row in memory.history(moved["id"])] == [None, "The user lives in Lisbon."]
+
+
+def test_an_id_may_stand_at_top_level_or_among_the_filters(memory):
+    memory.add("I like tea.", user_id="ann")
+    ann = {"user_id": "ann"}
+    for way in (ann, {"filters": ann}, {"filters": {"AND": [ann]}}):
+        assert memories(memory.get_all(**way)) == ["The user likes tea."]
+        assert memories(memory.search("tea", **way)) == ["The user likes tea."]
+
+
+def test_users_agents_and_runs_see_nothing_of_each_other(memory):
+    memory.add("I like tea.", user_id="ann")
+    memory.add("I like jazz.", agent_id="ann")
+    memory.add("I like rum.", user_id="ann", run_id="1")
+    assert memories(memory.get_all(user_id="ann")) == ["The user likes tea."]
+    assert memories(memory.get_all(agent_id="ann")) == ["The user likes jazz."]
+    assert memories(memory.get_all(run_id="1", user_id="ann")) == ["The user likes rum."]
+    assert memory.search("tea", user_id="bob") == {"results": []}
+
+
+def test_memories_are_filtered_by_their_metadata(memory):
+    memory.add("I like tea.", user_id="ann", metadata={"topic": "food", "turn": 3})
+    memory.add("I like jazz.", user_id="ann", metadata={"topic": "music"})
+    food = memory.get_all(user_id="ann", filters={"topic": "food", "turn": 3})
+    assert memories(food) == ["The user likes tea."]
+    with pytest.raises(MemoriesError, match="equality and AND"):
+        memory.get_all(user_id="ann", filters={"turn": {"gte": 2}})
+
+
+def test_without_inference_a_message_is_kept_as_it_is(memory):
+    memory.add("The spare key is under the mat.", user_id="ann", infer=False)
+    assert memories(memory.get_all(user_id="ann")) == ["The spare key is under the mat."]
+
+
+def test_who_is_meant_has_to_be_said(memory):
+    for call in (lambda: memory.add("I like tea."), lambda: memory.search("tea"), memory.get_all):
+        with pytest.raises(MemoriesError, match="user_id"):
+            call()
+
+
+def test_an_unknown_id_is_named(memory):
+    assert memory.get("f_nothing") is None
+    for verb in (memory.delete, memory.history):
+        with pytest.raises(UnknownFact, match="f_nothing"):
+            verb("f_nothing")
+
+
+def test_a_reset_forgets_everybody(memory):
+    memory.add("I like tea.", user_id="ann")
+    memory.add("I like tea.", user_id="bob")
+    memory.reset()
+    assert memory.get_all(user_id="ann") == memory.get_all(user_id="bob") == {"results": []}
+
+
+def test_the_settings_of_mem0_are_left_out_and_ours_are_read(tmp_path, caplog):
+    url = f"sqlite:///{tmp_path / 'm.db'}"
+    theirs = {"vector_store": {"provider": "qdrant"}, "store": {"url": url}}
+    with Memory.from_config(theirs) as memory:
+        assert memory._config == Config.model_validate({"store": {"url": url}})
+    assert "vector_store has no meaning here" in caplog.text

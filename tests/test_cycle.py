@@ -336,7 +336,10 @@ def test_the_lease_of_a_process_that_was_killed_is_taken_over_at_once(assistant)
         assert lease.owner == f"{socket.gethostname()}/{os.getpid()}"
 
 
-@pytest.mark.parametrize("owner", ["elsewhere/1", f"{socket.gethostname()}/{os.getpid()}", "no pid"])
+OURSELVES = f"{socket.gethostname()}/{os.getpid()}"
+
+
+@pytest.mark.parametrize("owner", ["elsewhere/1", pytest.param(OURSELVES, id="ourselves"), "no pid"])
 def test_the_lease_of_a_process_that_may_be_alive_is_not(assistant, owner):
     assistant.store.take_lease("tom", owner, 600)
     with pytest.raises(LeaseHeld), cycle.leased(assistant.store, "tom", 60):

@@ -21,7 +21,7 @@ demo: $(VENV)/.installed  ## from a conversation to a promoted adapter and back,
 	@$(BIN)/python -m ice_agent.demo
 
 test: $(VENV)/.installed-dev  ## the gate: tests, types, style
-	@$(PYTEST) -m "not slow and not gpu"
+	@$(PYTEST) -n auto --maxprocesses 4 --dist worksteal -m "not slow and not gpu"
 
 test-all: test  ## the slow tests too: wheel, demo, a whole story, an edit of the bundled model
 	@$(PYTEST) -m "slow and not gpu"

@@ -27,6 +27,7 @@ class Archive:
     def __init__(self, url: str) -> None:
         self._engine = database.connect(url)
         self._reader = database.reader(self._engine)
+        self._turns = database.turns(self._engine)
 
     @classmethod
     def open(cls, url: str, migrate: bool = True) -> Self:
@@ -59,7 +60,7 @@ class Archive:
 
     def store(self, tenant: str) -> FactStore:
         """What one tenant knows. Nothing is written: a tenant is made by the first thing it is told."""
-        return FactStore(self._engine, self._reader, tenant)
+        return FactStore(self._engine, self._reader, self._turns, tenant)
 
     def owner(self, fact_id: str) -> FactStore:
         """The store that has the fact of this whole id, for callers without a tenant. Raises UnknownFact."""
@@ -88,7 +89,7 @@ class Archive:
 
         A tip is logged for every chain that grew since the last checkpoint, so that one covers all tenants.
         """
-        with database.clear_errors(self._engine), Session(self._engine) as tx, tx.begin():
+        with database.clear_errors(self._engine), self._turns, Session(self._engine) as tx, tx.begin():
             at = tx.scalars(sa.select(ArchiveRow).with_for_update()).one()
             peaks = ledger.peaks_of(at)
             for row in tx.scalars(_grown()).all():

@@ -67,8 +67,10 @@ class FactStore:
     The tenant is made by the first thing written. Ids may be shortened as long as they stay unique.
     """
 
-    def __init__(self, engine: sa.Engine, reader: sa.Engine, tenant: str) -> None:
-        self._engine, self._reader, self.tenant = engine, reader, tenant
+    def __init__(
+        self, engine: sa.Engine, reader: sa.Engine, turns: AbstractContextManager[Any], tenant: str
+    ) -> None:
+        self._engine, self._reader, self._turns, self.tenant = engine, reader, turns, tenant
 
     # The tenant
 
@@ -536,7 +538,7 @@ class FactStore:
     def _writing(
         self, lease: Lease | None = None, *, shared: bool = False
     ) -> AbstractContextManager[Transaction]:
-        return tenancy.writing(self._engine, self.tenant, lease, shared=shared)
+        return tenancy.writing(self._engine, self._turns, self.tenant, lease, shared=shared)
 
 
 def _meant(tx: Transaction, fact_ids: Sequence[str], subject: str | None) -> list[FactRow]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -27,11 +28,17 @@ def reading(reader: sa.Engine, name: str) -> Iterator[Transaction]:
 
 @contextmanager
 def writing(
-    engine: sa.Engine, name: str, lease: Lease | None = None, *, shared: bool = False
+    engine: sa.Engine,
+    turns: AbstractContextManager[Any],
+    name: str,
+    lease: Lease | None = None,
+    *,
+    shared: bool = False,
 ) -> Iterator[Transaction]:
     """A transaction that is alone in its tenant: it holds the end of the chain from start to finish."""
     with (
         database.clear_errors(engine),
+        turns,
         Transaction(engine, expire_on_commit=False) as tx,
         tx.begin(),
     ):

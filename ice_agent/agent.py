@@ -68,7 +68,7 @@ class Agent:
         return collect.hear(self.store, self.config.collect, text, self.extractor, speaker)
 
     def _recall(self, text: str) -> tuple[Fact, ...]:
-        """The facts that this prompt has room for: what overrides the weights first, then by relevance."""
+        """The facts that this prompt has room for: overrides of the weights first, the rest as told."""
         settings = self.config.agent
         near = relevant(self.store.recall(_cued(text)), text, settings.max_recalled)
         overrides_first = sorted(near, key=lambda fact: fact.status is not FactStatus.RETRACTED)

@@ -440,10 +440,7 @@ WHOLE = ("fact", "adapter", "proposal", "parent", "status", "#", "event", "of", 
 def _table(*headings: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     for heading in headings:
-        table.add_column(
-            heading,
-            no_wrap=heading in ("fact", "adapter", "proposal", "parent", "status", "#", "event", "of", "bar"),
-        )
+        table.add_column(heading, no_wrap=heading in WHOLE)
     return table
 
 

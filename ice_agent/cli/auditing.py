@@ -128,8 +128,8 @@ def prove(
     with opened(config, tenant) as at:
         found = explain.named(at.store, id_)
         kind = type(found).__name__.lower()
-        note, public = _note(at, checkpoint), Notary.at(at.config.ledger.key, at.archive.origin).key
-        proof = at.archive.inclusion(at.store.entry_of(kind, found.id), note, public)
+        note = _note(at, checkpoint)
+        proof = at.archive.inclusion(at.store.entry_of(kind, found.id), note, _public_key(at))
         if opening:
             rows = (row for row in at.store.export() if row["kind"] == kind)
             proof["opening"] = next(row for row in rows if row["content"]["id"] == found.id)
@@ -144,8 +144,7 @@ def consistency(
 ) -> None:
     """Prove, as JSON, that a checkpoint only adds to an older one."""
     with opened(config, None) as at:
-        public = Notary.at(at.config.ledger.key, at.archive.origin).key
-        print_json(at.archive.consistency(_read(older), _read(newer), public))
+        print_json(at.archive.consistency(_read(older), _read(newer), _public_key(at)))
 
 
 @app.command()
@@ -302,7 +301,7 @@ def _signed(at: Place, checkpoint: Path | None, key: str | None) -> tuple[Checkp
     return signed, []
 
 
-def _public_key(at: Place, key: str | None) -> Key:
+def _public_key(at: Place, key: str | None = None) -> Key:
     if key is not None:
         return Key.read(_read(Path(key)) if Path(key).is_file() else key)
     if not at.config.ledger.key.exists():

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import sqlalchemy as sa
 
@@ -63,8 +63,10 @@ def forget(tx: Transaction, facts: Sequence[FactRow]) -> None:
         _erase_words(tx, utterance)
     for row in facts:
         _bury(tx, digest(tx, row.subject_key, row.relation, row.value_key))
-    for proposal in tx.scalars(sa.select(ProposalRow)).all():
-        if is_buried(tx, proposal.candidate):
+    proposals = tx.scalars(sa.select(ProposalRow)).all()
+    meant = buried(tx, (proposal.candidate for proposal in proposals))
+    for proposal in proposals:
+        if proposal.candidate in meant:
             ledger.append(tx, "proposal.forgotten", proposal.id, ledger.commit_proposal(proposal))
             tx.delete(proposal)
     for row in facts:
@@ -87,15 +89,12 @@ def forget_tenant(tx: Transaction) -> tuple[Adapter, ...]:
     return adapters
 
 
-def is_buried(tx: Transaction, candidate: CandidateFact) -> bool:
-    """Whether this was forgotten once: the value of a slot, or all about its subject."""
-    subject, value = key(candidate.subject), slots.value_key(candidate)
-    digests = [
-        digest(tx, subject, candidate.relation, value),
-        *(digest(tx, name) for name in (subject, value)),
-    ]
-    found = sa.select(TombstoneRow.digest).where(TombstoneRow.digest.in_(digests))
-    return tx.scalar(found.limit(1)) is not None
+def buried(tx: Transaction, candidates: Iterable[CandidateFact]) -> set[CandidateFact]:
+    """Those of them that were forgotten once: the value of a slot, or all about its subject."""
+    under = {candidate: _tombstones(tx, candidate) for candidate in candidates}
+    digests = [each for tombstones in under.values() for each in tombstones]
+    found = set(tx.scalars(sa.select(TombstoneRow.digest).where(TombstoneRow.digest.in_(digests))))
+    return {candidate for candidate, tombstones in under.items() if not found.isdisjoint(tombstones)}
 
 
 def bury_subject(tx: Transaction, subject: str) -> None:
@@ -105,11 +104,14 @@ def bury_subject(tx: Transaction, subject: str) -> None:
 
 def unbury(tx: Transaction, candidate: CandidateFact) -> bool:
     """Let this be learned again; False when it was never forgotten."""
-    was_buried = is_buried(tx, candidate)
+    found = sa.delete(TombstoneRow).where(TombstoneRow.digest.in_(_tombstones(tx, candidate)))
+    return tx.execute(found.returning(TombstoneRow.digest)).first() is not None
+
+
+def _tombstones(tx: Transaction, candidate: CandidateFact) -> tuple[str, ...]:
+    """What lies on a candidate that was forgotten: on itself, on its subject or on its value as a subject."""
     subject, value = key(candidate.subject), slots.value_key(candidate)
-    for buried in (digest(tx, subject, candidate.relation, value), digest(tx, subject), digest(tx, value)):
-        tx.execute(sa.delete(TombstoneRow).where(TombstoneRow.digest == buried))
-    return was_buried
+    return digest(tx, subject, candidate.relation, value), digest(tx, subject), digest(tx, value)
 
 
 def digest(tx: Transaction, *parts: str) -> str:
@@ -135,9 +137,9 @@ def _erase_words(tx: Transaction, row: UtteranceRow) -> None:
     ledger.append(tx, "utterance.erased", row.id, ledger.commit_utterance(row))
 
 
-def _bury(tx: Transaction, buried: str) -> None:
-    if tx.get(TombstoneRow, (tx.tenant, buried)) is None:
-        tx.add(TombstoneRow(tenant=tx.tenant, digest=buried, at=now()))
+def _bury(tx: Transaction, tombstone: str) -> None:
+    if tx.get(TombstoneRow, (tx.tenant, tombstone)) is None:
+        tx.add(TombstoneRow(tenant=tx.tenant, digest=tombstone, at=now()))
         tx.flush()
 
 

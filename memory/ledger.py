@@ -56,7 +56,8 @@ SERVES: Final = {"adapter.promoted": True, "adapter.restored": True, "adapter.fo
 
 def lock(tx: Transaction) -> None:
     """Hold the end of the tenant's chain until the transaction ends: two writers cannot fork it."""
-    tip = tx.scalars(sa.select(TipRow).with_for_update()).one()
+    end = sa.select(TipRow).where(TipRow.tenant == tx.tenant).with_for_update()
+    tip = tx.connection().execute(end).one()
     tx.chain = Chain(position=tip.position, hash=tip.hash, peaks=peaks_of(tip))
 
 
@@ -99,12 +100,11 @@ def _write(tx: Session) -> None:
         return
     # What was changed goes first: a refusal by the database names the change and not its entry.
     tx.flush()
-    tx.execute(sa.insert(EntryRow), tx.chain.added)
     end = {"position": tx.chain.position, "hash": tx.chain.hash, "peaks": as_text(tx.chain.peaks)}
-    tx.execute(
-        sa.update(TipRow).values(**end),
-        execution_options={"synchronize_session": False},
-    )
+    # Past the session, which has no rows of these to keep up: a third of what telling costs otherwise.
+    connection = tx.connection()
+    connection.execute(sa.insert(EntryRow), tx.chain.added)
+    connection.execute(sa.update(TipRow).where(TipRow.tenant == tx.tenant).values(**end))
     tx.chain.added.clear()
 
 
@@ -312,7 +312,7 @@ def _changed_states(tx: Transaction, chain: Iterable[Entry]) -> Iterator[str]:
         yield f"{tx.scalar(serves) or 'nothing'} serves, and the ledger says {serving_id or 'nothing'}"
 
 
-def peaks_of(row: TipRow | ArchiveRow) -> tuple[bytes, ...]:
+def peaks_of(row: TipRow | ArchiveRow | sa.Row[Any]) -> tuple[bytes, ...]:
     return tuple(bytes.fromhex(row.peaks[at : at + 64]) for at in range(0, len(row.peaks), 64))
 
 

@@ -31,15 +31,15 @@ ENDED = (FactStatus.SUPERSEDED, FactStatus.RETRACTED)
 
 def record(tx: Transaction, utterance: UtteranceRow, candidate: CandidateFact) -> Recorded:
     """Apply one candidate to its slot."""
-    current = _current(tx, candidate)
-    same = next((row for row in current if row.value_key == value_key(candidate)), None)
+    rivals = _rivals(tx, candidate)
+    same = next((row for row in rivals if row.value_key == value_key(candidate)), None)
     if candidate.retracts:
-        return _retract_all(tx, _meant(candidate, current, same), _moment(candidate.valid_until, utterance))
+        return _retract_all(tx, rivals, _moment(candidate.valid_until, utterance))
     if candidate.valid_until and _midnight(candidate.valid_until) <= utterance.said_at:
         return _record_past(tx, utterance, candidate, same)
     if same is not None:
         return _said_again(tx, utterance, candidate, same)
-    return _record_new(tx, utterance, candidate, _displaced(candidate, current))
+    return _record_new(tx, utterance, candidate, rivals)
 
 
 def retract(tx: Transaction, row: FactRow, until: datetime) -> FactRow | None:
@@ -110,24 +110,21 @@ def fact_records(rows: Iterable[FactRow]) -> tuple[Fact, ...]:
     return tuple(fact_record(row) for row in rows)
 
 
-def _current(tx: Transaction, candidate: CandidateFact) -> Sequence[FactRow]:
-    in_slot = sa.select(FactRow).where(
+def _rivals(tx: Transaction, candidate: CandidateFact) -> Sequence[FactRow]:
+    """What stands and the candidate may end: all in its slot, or no more than its own value.
+
+    Statements share one slot, so "whatever it holds" never means them.
+    """
+    wanted = sa.select(FactRow).where(
         FactRow.subject_key == key(candidate.subject),
         FactRow.relation == candidate.relation,
         FactRow.status.not_in(ENDED),
     )
-    return tx.scalars(in_slot.order_by(FactRow.number)).all()
-
-
-def _meant(candidate: CandidateFact, current: Sequence[FactRow], same: FactRow | None) -> Sequence[FactRow]:
-    """The values a retraction means. Statements share one slot, so "whatever it holds" never means them."""
-    if candidate.object or candidate.relation == STATEMENT:
-        return [same] if same else []
-    return current
-
-
-def _displaced(candidate: CandidateFact, current: Sequence[FactRow]) -> Sequence[FactRow]:
-    return current if _cardinality(candidate) is Cardinality.ONE else []
+    is_single = _cardinality(candidate) is Cardinality.ONE
+    means_all = candidate.relation != STATEMENT and not candidate.object if candidate.retracts else is_single
+    if not means_all:
+        wanted = wanted.where(FactRow.value_key == value_key(candidate))
+    return tx.scalars(wanted.order_by(FactRow.number)).all()
 
 
 def _retract_all(tx: Transaction, rows: Sequence[FactRow], until: datetime) -> Recorded:

@@ -121,7 +121,7 @@ class FactStore:
         _require_aware(said_at=said_at)
         with self._writing() as tx:
             found = (*candidates, *proposed)
-            buried = [c for c in found if not c.retracts and forgetting.is_buried(tx, c)]
+            buried = forgetting.buried(tx, (c for c in found if not c.retracts))
             heard = UtteranceRow(
                 id=f"u_{secrets.token_hex(6)}",
                 tenant=tx.tenant,
@@ -142,7 +142,7 @@ class FactStore:
                 proposed=tuple(
                     review.record_of(review.propose(tx, heard, c)) for c in proposed if c not in buried
                 ),
-                refused=len(buried),
+                refused=sum(c in buried for c in found),
             )
 
     def proposals(self, *statuses: ProposalStatus) -> tuple[Proposal, ...]:
@@ -258,10 +258,10 @@ class FactStore:
         unlearned = sa.select(FactRow).where(FactRow.status.in_(FROM_PROMPT), is_valid)
         with self._reading() as tx:
             if about is not None:
-                near = list(words.nearest(tx, "prompt_words", about, limit))
+                near = words.nearest(tx, "prompt_words", about, limit)
                 newest = unlearned.with_only_columns(FactRow.number).order_by(FactRow.number.desc())
-                near += tx.scalars(newest.limit(limit)).all()
-                unlearned = unlearned.where(FactRow.number.in_(list(dict.fromkeys(near))[:limit]))
+                chosen = dict.fromkeys([*near, *tx.scalars(newest.limit(limit))])
+                unlearned = unlearned.where(FactRow.number.in_(list(chosen)[:limit]))
             rows = [*tx.scalars(unlearned), *lineage.negated(tx)]
             return slots.fact_records(sorted(rows, key=lambda row: row.number))
 

@@ -41,12 +41,15 @@ class Transaction(Session):
     def __init__(self, engine: sa.Engine, **options: Any) -> None:
         super().__init__(engine, **options)
         self.tenant = NOBODY
+        self.owner: TenantRow | None = None
         self.chain: Chain | None = None
 
     def enter(self, name: str) -> bool:
         """Belong to the tenant of this name from here on; False when there is none."""
-        self.tenant = self.scalar(sa.select(TenantRow.id).where(TenantRow.name == name)) or NOBODY
-        return self.tenant != NOBODY
+        # Held here, the row is read once in a transaction however often it is asked for.
+        self.owner = self.scalar(sa.select(TenantRow).where(TenantRow.name == name))
+        self.tenant = self.owner.id if self.owner else NOBODY
+        return self.owner is not None
 
     def named(self, table: type[Row], row_id: str) -> Row:
         """The tenant's row with this id, or with the only one that begins so. Another tenant's is unknown."""

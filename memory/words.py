@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from functools import cache
 from heapq import nlargest
 from typing import Final, Literal
 
@@ -20,14 +22,15 @@ Index = Literal["facts_words", "prompt_words"]
 NEWEST: Final = 200
 """Facts looked at for each word: one that more of them have says little about any of them."""
 
-_SQLITE: Final = {
-    index: sa.text(f"SELECT rowid FROM {index} WHERE {index} MATCH :query ORDER BY rowid DESC LIMIT :newest")
-    for index in ("facts_words", "prompt_words")
-}
+LONGEST: Final = 100
+"""Words of a text that are looked for: of a longer one, its first."""
+
 _POSTGRESQL: Final = {
     index: sa.text(
-        f"SELECT number FROM {index} WHERE tenant = :tenant AND words @@ fact_query(:tenant, :word) "
-        "ORDER BY number DESC LIMIT :newest"
+        "SELECT asked.place, found.number FROM unnest(CAST(:words AS text[])) WITH ORDINALITY "
+        "AS asked(word, place), LATERAL ("
+        f"SELECT number FROM {index} WHERE tenant = :tenant AND words @@ fact_query(:tenant, asked.word) "
+        "ORDER BY number DESC LIMIT :newest) AS found"
     )
     for index in ("facts_words", "prompt_words")
 }
@@ -38,23 +41,40 @@ def nearest(tx: Transaction, index: Index, text: str, limit: int) -> dict[int, f
 
     Each with the share, in 0-1, of the text's words that it has.
     """
-    asked = sorted(set(re.findall(r"\w+", text.casefold())))
+    asked = list(dict.fromkeys(re.findall(r"\w+", text.casefold())))[:LONGEST]
+    found = defaultdict[int, list[int]](list)
+    for place, number in _hits(tx, index, asked):
+        found[place].append(number)
     weights, shared = defaultdict[int, float](float), defaultdict[int, int](int)
-    for word in asked:
-        found = _with(tx, index, word)
-        for number in found:
-            weights[number] += 1 / len(found)
+    for numbers in found.values():
+        for number in numbers:
+            weights[number] += 1 / len(numbers)
             shared[number] += 1
     best = nlargest(limit, weights, key=lambda number: (weights[number], number))
     return {number: shared[number] / len(asked) for number in best}
 
 
-def _with(tx: Transaction, index: Index, word: str) -> list[int]:
+def _hits(tx: Transaction, index: Index, asked: Sequence[str]) -> Iterable[tuple[int, int]]:
+    """The place of a word among those asked for, with the number of a fact that has it."""
+    if not asked:
+        return ()
     if tx.get_bind().dialect.name == "postgresql":
-        asked = {"tenant": tx.tenant, "word": word, "newest": NEWEST}
-        return list(tx.execute(_POSTGRESQL[index], asked).scalars())
-    query = f'"{_as_word(tx.tenant)}" AND "{word}"'
-    return list(tx.execute(_SQLITE[index], {"query": query, "newest": NEWEST}).scalars())
+        words = {"tenant": tx.tenant, "words": list(asked), "newest": NEWEST}
+        return ((place, number) for place, number in tx.connection().execute(_POSTGRESQL[index], words))
+    queries = {f"word_{place}": f'"{_as_word(tx.tenant)}" AND "{word}"' for place, word in enumerate(asked)}
+    query = _sqlite(index, len(asked))
+    return ((place, number) for place, number in tx.connection().execute(query, queries | {"newest": NEWEST}))
+
+
+@cache
+def _sqlite(index: Index, n_words: int) -> sa.TextClause:
+    return sa.text(
+        " UNION ALL ".join(
+            f"SELECT {place}, rowid FROM (SELECT rowid FROM {index} WHERE {index} MATCH :word_{place} "
+            "ORDER BY rowid DESC LIMIT :newest)"
+            for place in range(n_words)
+        )
+    )
 
 
 def _as_word(tenant: str) -> str:

@@ -1,7 +1,8 @@
-"""How fast the store is: `python -m memory.benchmark [URL] --facts 1000000 --tenants 10000` prints one table.
+"""How fast the store is: `python -m memory.benchmark [URL]` prints one line a size, as JSON.
 
-It fills a database of its own with made-up facts, a tenth of them one tenant's, and then does what an agent
-does. Without a URL the database is a SQLite file in a temporary folder.
+It fills a database of its own with made-up facts, a hundred a tenant but a tenth of all one tenant's, does
+what an agent does, fills it up to the next size, and does so again. Without a URL the database is a SQLite
+file in a temporary folder.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import secrets
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
@@ -34,72 +35,83 @@ PLACES = ("Lisbon", "Oslo", "Quito", "Rome", "Lyon", "Nice", "Kyoto", "Lima", "A
 THINGS = ("tea", "jazz", "chess", "rum", "rain", "maps", "trains", "figs", "snow", "clocks")
 LARGE = "tenant 0"
 """The tenant that has a tenth of all facts."""
+FACTS_A_TENANT = 100
+WRITERS = 4
+WRITES_A_SECOND = 50
 
-# A virtual table is searched by its own index, and the archive has one row.
-SCAN = re.compile(r"\bSCAN (?!CONSTANT|\(|prompt_words|facts_words|archive)\w+$|Seq Scan on (?!archive)")
+SMALL = 1_000
+"""Rows of a table that may be read from end to end: no index is faster."""
+
+# On SQLite the words are virtual tables, searched by their own index.
+SCAN = re.compile(r"\b(?:SCAN (?!CONSTANT|\(|prompt_words|facts_words)(\w+)$|Seq Scan on (\w+))")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     words = argparse.ArgumentParser(description="Measure the store.")
     words.add_argument("url", nargs="?", help="an empty database [default: a temporary SQLite file]")
-    words.add_argument("--facts", type=int, default=1_000_000)
-    words.add_argument("--tenants", type=int, default=10_000)
+    words.add_argument("--facts", type=int, nargs="+", default=[10_000, 1_000_000], help="sizes, growing")
     words.add_argument("--seconds", type=float, default=20, help="of writing, at 50 writes a second")
     words.add_argument("--entries", type=int, default=100_000, help="of the ledger that is verified")
     asked = words.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         url = asked.url or f"sqlite:///{Path(folder) / 'memory.db'}"
         with Archive.open(url) as archive:
-            figures = {"facts": asked.facts, "tenants": asked.tenants}
-            figures |= measure(archive, asked.facts, asked.tenants, asked.seconds, asked.entries)
-    print(json.dumps(figures, indent=2))  # noqa: T201
+            figures, filled = list[dict[str, Any]](), 0
+            for n_facts in asked.facts:
+                fill(archive, filled, n_facts)
+                filled = n_facts
+                figures.append({"facts": n_facts, **measure(archive, n_facts, asked.seconds)})
+                print(json.dumps(figures[-1]), flush=True)  # noqa: T201
+            grown = {name: figures[-1][name] / figures[0][name] for name in figures[0] if " p50" in name}
+            print(json.dumps({"grown": grown, **_ledger(archive, asked.entries)}))  # noqa: T201
 
 
-def measure(
-    archive: Archive, n_facts: int, n_tenants: int, seconds: float, n_entries: int
-) -> dict[str, float | list[str]]:
-    """Every figure in milliseconds unless its name says otherwise; p99 is of single calls."""
-    rng = random.Random(0)
-    fill(archive, n_facts, n_tenants)
-    with archive._engine.begin() as connection:
-        connection.execute(sa.text("CREATE TABLE bare (text TEXT)"))
-    with _plans(archive) as plans:
-        bare = _milliseconds(200, lambda n: _bare_insert(archive))
-        told = _told_at_a_pace(archive, n_tenants, seconds)
-        any_tenant = [archive.store(f"tenant {rng.randrange(n_tenants)}") for _ in range(500)]
-        recalled = _milliseconds(500, lambda n: _recall(any_tenant[n], rng))
-        large = archive.store(LARGE)
-        recalled_large = _milliseconds(500, lambda n: _recall(large, rng))
-        searched = _milliseconds(100, lambda n: large.search(f"{rng.choice(THINGS)} in {rng.choice(PLACES)}"))
-        claimed = _milliseconds(20, lambda n: _claim(large))
+def measure(archive: Archive, n_facts: int, seconds: float) -> dict[str, Any]:
+    """Every figure is milliseconds of single calls."""
+    rng = random.Random(n_facts)
+    names = [f"tenant {n}" for n in range(n_facts // FACTS_A_TENANT)]
+    large = archive.store(LARGE)
+    asking: dict[str, Callable[[], object]] = {
+        "recall": lambda: _recall(archive.store(rng.choice(names)), rng),
+        "recall, large tenant": lambda: _recall(large, rng),
+        "search, large tenant": lambda: large.search(f"{rng.choice(THINGS)} in {rng.choice(PLACES)}"),
+    }
+    with _plans(archive) as scans:
+        # Once to learn the plans, and so that what is made once is not measured.
+        _tell(archive, names, rng)
+        for call in asking.values():
+            call()
+        _claimed(large, 1)
+    taken = {"bare insert": _milliseconds(200, lambda: _bare_insert(archive))}
+    taken["record"] = _told_at_a_pace(archive, names, seconds)
+    taken |= {name: _milliseconds(500, call) for name, call in asking.items()}
+    taken["claim of 100, large tenant"] = _claimed(large, 100)
+    to_bare = statistics.median(taken["record"]) / statistics.median(taken["bare insert"])
     return {
-        "bare insert p50": statistics.median(bare),
-        "record p50": statistics.median(told),
-        "record p99": _p99(told),
-        "record p50 to a bare insert": statistics.median(told) / statistics.median(bare),
-        "recall p99": _p99(recalled),
-        "recall p99, large tenant": _p99(recalled_large),
-        "search p99, large tenant": _p99(searched),
-        "claim of 100 p99, large tenant": _p99(claimed),
-        "scans": sorted(plans),
-        **_ledger(archive, n_entries),
+        "synchronous": _synchronous(archive),
+        **{f"{name} {figure}": of(each) for name, each in taken.items() for figure, of in FIGURES.items()},
+        "record to a bare insert": to_bare,
+        "scans": sorted(scans),
     }
 
 
-def fill(archive: Archive, n_facts: int, n_tenants: int) -> None:
-    """Facts as if they had been told, in one transaction a tenant; a tenth of them are the first tenant's."""
-    sizes = [n_facts // 10, *[n_facts * 9 // 10 // max(n_tenants - 1, 1)] * (n_tenants - 1)]
-    for number, size in enumerate(sizes):
-        store = archive.store(f"tenant {number}")
-        with store._writing() as tx:
-            for first in range(0, size, 10_000):
-                heard, facts = _rows(tx.tenant, first, min(10_000, size - first))
+def fill(archive: Archive, n_before: int, n_facts: int) -> None:
+    """Facts as if they had been told, in one transaction a tenant, up to so many."""
+    new = range(n_before // FACTS_A_TENANT, n_facts // FACTS_A_TENANT)
+    small = dict.fromkeys((f"tenant {n}" for n in new if n), FACTS_A_TENANT * 9 // 10)
+    for name, size in {LARGE: (n_facts - n_before) // 10, **small}.items():
+        with archive.store(name)._writing() as tx:
+            for first in range(n_before, n_before + size, 10_000):
+                heard, facts = _rows(tx.tenant, first, min(10_000, n_before + size - first))
                 tx.execute(sa.insert(UtteranceRow), [_values(row) for row in heard])
                 for row in heard:
                     ledger.append(tx, "utterance.heard", row.id, ledger.commit_utterance(row))
                 tx.execute(sa.insert(FactRow), [_values(row) for row in facts])
                 for fact in facts:
                     ledger.append(tx, "fact.recorded", fact.id, fact.commitment)
+    with archive._engine.begin() as connection:
+        connection.execute(sa.text("CREATE TABLE IF NOT EXISTS bare (text TEXT)"))
+        connection.execute(sa.text("ANALYZE"))
 
 
 def _rows(tenant: str, first: int, n: int) -> tuple[list[UtteranceRow], list[FactRow]]:
@@ -128,23 +140,24 @@ def _values(row: UtteranceRow | FactRow) -> dict[str, Any]:
     return {name: getattr(row, name) for name in keys if name != "number"}
 
 
-def _told_at_a_pace(archive: Archive, n_tenants: int, seconds: float) -> list[float]:
-    """Milliseconds of each call, by four writers that together tell 50 facts a second."""
+def _told_at_a_pace(archive: Archive, names: Sequence[str], seconds: float) -> list[float]:
+    """Milliseconds of each call, by writers that tell at random moments, so many a second together."""
 
     def write(writer: int) -> list[float]:
         rng, taken, due = random.Random(writer), list[float](), time.perf_counter()
         end = due + seconds
-        while due < end:
+        while (due := due + rng.expovariate(WRITES_A_SECOND / WRITERS)) < end:
             time.sleep(max(0.0, due - time.perf_counter()))
-            store = archive.store(LARGE if rng.random() < 0.1 else f"tenant {rng.randrange(n_tenants)}")
-            began = time.perf_counter()
-            store.tell("I like it.", [_liked(f"{rng.choice(THINGS)} {rng.random()}")])
-            taken.append((time.perf_counter() - began) * 1e3)
-            due += 4 / 50
+            taken += _milliseconds(1, lambda: _tell(archive, names, rng))
         return taken
 
-    with ThreadPoolExecutor(4) as pool:
-        return [each for taken in pool.map(write, range(4)) for each in taken]
+    with ThreadPoolExecutor(WRITERS) as pool:
+        return [each for taken in pool.map(write, range(WRITERS)) for each in taken]
+
+
+def _tell(archive: Archive, names: Sequence[str], rng: random.Random) -> None:
+    store = archive.store(LARGE if rng.random() < 0.1 else rng.choice(names))
+    store.tell("I like it.", [_liked(f"{rng.choice(THINGS)} {rng.random()}")])
 
 
 def _liked(value: str) -> CandidateFact:
@@ -158,16 +171,29 @@ def _recall(store: FactStore, rng: random.Random) -> None:
     store.recall(f"Do I like {rng.choice(THINGS)} {rng.randrange(1000)} in {rng.choice(PLACES)}?")
 
 
-def _claim(store: FactStore) -> None:
-    lease = store.take_lease("benchmark", 60)
-    store.claim_batch(100, lease)
+def _claimed(store: FactStore, times: int) -> list[float]:
+    """Milliseconds of each claim; that the batch goes back is not part of it."""
+    taken, lease = list[float](), store.take_lease("benchmark", 600)
+    for _ in range(times):
+        taken += _milliseconds(1, lambda: store.claim_batch(100, lease))
+        batch = store.batches()[-1]
+        store.fail_batch(batch.id, lease, count_attempt=False, quarantine_after=0)
     store.drop_lease(lease)
+    return taken
 
 
-def _bare_insert(archive: Archive, text: str = "I like it.") -> None:
+def _bare_insert(archive: Archive) -> None:
     """What the database itself needs for a transaction with one small row."""
     with archive._engine.begin() as connection:
-        connection.execute(sa.text("INSERT INTO bare VALUES (:text)"), {"text": text})
+        connection.execute(sa.text("INSERT INTO bare VALUES ('I like it.')"))
+
+
+def _synchronous(archive: Archive) -> str:
+    """What the database waits for before a transaction counts as written."""
+    asked = "PRAGMA synchronous" if archive._engine.dialect.name == "sqlite" else "SHOW synchronous_commit"
+    with archive._engine.connect() as connection:
+        said = connection.execute(sa.text(asked)).scalar_one()
+    return {0: "off", 1: "normal", 2: "full"}.get(said, str(said))
 
 
 def _ledger(archive: Archive, n_entries: int) -> dict[str, float | list[str]]:
@@ -208,40 +234,47 @@ def _bytes_an_entry(archive: Archive) -> float:
 @contextmanager
 def _plans(archive: Archive) -> Iterator[set[str]]:
     """The statements, of those that ran, whose plan reads a table from end to end."""
-    scans, seen = set[str](), set[str]()
+    ran: dict[str, Any] = {}
 
-    def look(connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
-        if many or statement in seen or not re.match(r"\s*(SELECT|UPDATE|DELETE)", statement):
-            return
-        seen.add(statement)
-        explain = "EXPLAIN QUERY PLAN " if connection.dialect.name == "sqlite" else "EXPLAIN "
-        other = cursor.connection.cursor()
-        other.execute(explain + statement, parameters)
-        for row in other.fetchall():
-            if SCAN.search(str(row[-1])):
-                scans.add(f"{row[-1]}: {' '.join(statement.split())[:100]}")
-        other.close()
+    def note(connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
+        if not many and re.match(r"\s*(SELECT|UPDATE|DELETE)", statement):
+            ran[statement] = parameters
 
-    for engine in (archive._engine, archive._reader):
-        sa.event.listen(engine, "before_cursor_execute", look)
+    engines, scans = (archive._engine, archive._reader), set[str]()
+    for engine in engines:
+        sa.event.listen(engine, "before_cursor_execute", note)
     try:
         yield scans
     finally:
-        for engine in (archive._engine, archive._reader):
-            sa.event.remove(engine, "before_cursor_execute", look)
+        for engine in engines:
+            sa.event.remove(engine, "before_cursor_execute", note)
+    explain = "EXPLAIN QUERY PLAN " if archive._engine.dialect.name == "sqlite" else "EXPLAIN "
+    with archive._engine.connect() as connection:
+        for statement, parameters in ran.items():
+            for row in connection.exec_driver_sql(explain + statement, parameters):
+                found = SCAN.search(str(row[-1]))
+                if found and _n_rows(connection, found[1] or found[2]) > SMALL:
+                    scans.add(f"{row[-1]}: {' '.join(statement.split())[:100]}")
 
 
-def _milliseconds(times: int, call: Callable[[int], object]) -> list[float]:
+def _n_rows(connection: sa.Connection, table: str) -> int:
+    return int(connection.execute(sa.select(sa.func.count()).select_from(sa.table(table))).scalar_one())
+
+
+def _milliseconds(times: int, call: Callable[[], object]) -> list[float]:
     taken = []
-    for n in range(times):
+    for _ in range(times):
         began = time.perf_counter()
-        call(n)
+        call()
         taken.append((time.perf_counter() - began) * 1e3)
     return taken
 
 
 def _p99(taken: Sequence[float]) -> float:
     return statistics.quantiles(taken, n=100)[98]
+
+
+FIGURES: Mapping[str, Callable[[Sequence[float]], float]] = {"p50": statistics.median, "p99": _p99}
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from memory import ledger, lineage, slots
 from memory.records import ERASED, Adapter, CandidateFact, Fact, FactStatus, Forgetting, now
 from memory.tables import (
+    ENDED,
     AdapterRow,
     BatchFactRow,
     BatchRow,
@@ -145,7 +146,7 @@ def _bury(tx: Transaction, tombstone: str) -> None:
 
 def _erase(tx: Transaction, row: FactRow) -> None:
     """What it had superseded stands again, where its place is free; what superseded it follows on that."""
-    if row.status not in slots.ENDED:
+    if row.status not in ENDED:
         row.status = FactStatus.RETRACTED
         tx.flush()
         slots.reopen_before(tx, row)

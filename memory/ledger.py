@@ -17,8 +17,9 @@ from sqlalchemy.orm import Session
 
 from memory import audit
 from memory.audit import GENESIS, Entry, Tip
-from memory.records import AdapterStatus, FactStatus, Verification, now
+from memory.records import AdapterStatus, Verification, now
 from memory.tables import (
+    ENDED,
     AdapterRow,
     ArchiveRow,
     BatchFactRow,
@@ -303,9 +304,8 @@ def _changed_states(tx: Transaction, chain: Iterable[Entry]) -> Iterator[str]:
             serving_id = entry.subject_id
         elif entry.event in SERVES and serving_id == entry.subject_id:
             serving_id = None
-    ended = (FactStatus.SUPERSEDED, FactStatus.RETRACTED)
     for fact_id, status in tx.execute(sa.select(FactRow.id, FactRow.status)):
-        if is_current.get(fact_id, status not in ended) != (status not in ended):
+        if is_current.get(fact_id, status not in ENDED) != (status not in ENDED):
             yield f"{fact_id} is {status}, and the ledger says otherwise"
     serves = sa.select(AdapterRow.id).where(AdapterRow.status == AdapterStatus.PROMOTED)
     if tx.scalar(serves) != serving_id:

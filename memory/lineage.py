@@ -14,14 +14,22 @@ import sqlalchemy as sa
 from memory import ledger
 from memory.errors import CannotRevert, StaleParent, WrongState
 from memory.records import STATEMENT, Adapter, AdapterStatus, Batch, BatchStatus, FactStatus, Verdict, now
-from memory.slots import ENDED, fact_records, is_displaced_by, resting_status, retract, same_slot
-from memory.tables import AdapterRow, BatchFactRow, BatchRow, FactRow, Role
+from memory.slots import displaced_by, fact_records, is_displaced, resting_status, retract
+from memory.tables import (
+    ENDED,
+    UNLEARNED,
+    AdapterRow,
+    BatchFactRow,
+    BatchRow,
+    FactRow,
+    Role,
+    is_unsaid,
+)
 from memory.transaction import Transaction
 
 ABANDONED = Verdict(promote=False, reasons=("its cycle ended before it was judged",))
 FORGOTTEN = Verdict(promote=False, reasons=("a fact of its batch was forgotten",))
 OUTDONE = Verdict(promote=False, reasons=("another candidate of its batch was promoted",))
-QUARANTINABLE = (FactStatus.PENDING, FactStatus.CLAIMED, FactStatus.HELD, FactStatus.QUARANTINED)
 
 
 def claim(tx: Transaction, limit: int) -> BatchRow | None:
@@ -55,11 +63,8 @@ def claim(tx: Transaction, limit: int) -> BatchRow | None:
 
 def negated(tx: Transaction) -> list[FactRow]:
     """Retracted facts that weights still hold, less those whose place a current value takes anyway."""
-    in_weights = sa.select(FactRow).where(
-        FactRow.status == FactStatus.RETRACTED, FactRow.adapter_id.is_not(None)
-    )
-    rows = tx.scalars(in_weights.order_by(FactRow.number)).all()
-    return [row for row in rows if not any(is_displaced_by(row, other) for other in _current_beside(tx, row))]
+    rows = tx.scalars(sa.select(FactRow).where(is_unsaid).order_by(FactRow.number)).all()
+    return [row for row in rows if not is_displaced(tx, row)]
 
 
 def fail_abandoned(tx: Transaction) -> None:
@@ -92,7 +97,7 @@ def fail(
 def quarantine(tx: Transaction, fact: FactRow, reason: str) -> None:
     """Keep a fact out of edits, and out of the batch that is being edited."""
     is_removal = fact.status is FactStatus.RETRACTED and fact.adapter_id is not None
-    if fact.status not in QUARANTINABLE and not is_removal:
+    if fact.status not in UNLEARNED and not is_removal:
         raise WrongState(
             f"fact {fact.id} is {fact.status}: only one that waits for an edit can be quarantined"
         )
@@ -304,9 +309,9 @@ def _learn(tx: Transaction, adapter_id: str, batch_id: str) -> None:
 
 def _override(tx: Transaction, newer: FactRow, batch_id: str, taught: set[str]) -> None:
     """Teaching a value overwrote what the weights held in its place; what still stands waits again."""
-    beside = sa.select(FactRow).where(same_slot(newer), FactRow.adapter_id.is_not(None))
-    for row in tx.scalars(beside).all():
-        if row.id not in taught and is_displaced_by(row, newer):
+    displaced = sa.select(FactRow).where(displaced_by(newer), FactRow.adapter_id.is_not(None))
+    for row in tx.scalars(displaced).all():
+        if row.id not in taught:
             _reopen(tx, row, batch_id)
     tx.flush()
 
@@ -364,10 +369,6 @@ def _way_back(tx: Transaction, to: AdapterRow | None) -> tuple[list[AdapterRow],
     return undone, adapter
 
 
-def _current_beside(tx: Transaction, row: FactRow) -> Sequence[FactRow]:
-    return tx.scalars(sa.select(FactRow).where(same_slot(row), FactRow.status.not_in(ENDED))).all()
-
-
 def _membership(tx: Transaction, batch_id: str, row: FactRow) -> BatchFactRow:
     return tx.get_one(BatchFactRow, (batch_id, row.id))
 
@@ -393,7 +394,7 @@ def _reject(tx: Transaction, candidate: AdapterRow, verdict: Verdict) -> None:
 
 def _keep_out(tx: Transaction, fact: FactRow, reason: str) -> None:
     """A retracted fact stays retracted: only the edit that would remove it from the weights waits."""
-    if fact.status in QUARANTINABLE:
+    if fact.status in UNLEARNED:
         fact.status = FactStatus.QUARANTINED
     elif fact.status is not FactStatus.RETRACTED:
         return

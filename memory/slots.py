@@ -22,11 +22,9 @@ from memory.records import (
     Utterance,
     now,
 )
-from memory.tables import FactRow, MentionRow, UtteranceRow
+from memory.tables import FactRow, MentionRow, UtteranceRow, is_current, is_single
 from memory.text import key
 from memory.transaction import Transaction
-
-ENDED = (FactStatus.SUPERSEDED, FactStatus.RETRACTED)
 
 
 def record(tx: Transaction, utterance: UtteranceRow, candidate: CandidateFact) -> Recorded:
@@ -56,12 +54,24 @@ def resting_status(row: FactRow) -> FactStatus:
     return FactStatus.LEARNED if row.adapter_id else FactStatus.PENDING
 
 
-def is_displaced_by(row: FactRow, newer: FactRow) -> bool:
-    """Whether teaching `newer` takes the place of `row` in the weights, given that they share a slot."""
-    return newer.cardinality is Cardinality.ONE or newer.value_key == row.value_key
+def displaced_by(newer: FactRow) -> sa.ColumnElement[bool]:
+    """The facts whose place in the weights teaching `newer` takes: of its slot, or of its value alone."""
+    beside = _beside(newer)
+    is_only = newer.cardinality is Cardinality.ONE
+    return beside if is_only else sa.and_(beside, FactRow.value_key == newer.value_key)
 
 
-def same_slot(row: FactRow) -> sa.ColumnElement[bool]:
+def is_displaced(tx: Transaction, row: FactRow) -> bool:
+    """Whether a fact that stands takes the place of this one in the weights."""
+    # Two conditions, each of an index: a slot may have any number of values.
+    takes_it = sa.or_(
+        sa.and_(_beside(row), is_current, FactRow.value_key == row.value_key),
+        sa.and_(_beside(row), is_current, is_single),
+    )
+    return tx.scalar(sa.select(FactRow.id).where(takes_it).limit(1)) is not None
+
+
+def _beside(row: FactRow) -> sa.ColumnElement[bool]:
     return sa.and_(
         FactRow.subject_key == row.subject_key,
         FactRow.relation == row.relation,
@@ -118,10 +128,10 @@ def _rivals(tx: Transaction, candidate: CandidateFact) -> Sequence[FactRow]:
     wanted = sa.select(FactRow).where(
         FactRow.subject_key == key(candidate.subject),
         FactRow.relation == candidate.relation,
-        FactRow.status.not_in(ENDED),
+        is_current,
     )
-    is_single = _cardinality(candidate) is Cardinality.ONE
-    means_all = candidate.relation != STATEMENT and not candidate.object if candidate.retracts else is_single
+    is_only = _cardinality(candidate) is Cardinality.ONE
+    means_all = candidate.relation != STATEMENT and not candidate.object if candidate.retracts else is_only
     if not means_all:
         wanted = wanted.where(FactRow.value_key == value_key(candidate))
     return tx.scalars(wanted.order_by(FactRow.number)).all()
@@ -227,9 +237,7 @@ def reopen_before(tx: Transaction, row: FactRow) -> FactRow | None:
         return None
     before = tx.scalars(sa.select(FactRow).where(FactRow.id == row.supersedes_id)).one()
     is_over = before.stated_until is not None and before.stated_until <= now()
-    current = tx.scalars(sa.select(FactRow).where(same_slot(before), FactRow.status.not_in(ENDED)))
-    is_taken = any(is_displaced_by(before, other) for other in current)
-    if before.status is not FactStatus.SUPERSEDED or is_over or is_taken:
+    if before.status is not FactStatus.SUPERSEDED or is_over or is_displaced(tx, before):
         return None
     before.status = resting_status(before)
     before.valid_until, before.ended_at = before.stated_until, None

@@ -49,14 +49,13 @@ from memory.tables import (
     ProposalRow,
     TenantRow,
     UtteranceRow,
+    is_current,
+    is_unlearned,
 )
 from memory.text import key, require_storable
 from memory.transaction import NOBODY, Transaction
 
 logger = logging.getLogger(__name__)
-
-FROM_PROMPT = (FactStatus.PENDING, FactStatus.CLAIMED, FactStatus.HELD, FactStatus.QUARANTINED)
-"""The states of a fact that only the prompt can serve."""
 
 FAILED = Verdict(promote=False, reasons=("its batch failed",))
 
@@ -216,7 +215,7 @@ class FactStore:
         if statuses is not None:
             wanted = wanted.where(FactRow.status.in_(tuple(statuses)))
         elif as_of is None and recorded_as_of is None:
-            wanted = wanted.where(FactRow.status.not_in(slots.ENDED))
+            wanted = wanted.where(is_current)
         with self._reading() as tx:
             return slots.fact_records(tx.scalars(wanted.where(*_stood(as_of, recorded_as_of))))
 
@@ -240,9 +239,7 @@ class FactStore:
         with self._reading() as tx:
             # Twice as many, because some of them may have ended.
             shares = words.nearest(tx, "facts_words", text, 2 * limit)
-            standing = sa.select(FactRow).where(
-                FactRow.number.in_(shares), FactRow.status.not_in(slots.ENDED)
-            )
+            standing = sa.select(FactRow).where(FactRow.number.in_(shares), is_current)
             rows = {row.number: row for row in tx.scalars(standing)}
             best = [number for number in shares if number in rows][:limit]
             return {slots.fact_record(rows[number]): shares[number] for number in best}
@@ -255,7 +252,7 @@ class FactStore:
         with it, then the newest.
         """
         is_valid = sa.or_(FactRow.valid_until.is_(None), FactRow.valid_until > now())
-        unlearned = sa.select(FactRow).where(FactRow.status.in_(FROM_PROMPT), is_valid)
+        unlearned = sa.select(FactRow).where(is_unlearned, is_valid)
         with self._reading() as tx:
             if about is not None:
                 near = words.nearest(tx, "prompt_words", about, limit)

@@ -1,4 +1,4 @@
-"""Finds facts by words with the database's own full-text search: FTS5 on SQLite, tsvector on PostgreSQL.
+"""Finds facts by words, with the database's own stems: of FTS5 on SQLite, of its text search on PostgreSQL.
 
 Triggers keep the indexes: one of all facts, one of those that only a prompt can serve. A word means every
 form of it ("lives", "living"); a rare word says more than one that many facts share.
@@ -28,8 +28,8 @@ LONGEST: Final = 100
 _POSTGRESQL: Final = {
     index: sa.text(
         "SELECT asked.place, found.number FROM unnest(CAST(:words AS text[])) WITH ORDINALITY "
-        "AS asked(word, place), LATERAL ("
-        f"SELECT number FROM {index} WHERE tenant = :tenant AND words @@ fact_query(:tenant, asked.word) "
+        "AS asked(word, place), unnest(to_tsvector('every_word', asked.word)) AS stem(word), LATERAL ("
+        f"SELECT number FROM {index} WHERE tenant = :tenant AND word = stem.word "
         "ORDER BY number DESC LIMIT :newest) AS found"
     )
     for index in ("facts_words", "prompt_words")
@@ -41,7 +41,7 @@ def nearest(tx: Transaction, index: Index, text: str, limit: int) -> dict[int, f
 
     Each with the share, in 0-1, of the text's words that it has.
     """
-    asked = list(dict.fromkeys(re.findall(r"\w+", text.casefold())))[:LONGEST]
+    asked = list(dict.fromkeys(re.findall(r"[^\W_]+", text.casefold())))[:LONGEST]
     found = defaultdict[int, list[int]](list)
     for place, number in _hits(tx, index, asked):
         found[place].append(number)

@@ -23,7 +23,6 @@ from memory.tables import (
     BatchRow,
     FactRow,
     Role,
-    is_unsaid,
 )
 from memory.transaction import Transaction
 
@@ -63,7 +62,8 @@ def claim(tx: Transaction, limit: int) -> BatchRow | None:
 
 def negated(tx: Transaction) -> list[FactRow]:
     """Retracted facts that weights still hold, less those whose place a current value takes anyway."""
-    rows = tx.scalars(sa.select(FactRow).where(is_unsaid).order_by(FactRow.number)).all()
+    unsaid = sa.select(FactRow).where(FactRow.status == FactStatus.RETRACTED, FactRow.adapter_id.is_not(None))
+    rows = tx.scalars(unsaid.order_by(FactRow.number)).all()
     return [row for row in rows if not is_displaced(tx, row)]
 
 

@@ -63,12 +63,10 @@ def displaced_by(newer: FactRow) -> sa.ColumnElement[bool]:
 
 def is_displaced(tx: Transaction, row: FactRow) -> bool:
     """Whether a fact that stands takes the place of this one in the weights."""
-    # Two conditions, each of an index: a slot may have any number of values.
-    takes_it = sa.or_(
-        sa.and_(_beside(row), is_current, FactRow.value_key == row.value_key),
-        sa.and_(_beside(row), is_current, is_single),
-    )
-    return tx.scalar(sa.select(FactRow.id).where(takes_it).limit(1)) is not None
+    # Two questions, each of an index: a slot may have any number of values.
+    stands = sa.select(FactRow.id).where(_beside(row), is_current).limit(1)
+    takes_it = (FactRow.value_key == row.value_key, is_single)
+    return any(tx.scalar(stands.where(condition)) is not None for condition in takes_it)
 
 
 def _beside(row: FactRow) -> sa.ColumnElement[bool]:

@@ -149,7 +149,6 @@ UNLEARNED = (FactStatus.PENDING, FactStatus.CLAIMED, FactStatus.HELD, FactStatus
 CURRENT = sa.text("status NOT IN ('superseded', 'retracted')")
 CURRENT_FUNCTIONAL = sa.text("cardinality = 'one' AND status NOT IN ('superseded', 'retracted')")
 IN_PROMPT = sa.text("status IN ('pending', 'claimed', 'held', 'quarantined')")
-UNSAID = sa.text("status = 'retracted' AND adapter_id IS NOT NULL")
 PROMOTED = sa.text("status = 'promoted'")
 
 
@@ -345,7 +344,6 @@ class FactRow(Owned, Table):
         sa.Index(
             "ix_facts_in_prompt", "tenant", "number", sqlite_where=IN_PROMPT, postgresql_where=IN_PROMPT
         ),
-        sa.Index("ix_facts_unsaid", "tenant", "number", sqlite_where=UNSAID, postgresql_where=UNSAID),
         sa.Index("ix_facts_tenant_status", "tenant", "status", "number"),
         sa.CheckConstraint("span_start >= 0 AND span_end >= span_start", name="span"),
     )
@@ -379,18 +377,14 @@ class FactRow(Owned, Table):
     commitment: Mapped[str]
 
 
-def _spelt(name: str, *values: StrEnum) -> sa.BindParameter[Any]:
-    """Values that stand in the statement itself: a partial index serves those of its own words alone."""
-    return sa.bindparam(name, values, expanding=True, literal_execute=True)
+def _spelt(name: str, value: StrEnum | tuple[StrEnum, ...]) -> sa.BindParameter[Any]:
+    """A value that stands in the statement itself: a partial index serves those of its own words alone."""
+    return sa.bindparam(name, value, expanding=isinstance(value, tuple), literal_execute=True)
 
 
-is_current = FactRow.status.not_in(_spelt("ended", *ENDED))
-is_single = FactRow.cardinality.in_(_spelt("single", Cardinality.ONE))
-is_unlearned = FactRow.status.in_(_spelt("unlearned", *UNLEARNED))
-is_unsaid = sa.and_(
-    FactRow.status.in_(_spelt("retracted", FactStatus.RETRACTED)), FactRow.adapter_id.is_not(None)
-)
-"""Taken back, while weights still hold it: the prompt has to say so."""
+is_current = FactRow.status.not_in(_spelt("ended", ENDED))
+is_single = FactRow.cardinality == _spelt("single", Cardinality.ONE)
+is_unlearned = FactRow.status.in_(_spelt("unlearned", UNLEARNED))
 
 
 class MentionRow(Owned, Table):

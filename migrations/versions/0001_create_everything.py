@@ -16,7 +16,6 @@ NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 CURRENT = sa.text("status NOT IN ('superseded', 'retracted')")
 CURRENT_FUNCTIONAL = sa.text("cardinality = 'one' AND status NOT IN ('superseded', 'retracted')")
 PROMOTED = sa.text("status = 'promoted'")
-UNSAID = sa.text("status = 'retracted' AND adapter_id IS NOT NULL")
 FROM_PROMPT = "('pending', 'claimed', 'held', 'quarantined')"
 
 
@@ -195,9 +194,6 @@ def upgrade() -> None:
         ["tenant", "number"],
         sqlite_where=in_prompt,
         postgresql_where=in_prompt,
-    )
-    op.create_index(
-        "ix_facts_unsaid", "facts", ["tenant", "number"], sqlite_where=UNSAID, postgresql_where=UNSAID
     )
     op.create_index("ix_facts_tenant_status", "facts", ["tenant", "status", "number"])
     op.create_index(op.f("ix_facts_utterance_id"), "facts", ["utterance_id"])

@@ -3,6 +3,7 @@
 from memory.archive import Archive
 from memory.audit import Checkpoint, Entry, Forged, Key, Tip, opened_note, require_proof
 from memory.errors import (
+    AccessDenied,
     AmbiguousId,
     CannotRevert,
     LeaseHeld,
@@ -17,6 +18,7 @@ from memory.errors import (
     UnknownAdapter,
     UnknownBatch,
     UnknownFact,
+    UnknownKey,
     UnknownProposal,
     UnknownTenant,
     UnknownUtterance,
@@ -30,6 +32,7 @@ from memory.records import (
     NOT_ASKED,
     STATEMENT,
     USER,
+    AccessKey,
     Adapter,
     AdapterStatus,
     Batch,
@@ -64,6 +67,8 @@ __all__ = [
     "NOT_ASKED",
     "STATEMENT",
     "USER",
+    "AccessDenied",
+    "AccessKey",
     "Adapter",
     "AdapterStatus",
     "AmbiguousId",
@@ -107,6 +112,7 @@ __all__ = [
     "UnknownAdapter",
     "UnknownBatch",
     "UnknownFact",
+    "UnknownKey",
     "UnknownProposal",
     "UnknownTenant",
     "UnknownUtterance",

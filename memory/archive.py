@@ -11,9 +11,9 @@ from typing import Any, Self
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from memory import audit, database, ledger
+from memory import access, audit, database, ledger
 from memory.audit import Checkpoint, Entry, Key, Tip
-from memory.errors import NotaryError, StoreError, UnknownFact
+from memory.errors import AccessDenied, NotaryError, StoreError, UnknownFact
 from memory.records import Verification
 from memory.store import FactStore
 from memory.tables import ArchiveRow, FactRow, SignedTipRow, TenantRow, TipRow
@@ -69,6 +69,14 @@ class Archive:
             name = tx.scalar(owns.where(FactRow.id == fact_id)) if is_storable(fact_id) else None
         if name is None:
             raise UnknownFact(fact_id)
+        return self.store(name)
+
+    def opened_with(self, access_key: str) -> FactStore:
+        """The store of the tenant that the key was issued for. Raises AccessDenied for any other key."""
+        with database.clear_errors(self._engine), Session(self._reader) as tx:
+            name = access.owner(tx, access_key) if is_storable(access_key) else None
+        if name is None:
+            raise AccessDenied
         return self.store(name)
 
     def tenants(self) -> tuple[str, ...]:

@@ -381,6 +381,7 @@ EVENTS: Final = {
     "batch": "batch.claimed",
     "adapter": "adapter.created",
     "scores": "adapter.scored",
+    "access_key": "key.issued",
 }
 """Which entry commits to a row of each kind."""
 

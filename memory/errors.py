@@ -6,7 +6,9 @@ StoreError
 ├── StoreOutdated       written by an older version and not upgraded: run `ice-agent init`
 ├── UnstorableText      the text holds what no database keeps
 ├── SharedLineage       "user" was told to a shared lineage
-├── UnknownTenant, UnknownFact, UnknownUtterance, UnknownProposal, UnknownBatch, UnknownAdapter    no such one
+├── UnknownTenant, UnknownFact, UnknownUtterance, UnknownProposal, UnknownBatch, UnknownAdapter, UnknownKey
+│                       no such one
+├── AccessDenied        an access key that was never issued, or is revoked
 ├── AmbiguousId         a shortened id that fits several (also LookupError)
 ├── WrongState          the thing exists, and its state does not allow this
 ├── LeaseHeld           another cycle is at work: wait
@@ -80,6 +82,18 @@ class UnknownTenant(StoreError, LookupError):
 class UnknownProposal(StoreError, LookupError):
     def __init__(self, proposal_id: str) -> None:
         super().__init__(f"no proposal {proposal_id!r} (see `ice-agent review`)")
+
+
+class UnknownKey(StoreError, LookupError):
+    def __init__(self, key_id: str) -> None:
+        super().__init__(f"no access key {key_id!r} (see `ice-agent keys`)")
+
+
+class AccessDenied(StoreError):
+    """Says nothing of the key: whoever shows a wrong one learns only that it is wrong."""
+
+    def __init__(self) -> None:
+        super().__init__("this access key opens nothing; `ice-agent keys --issue LABEL` makes one")
 
 
 class UnknownBatch(StoreError, LookupError):

@@ -9,7 +9,16 @@ from typing import Any
 import sqlalchemy as sa
 
 from memory import ledger
-from memory.tables import AdapterRow, BatchRow, FactRow, MentionRow, ProposalRow, TenantRow, UtteranceRow
+from memory.tables import (
+    AccessKeyRow,
+    AdapterRow,
+    BatchRow,
+    FactRow,
+    MentionRow,
+    ProposalRow,
+    TenantRow,
+    UtteranceRow,
+)
 from memory.transaction import Transaction
 
 
@@ -34,6 +43,9 @@ def lines(tx: Transaction) -> Iterator[dict[str, Any]]:
         yield _row("adapter", adapter.salt, ledger.adapter_content(adapter), state)
         if adapter.scores is not None:
             yield _row("scores", adapter.salt, ledger.scores_content(adapter), {})
+    for key in tx.scalars(sa.select(AccessKeyRow).order_by(AccessKeyRow.id)):
+        revoked_at = ledger.text(key.revoked_at) if key.revoked_at else None
+        yield _row("access_key", key.salt, ledger.access_key_content(key), {"revoked_at": revoked_at})
     for entry in ledger.entries(tx):
         yield {"kind": "entry", **asdict(entry)}
     if tenant is not None:

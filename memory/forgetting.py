@@ -16,6 +16,7 @@ from memory import ledger, lineage, slots
 from memory.records import ERASED, Adapter, CandidateFact, Fact, FactStatus, Forgetting, now
 from memory.tables import (
     ENDED,
+    AccessKeyRow,
     AdapterRow,
     BatchFactRow,
     BatchRow,
@@ -84,7 +85,8 @@ def forget_tenant(tx: Transaction) -> tuple[Adapter, ...]:
     tx.execute(sa.delete(BatchFactRow).where(BatchFactRow.batch_id.in_(batches)))
     for links in (FactRow.supersedes_id, FactRow.adapter_id, FactRow.batch_id, AdapterRow.parent_id):
         tx.execute(sa.update(links.class_).values({links.key: None}))
-    for table in (ProposalRow, MentionRow, FactRow, AdapterRow, BatchRow, UtteranceRow, TombstoneRow):
+    rows = (ProposalRow, MentionRow, FactRow, AdapterRow, BatchRow, UtteranceRow, TombstoneRow, AccessKeyRow)
+    for table in rows:
         tx.execute(sa.delete(table))
     tx.execute(sa.update(LeaseRow).values(owner=None))
     return adapters

@@ -20,6 +20,7 @@ from memory.audit import GENESIS, Entry, Tip
 from memory.records import AdapterStatus, Verification, now
 from memory.tables import (
     ENDED,
+    AccessKeyRow,
     AdapterRow,
     ArchiveRow,
     BatchFactRow,
@@ -37,7 +38,14 @@ from memory.tables import (
 )
 from memory.transaction import Chain, Transaction
 
-ADDED: Final = ("utterance.heard", "fact.recorded", "fact.proposed", "batch.claimed", "adapter.created")
+ADDED: Final = (
+    "utterance.heard",
+    "fact.recorded",
+    "fact.proposed",
+    "batch.claimed",
+    "adapter.created",
+    "key.issued",
+)
 """The events that commit to what a row says; the commitment is computed again when verifying."""
 
 FORGOTTEN: Final = {"fact.recorded": "fact.forgotten", "fact.proposed": "proposal.forgotten"}
@@ -119,6 +127,20 @@ def commit_utterance(row: UtteranceRow) -> str:
 
 def commit_fact(row: FactRow) -> str:
     return audit.commit("fact", row.salt, fact_content(row))
+
+
+def commit_access_key(row: AccessKeyRow) -> str:
+    return audit.commit("access_key", row.salt, access_key_content(row))
+
+
+def access_key_content(row: AccessKeyRow) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "tenant": row.tenant,
+        "label": row.label,
+        "digest": row.digest,
+        "issued_at": text(row.issued_at),
+    }
 
 
 def commit_batch(tx: Transaction, row: BatchRow) -> str:
@@ -287,13 +309,15 @@ def _committed_rows(tx: Transaction) -> Iterator[tuple[str, str, tuple[str, ...]
         yield "fact.proposed", proposal.id, (commit_proposal(proposal),)
     for batch in tx.scalars(sa.select(BatchRow)):
         yield "batch.claimed", batch.id, (commit_batch(tx, batch),)
+    for key in tx.scalars(sa.select(AccessKeyRow)):
+        yield "key.issued", key.id, (commit_access_key(key),)
     for adapter in tx.scalars(sa.select(AdapterRow)):
         yield "adapter.created", adapter.id, (commit_adapter(adapter),)
         if adapter.scores is not None:
             yield "adapter.scored", adapter.id, (commit_scores(adapter),)
 
 
-def _changed_states(tx: Transaction, chain: Iterable[Entry]) -> Iterator[str]:
+def _changed_states(tx: Transaction, chain: Sequence[Entry]) -> Iterator[str]:
     """Compare what the rows say now with what the chain says happened to them."""
     is_current: dict[str, bool] = {}
     serving_id: str | None = None
@@ -307,6 +331,10 @@ def _changed_states(tx: Transaction, chain: Iterable[Entry]) -> Iterator[str]:
     for fact_id, status in tx.execute(sa.select(FactRow.id, FactRow.status)):
         if is_current.get(fact_id, status not in ENDED) != (status not in ENDED):
             yield f"{fact_id} is {status}, and the ledger says otherwise"
+    revoked = {entry.subject_id for entry in chain if entry.event == "key.revoked"}
+    for key_id, revoked_at in tx.execute(sa.select(AccessKeyRow.id, AccessKeyRow.revoked_at)):
+        if (revoked_at is not None) != (key_id in revoked):
+            yield f"key {key_id} is {'revoked' if revoked_at else 'open'}, and the ledger says otherwise"
     serves = sa.select(AdapterRow.id).where(AdapterRow.status == AdapterStatus.PROMOTED)
     if tx.scalar(serves) != serving_id:
         yield f"{tx.scalar(serves) or 'nothing'} serves, and the ledger says {serving_id or 'nothing'}"

@@ -166,6 +166,17 @@ class Proposal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AccessKey:
+    """A key that lets a caller into one tenant's memory; what opens with it is shown once and never kept."""
+
+    id: str
+    label: str
+    """Who or what holds it."""
+    issued_at: datetime
+    revoked_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """Facts claimed together; `removals` are retracted ones that weights still hold, to be edited back."""
 

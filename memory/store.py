@@ -15,13 +15,26 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from memory import database, export, forgetting, leases, ledger, lineage, review, slots, tenancy, words
+from memory import (
+    access,
+    database,
+    export,
+    forgetting,
+    leases,
+    ledger,
+    lineage,
+    review,
+    slots,
+    tenancy,
+    words,
+)
 from memory.audit import EVENTS, Entry, Tip
 from memory.errors import SharedLineage, UnknownTenant, WrongState
 from memory.records import (
     CHAT,
     ERASED,
     USER,
+    AccessKey,
     Adapter,
     Batch,
     BatchStatus,
@@ -42,6 +55,7 @@ from memory.records import (
     now,
 )
 from memory.tables import (
+    AccessKeyRow,
     AdapterRow,
     BatchRow,
     FactRow,
@@ -331,6 +345,28 @@ class FactStore:
         """Let something that was forgotten be learned again; False when it never was."""
         with self._writing() as tx:
             return forgetting.unbury(tx, candidate)
+
+    # Access keys
+
+    def issue_key(self, label: str) -> tuple[AccessKey, str]:
+        """A new key to the tenant, and what opens with it: shown now, and never again."""
+        require_storable(label=label)
+        with self._writing() as tx:
+            row, opens = access.issue(tx, label)
+            return access.record_of(row), opens
+
+    def revoke_key(self, key_id: str) -> AccessKey:
+        """The key opens nothing any more. Raises WrongState when it was revoked before."""
+        with self._writing() as tx:
+            row = tx.named(AccessKeyRow, key_id)
+            access.revoke(tx, row)
+            return access.record_of(row)
+
+    def access_keys(self) -> tuple[AccessKey, ...]:
+        """The tenant's access keys, oldest first, those revoked included."""
+        issued = sa.select(AccessKeyRow).order_by(AccessKeyRow.issued_at, AccessKeyRow.id)
+        with self._reading() as tx:
+            return tuple(access.record_of(row) for row in tx.scalars(issued))
 
     # The lease: one cycle per tenant
 

@@ -416,6 +416,18 @@ class ProposalRow(Owned, Table):
     salt: Mapped[str]
 
 
+class AccessKeyRow(Owned, Table):
+    __tablename__ = "access_keys"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    tenant: Mapped[str] = mapped_column(sa.ForeignKey("tenants.id"), index=True)
+    label: Mapped[str]
+    digest: Mapped[str]
+    issued_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+    salt: Mapped[str]
+
+
 class TombstoneRow(Owned, Table):
     """What was forgotten, as a hash under the tenant's own salt: enough not to learn it again, no more."""
 

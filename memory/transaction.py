@@ -13,16 +13,26 @@ from memory.errors import (
     UnknownAdapter,
     UnknownBatch,
     UnknownFact,
+    UnknownKey,
     UnknownProposal,
     UnknownUtterance,
 )
-from memory.tables import AdapterRow, BatchRow, FactRow, Owned, ProposalRow, TenantRow, UtteranceRow
+from memory.tables import (
+    AccessKeyRow,
+    AdapterRow,
+    BatchRow,
+    FactRow,
+    Owned,
+    ProposalRow,
+    TenantRow,
+    UtteranceRow,
+)
 from memory.text import is_storable
 
 NOBODY = ""
 """The tenant of a name that nothing was written for yet: it owns no rows."""
 
-Row = TypeVar("Row", FactRow, UtteranceRow, ProposalRow, BatchRow, AdapterRow)
+Row = TypeVar("Row", AccessKeyRow, FactRow, UtteranceRow, ProposalRow, BatchRow, AdapterRow)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -80,8 +90,9 @@ def _see_one_tenant(state: ORMExecuteState) -> None:
 
 _UNKNOWN: dict[
     type[DeclarativeBase],
-    type[UnknownFact | UnknownUtterance | UnknownProposal | UnknownBatch | UnknownAdapter],
+    type[UnknownKey | UnknownFact | UnknownUtterance | UnknownProposal | UnknownBatch | UnknownAdapter],
 ] = {
+    AccessKeyRow: UnknownKey,
     FactRow: UnknownFact,
     UtteranceRow: UnknownUtterance,
     ProposalRow: UnknownProposal,

@@ -229,6 +229,41 @@ def allow(
 
 
 @app.command()
+def keys(
+    issue: Annotated[
+        str | None, typer.Option("--issue", metavar="LABEL", help="Make a key; LABEL says who holds it.")
+    ] = None,
+    revoke: Annotated[
+        str | None, typer.Option("--revoke", metavar="KEY", help="Make a key, by its id, open nothing.")
+    ] = None,
+    config: ConfigPath = None,
+    tenant: TenantName = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the keys that let a caller into a tenant's memory, make one, or revoke one.
+
+    A key is shown once, when it is made: only a hash of it is kept.
+    """
+    with opened(config, tenant) as at:
+        opens = None
+        if issue is not None:
+            _, opens = at.store.issue_key(issue)
+        if revoke is not None:
+            at.store.revoke_key(revoke)
+        found = at.store.access_keys()
+        if as_json:
+            print_json({"tenant": at.store.tenant, "keys": found, "issued": opens})
+            return
+        for key in found:
+            ended = f"revoked {screen.when(key.revoked_at)}" if key.revoked_at else ""
+            out.print(f"{key.id}  {key.label}  issued {screen.when(key.issued_at)}  {ended}", markup=False)
+        if not found:
+            out.print("no keys (make one with --issue LABEL)")
+        if opens is not None:
+            out.print(f"it opens with this, which is not shown again: {opens}", soft_wrap=True, markup=False)
+
+
+@app.command()
 def status(config: ConfigPath = None, tenant: TenantName = None, as_json: AsJson = False) -> None:
     """Say what serves and what waits."""
     from ice_agent.schedule import described

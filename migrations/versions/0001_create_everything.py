@@ -222,6 +222,19 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("tenant", "digest", name=op.f("pk_tombstones")),
     )
     op.create_table(
+        "access_keys",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("tenant", sa.Text(), nullable=False),
+        sa.Column("label", sa.Text(), nullable=False),
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("issued_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("salt", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["tenant"], ["tenants.id"], name=op.f("fk_access_keys_tenant")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_access_keys")),
+    )
+    op.create_index(op.f("ix_access_keys_tenant"), "access_keys", ["tenant"])
+    op.create_table(
         "mentions",
         sa.Column("number", NUMBER, nullable=False),
         sa.Column("tenant", sa.Text(), nullable=False),
@@ -286,6 +299,7 @@ def downgrade() -> None:
         "batch_facts",
         "proposals",
         "mentions",
+        "access_keys",
         "tombstones",
         "facts",
         "adapters",

@@ -89,3 +89,13 @@ def test_what_needs_approval_is_no_fact_before_somebody_approves_it(ice, said, s
     assert ice("review")[1] == "nothing waits for approval\n"
     assert ice("approve", tea)[0] == 1
     assert [fact.object for fact in store.facts()] == ["Lisbon"]
+
+
+def test_a_key_is_shown_once_and_revoked_by_its_id(store, said, ice):
+    made = said("keys", "--issue", "phone")
+    (key,) = made["keys"]
+    assert made["issued"].startswith(f"{key['id']}.")
+    assert said("keys")["issued"] is None
+    assert "revoked" in ice("keys", "--revoke", key["id"])[1]
+    code, _, error = ice("keys", "--revoke", key["id"])
+    assert (code, error.count("revoked already")) == (1, 1)

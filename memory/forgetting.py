@@ -37,9 +37,9 @@ def about(tx: Transaction, subject: str) -> Sequence[FactRow]:
     return tx.scalars(sa.select(FactRow).where(named).order_by(FactRow.number)).all()
 
 
-def foreseen(tx: Transaction, facts: Sequence[FactRow]) -> Forgetting:
-    """What forgetting these facts takes away; nothing is changed."""
-    heard = _heard_in(tx, facts)
+def foreseen(tx: Transaction, facts: Sequence[FactRow], subject: str | None) -> Forgetting:
+    """What forgetting these facts, or all about a subject, takes away; nothing is changed."""
+    heard = _heard_in(tx, facts, _proposed(tx, facts, subject))
     held = lineage.holding(tx, [row.id for row in facts])
     undone, ancestor = lineage.clean_ancestor(tx, held)
     gone = {row.id for row in facts}
@@ -55,18 +55,23 @@ def foreseen(tx: Transaction, facts: Sequence[FactRow]) -> Forgetting:
     )
 
 
-def forget(tx: Transaction, facts: Sequence[FactRow]) -> None:
-    """Take these facts away, as if they had never been heard."""
-    heard = _heard_in(tx, facts)
+def forget(tx: Transaction, facts: Sequence[FactRow], subject: str | None) -> None:
+    """Take these facts away, as if they had never been heard; nothing about a subject is to be learned again.
+
+    What was proposed and is the same, or about the subject, goes with them.
+    """
+    proposals = _proposed(tx, facts, subject)
+    heard = _heard_in(tx, facts, proposals)
     lineage.forget(tx, lineage.holding(tx, [row.id for row in facts]))
     for utterance in heard:
         _erase_words(tx, utterance)
     for row in facts:
         _bury(tx, digest(tx, row.subject_key, row.relation, row.value_key))
-    for proposal in tx.scalars(sa.select(ProposalRow)).all():
-        if is_buried(tx, proposal.candidate):
-            ledger.append(tx, "proposal.forgotten", proposal.id, ledger.commit_proposal(proposal))
-            tx.delete(proposal)
+    if subject is not None:
+        _bury(tx, digest(tx, key(subject)))
+    for proposal in proposals:
+        ledger.append(tx, "proposal.forgotten", proposal.id, ledger.commit_proposal(proposal))
+        tx.delete(proposal)
     for row in facts:
         _erase(tx, row)
 
@@ -89,26 +94,16 @@ def forget_tenant(tx: Transaction) -> tuple[Adapter, ...]:
 
 def is_buried(tx: Transaction, candidate: CandidateFact) -> bool:
     """Whether this was forgotten once: the value of a slot, or all about its subject."""
-    subject, value = key(candidate.subject), slots.value_key(candidate)
-    digests = [
-        digest(tx, subject, candidate.relation, value),
-        *(digest(tx, name) for name in (subject, value)),
-    ]
+    digests = [digest(tx, *parts) for parts in _graves(candidate)]
     found = sa.select(TombstoneRow.digest).where(TombstoneRow.digest.in_(digests))
     return tx.scalar(found.limit(1)) is not None
-
-
-def bury_subject(tx: Transaction, subject: str) -> None:
-    """Nothing about this subject is to be learned again."""
-    _bury(tx, digest(tx, key(subject)))
 
 
 def unbury(tx: Transaction, candidate: CandidateFact) -> bool:
     """Let this be learned again; False when it was never forgotten."""
     was_buried = is_buried(tx, candidate)
-    subject, value = key(candidate.subject), slots.value_key(candidate)
-    for buried in (digest(tx, subject, candidate.relation, value), digest(tx, subject), digest(tx, value)):
-        tx.execute(sa.delete(TombstoneRow).where(TombstoneRow.digest == buried))
+    for parts in _graves(candidate):
+        tx.execute(sa.delete(TombstoneRow).where(TombstoneRow.digest == digest(tx, *parts)))
     return was_buried
 
 
@@ -118,9 +113,29 @@ def digest(tx: Transaction, *parts: str) -> str:
     return hmac.new(salt.encode(), "\0".join(parts).encode(), hashlib.sha256).hexdigest()
 
 
-def _heard_in(tx: Transaction, facts: Sequence[FactRow]) -> Sequence[UtteranceRow]:
+def _graves(candidate: CandidateFact) -> tuple[tuple[str, ...], ...]:
+    """Under what it may be buried: the value of its slot, all about its subject, all about its value."""
+    subject, relation, value = slots.slot_and_value(candidate)
+    return (subject, relation, value), (subject,), (value,)
+
+
+def _proposed(tx: Transaction, facts: Sequence[FactRow], subject: str | None) -> list[ProposalRow]:
+    """The proposals of the same values, and those about the subject."""
+    name, same = key(subject or ""), {(row.subject_key, row.relation, row.value_key) for row in facts}
+    return [
+        row
+        for row in tx.scalars(sa.select(ProposalRow).order_by(ProposalRow.number))
+        if (said := slots.slot_and_value(row.candidate)) in same
+        or (subject is not None and name in (said[0], said[2]))
+    ]
+
+
+def _heard_in(
+    tx: Transaction, facts: Sequence[FactRow], proposals: Sequence[ProposalRow]
+) -> Sequence[UtteranceRow]:
     again = sa.select(MentionRow.utterance_id).where(MentionRow.fact_id.in_([row.id for row in facts]))
-    ids = {row.utterance_id for row in facts} | set(tx.scalars(again))
+    ids = {row.utterance_id for row in facts} | {row.utterance_id for row in proposals}
+    ids |= set(tx.scalars(again))
     return tx.scalars(
         sa.select(UtteranceRow).where(UtteranceRow.id.in_(ids)).order_by(UtteranceRow.number)
     ).all()

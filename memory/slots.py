@@ -245,6 +245,11 @@ def value_key(candidate: CandidateFact) -> str:
     return key(candidate.statement if candidate.relation == STATEMENT else candidate.object)
 
 
+def slot_and_value(candidate: CandidateFact) -> tuple[str, str, str]:
+    """What a candidate is compared by."""
+    return key(candidate.subject), candidate.relation, value_key(candidate)
+
+
 def _cardinality(candidate: CandidateFact) -> Cardinality:
     # A statement fits no slot, so it has no older value to take the place of.
     return Cardinality.MANY if candidate.relation == STATEMENT else candidate.cardinality

@@ -299,7 +299,7 @@ class FactStore:
     def foresee(self, fact_ids: Sequence[str] = (), subject: str | None = None) -> Forgetting:
         """What forgetting would take away; nothing is changed."""
         with self._reading() as tx:
-            return forgetting.foreseen(tx, _meant(tx, fact_ids, subject))
+            return forgetting.foreseen(tx, _meant(tx, fact_ids, subject), subject)
 
     def forget(self, fact_ids: Sequence[str] = (), subject: str | None = None) -> Forgetting:
         """Erase facts, or all about a subject, as if they had never been heard, and say what went.
@@ -310,10 +310,8 @@ class FactStore:
         """
         with self._writing() as tx:
             rows = _meant(tx, fact_ids, subject)
-            taken = forgetting.foreseen(tx, rows)
-            forgetting.forget(tx, rows)
-            if subject is not None:
-                forgetting.bury_subject(tx, subject)
+            taken = forgetting.foreseen(tx, rows, subject)
+            forgetting.forget(tx, rows, subject)
         logger.info("forgot %d facts of %s", len(taken.facts), self.tenant)
         database.sweep(self._engine)
         return taken

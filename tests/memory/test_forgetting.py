@@ -173,6 +173,18 @@ def test_a_proposal_of_it_goes_too(tom, tell):
     tom.store.tell("I live in Xanadu, do I?", proposed=[said(), said("tea", "likes")])
     tom.store.forget([fact.id])
     assert [proposal.candidate.object for proposal in tom.store.proposals()] == ["tea"]
+    assert "Xanadu" not in str(tom.store.utterances())
+    assert tom.store.verify().ok
+
+
+def test_what_was_only_proposed_about_a_subject_goes_with_it(tom):
+    tom.store.tell("Kim likes jazz, I think.", proposed=[said("jazz", "likes", subject="Kim")])
+    assert [words.text for words in tom.store.foresee(subject="Kim").utterances] == [
+        "Kim likes jazz, I think."
+    ]
+    tom.store.forget(subject="Kim")
+    assert tom.store.proposals() == ()
+    assert [words.text for words in tom.store.utterances()] == [ERASED]
     assert tom.store.verify().ok
 
 

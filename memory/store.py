@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.orm import aliased
 
 from memory import database, export, forgetting, leases, ledger, lineage, review, slots, tenancy, words
 from memory.audit import EVENTS, Entry, Tip
@@ -548,15 +549,33 @@ def _meant(tx: Transaction, fact_ids: Sequence[str], subject: str | None) -> lis
 
 
 def _stood(as_of: datetime | None, recorded_as_of: datetime | None) -> Iterator[sa.ColumnElement[bool]]:
-    """The conditions of the two clocks. An end that was recorded later was not yet known then."""
-    not_yet_known = FactRow.ended_at > recorded_as_of if recorded_as_of else sa.false()
+    """The conditions of the two clocks."""
     if as_of is not None:
         yield FactRow.valid_from <= as_of
-        yield sa.or_(FactRow.valid_until.is_(None), FactRow.valid_until > as_of, not_yet_known)
+    if as_of is not None and recorded_as_of is None:
+        yield sa.or_(FactRow.valid_until.is_(None), FactRow.valid_until > as_of)
     if recorded_as_of is not None:
         yield FactRow.recorded_at <= recorded_as_of
-    if recorded_as_of is not None and as_of is None:
-        yield sa.or_(FactRow.ended_at.is_(None), not_yet_known)
+        yield _was_held_true(as_of, recorded_as_of)
+
+
+def _was_held_true(as_of: datetime | None, recorded_as_of: datetime) -> sa.ColumnElement[bool]:
+    """An end that was recorded later was not yet known then; one that was taken back since was known."""
+    newer = aliased(FactRow)
+    superseding = sa.select(newer.id).where(
+        newer.supersedes_id == FactRow.id,
+        newer.recorded_at <= recorded_as_of,
+        sa.or_(newer.ended_at.is_(None), newer.ended_at > recorded_as_of),
+    )
+    had_ended = FactRow.ended_at <= recorded_as_of
+    had_not = sa.or_(FactRow.ended_at.is_(None), FactRow.ended_at > recorded_as_of)
+    if as_of is None:
+        return sa.and_(had_not, ~superseding.exists())
+    by_its_own_words = sa.or_(FactRow.stated_until.is_(None), FactRow.stated_until > as_of)
+    by_another = ~superseding.where(newer.valid_from <= as_of).exists()
+    return sa.or_(
+        sa.and_(had_ended, FactRow.valid_until > as_of), sa.and_(had_not, by_its_own_words, by_another)
+    )
 
 
 def _superseded_by(tx: Transaction, row: FactRow) -> Iterator[FactRow]:

@@ -62,7 +62,7 @@ def forget(tx: Transaction, facts: Sequence[FactRow], subject: str | None) -> No
     """
     proposals = _proposed(tx, facts, subject)
     heard = _heard_in(tx, facts, proposals)
-    lineage.forget(tx, lineage.holding(tx, [row.id for row in facts]))
+    lineage.forget(tx, [row.id for row in facts])
     for utterance in heard:
         _erase_words(tx, utterance)
     for row in facts:

@@ -148,6 +148,16 @@ def test_a_cycle_that_is_editing_it_meanwhile_comes_to_nothing(tom):
     assert tom.store.verify().ok
 
 
+def test_a_cycle_whose_candidate_has_no_row_yet_comes_to_nothing_too(tom):
+    root = tom.root()
+    fact = tom.tell("Xanadu").fact
+    lease = tom.lease()
+    batch = tom.store.claim_batch(10, lease)
+    tom.store.forget([fact.id])
+    with pytest.raises(WrongState, match="its cycle is over"):
+        tom.store.register(tom.adapter("late", parent=root.id, batch_id=batch.id), lease)
+
+
 def test_reading_the_old_log_again_does_not_learn_it_again(tom, tell):
     tom.store.forget([tell().id])
     told = tom.store.tell("i live in XANADU!", [said("xanadu"), said("tea", "likes")])

@@ -158,6 +158,7 @@ class Life(RuleBasedStateMachine):
     def learn(self, said, limit):
         """A whole cycle, during which people go on talking."""
         self.start_a_cycle(limit)
+        self.make_a_candidate()
         for candidate in said:
             self.tell([candidate], datetime(2020, 1, 1, tzinfo=UTC))
         self.promote([], [])
@@ -166,6 +167,7 @@ class Life(RuleBasedStateMachine):
     def learn_what_is_taken_back_meanwhile(self, said, limit):
         self.tell([said], datetime(2020, 1, 1, tzinfo=UTC))
         self.start_a_cycle(limit)
+        self.make_a_candidate()
         changed = {"retracts": True, "valid_until": None}
         self.take_back(_changed(said, **changed), datetime(2020, 1, 1, tzinfo=UTC))
         self.promote([], [])
@@ -179,11 +181,10 @@ class Life(RuleBasedStateMachine):
             taken = self.model.batches[batch.id]
             assert _ids(batch.facts) == _ids(taken.facts)
             assert _ids(batch.removals) == _ids(taken.removals)
-            self.make_a_candidate()
 
-    @precondition(lambda self: self.model.running)
     @rule()
     def make_a_candidate(self):
+        """Of the batch that is being edited; without one, of the same facts, as a rebuild does."""
         name, batch, parent = (
             f"{self.tenant.name}-{next(self.numbers)}",
             self.model.running,

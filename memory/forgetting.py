@@ -39,9 +39,9 @@ def about(tx: Transaction, subject: str) -> Sequence[FactRow]:
     return tx.scalars(sa.select(FactRow).where(named).order_by(FactRow.number)).all()
 
 
-def foreseen(tx: Transaction, facts: Sequence[FactRow]) -> Forgetting:
-    """What forgetting these facts takes away; nothing is changed."""
-    heard = _heard_in(tx, facts)
+def foreseen(tx: Transaction, facts: Sequence[FactRow], subject: str | None) -> Forgetting:
+    """What forgetting these facts, or all about a subject, takes away; nothing is changed."""
+    heard = _heard_in(tx, facts, _proposed(tx, facts, subject))
     held = lineage.holding(tx, [row.id for row in facts])
     undone, ancestor = lineage.clean_ancestor(tx, held)
     gone = {row.id for row in facts}
@@ -57,20 +57,23 @@ def foreseen(tx: Transaction, facts: Sequence[FactRow]) -> Forgetting:
     )
 
 
-def forget(tx: Transaction, facts: Sequence[FactRow]) -> None:
-    """Take these facts away, as if they had never been heard."""
-    heard = _heard_in(tx, facts)
-    lineage.forget(tx, lineage.holding(tx, [row.id for row in facts]))
+def forget(tx: Transaction, facts: Sequence[FactRow], subject: str | None) -> None:
+    """Take these facts away, as if they had never been heard; nothing about a subject is to be learned again.
+
+    What was proposed and is the same, or about the subject, goes with them.
+    """
+    proposals = _proposed(tx, facts, subject)
+    heard = _heard_in(tx, facts, proposals)
+    lineage.forget(tx, [row.id for row in facts])
     for utterance in heard:
         _erase_words(tx, utterance)
     for row in facts:
         _bury(tx, digest(tx, row.subject_key, row.relation, row.value_key))
-    proposals = tx.scalars(sa.select(ProposalRow)).all()
-    meant = buried(tx, (proposal.candidate for proposal in proposals))
+    if subject is not None:
+        _bury(tx, digest(tx, key(subject)))
     for proposal in proposals:
-        if proposal.candidate in meant:
-            ledger.append(tx, "proposal.forgotten", proposal.id, ledger.commit_proposal(proposal))
-            tx.delete(proposal)
+        ledger.append(tx, "proposal.forgotten", proposal.id, ledger.commit_proposal(proposal))
+        tx.delete(proposal)
     for row in facts:
         _erase(tx, row)
 
@@ -100,21 +103,10 @@ def buried(tx: Transaction, candidates: Iterable[CandidateFact]) -> set[Candidat
     return {candidate for candidate, tombstones in under.items() if not found.isdisjoint(tombstones)}
 
 
-def bury_subject(tx: Transaction, subject: str) -> None:
-    """Nothing about this subject is to be learned again."""
-    _bury(tx, digest(tx, key(subject)))
-
-
 def unbury(tx: Transaction, candidate: CandidateFact) -> bool:
     """Let this be learned again; False when it was never forgotten."""
     found = sa.delete(TombstoneRow).where(TombstoneRow.digest.in_(_tombstones(tx, candidate)))
     return tx.execute(found.returning(TombstoneRow.digest)).first() is not None
-
-
-def _tombstones(tx: Transaction, candidate: CandidateFact) -> tuple[str, ...]:
-    """What lies on a candidate that was forgotten: on itself, on its subject or on its value as a subject."""
-    subject, value = key(candidate.subject), slots.value_key(candidate)
-    return digest(tx, subject, candidate.relation, value), digest(tx, subject), digest(tx, value)
 
 
 def digest(tx: Transaction, *parts: str) -> str:
@@ -123,9 +115,29 @@ def digest(tx: Transaction, *parts: str) -> str:
     return hmac.new(salt.encode(), "\0".join(parts).encode(), hashlib.sha256).hexdigest()
 
 
-def _heard_in(tx: Transaction, facts: Sequence[FactRow]) -> Sequence[UtteranceRow]:
+def _tombstones(tx: Transaction, candidate: CandidateFact) -> set[str]:
+    """Under what it may be buried: the value of its slot, all about its subject, all about its value."""
+    subject, relation, value = slots.slot_and_value(candidate)
+    return {digest(tx, subject, relation, value), digest(tx, subject), digest(tx, value)}
+
+
+def _proposed(tx: Transaction, facts: Sequence[FactRow], subject: str | None) -> list[ProposalRow]:
+    """The proposals of the same values, and those about the subject."""
+    name, same = key(subject or ""), {(row.subject_key, row.relation, row.value_key) for row in facts}
+    return [
+        row
+        for row in tx.scalars(sa.select(ProposalRow).order_by(ProposalRow.number))
+        if (said := slots.slot_and_value(row.candidate)) in same
+        or (subject is not None and name in (said[0], said[2]))
+    ]
+
+
+def _heard_in(
+    tx: Transaction, facts: Sequence[FactRow], proposals: Sequence[ProposalRow]
+) -> Sequence[UtteranceRow]:
     again = sa.select(MentionRow.utterance_id).where(MentionRow.fact_id.in_([row.id for row in facts]))
-    ids = {row.utterance_id for row in facts} | set(tx.scalars(again))
+    ids = {row.utterance_id for row in facts} | {row.utterance_id for row in proposals}
+    ids |= set(tx.scalars(again))
     return tx.scalars(
         sa.select(UtteranceRow).where(UtteranceRow.id.in_(ids)).order_by(UtteranceRow.number)
     ).all()

@@ -29,6 +29,7 @@ from memory.transaction import Transaction
 ABANDONED = Verdict(promote=False, reasons=("its cycle ended before it was judged",))
 FORGOTTEN = Verdict(promote=False, reasons=("a fact of its batch was forgotten",))
 OUTDONE = Verdict(promote=False, reasons=("another candidate of its batch was promoted",))
+_TAUGHT = (Role.FACT, Role.REMOVAL, Role.OVERRIDE)
 
 
 def claim(tx: Transaction, limit: int) -> BatchRow | None:
@@ -204,13 +205,20 @@ def clean_ancestor(tx: Transaction, held: Sequence[AdapterRow]) -> tuple[list[Ad
     return undone, adapter
 
 
-def forget(tx: Transaction, held: Sequence[AdapterRow]) -> None:
-    """Retire every one of these versions for good; what else they had learned is pending again."""
+def forget(tx: Transaction, fact_ids: Sequence[str]) -> None:
+    """Retire every version that holds one of these for good; what else they had learned is pending again.
+
+    A batch that one of them is being edited in comes to nothing, also before its adapter has a row.
+    """
+    held = holding(tx, fact_ids)
     undone, ancestor = clean_ancestor(tx, held)
-    for adapter in held:
-        batch = tx.scalars(sa.select(BatchRow).where(BatchRow.id == adapter.batch_id)).one_or_none()
-        if batch is not None and batch.status is BatchStatus.CLAIMED:
-            fail(tx, batch, count_attempt=False, quarantine_after=0, verdict=FORGOTTEN)
+    touched = sa.or_(
+        BatchRow.id.in_([adapter.batch_id for adapter in held]),
+        BatchRow.id.in_(sa.select(BatchFactRow.batch_id).where(BatchFactRow.fact_id.in_(fact_ids))),
+    )
+    running = sa.select(BatchRow).where(BatchRow.status == BatchStatus.CLAIMED, touched)
+    for batch in tx.scalars(running).all():
+        fail(tx, batch, count_attempt=False, quarantine_after=0, verdict=FORGOTTEN)
     for adapter in undone:
         if adapter.batch_id is not None:
             _unlearn(tx, adapter.batch_id, FactStatus.PENDING)
@@ -287,8 +295,8 @@ def _require_promotable(candidate: AdapterRow, parent: AdapterRow | None, verdic
 
 def _learn(tx: Transaction, adapter_id: str, batch_id: str) -> None:
     """The weights now hold the batch's facts, no longer its removals nor what stood in their places."""
+    facts, removals, overridden = (members(tx, batch_id, role) for role in _TAUGHT)
     _forget_overrides(tx, batch_id)
-    facts, removals = members(tx, batch_id, Role.FACT), members(tx, batch_id, Role.REMOVAL)
     for row in [*facts, *removals]:
         _membership(tx, batch_id, row).previous_adapter_id = row.adapter_id
     for row in removals:
@@ -300,6 +308,8 @@ def _learn(tx: Transaction, adapter_id: str, batch_id: str) -> None:
     ids = {row.id for row in facts}
     for row in facts:
         _override(tx, row, batch_id, ids)
+    for row in overridden:
+        _reopen(tx, row, batch_id)
     batch = tx.scalars(sa.select(BatchRow).where(BatchRow.id == batch_id)).one()
     batch.status = BatchStatus.DONE
     for sibling in _candidates_of(tx, batch_id):
@@ -330,7 +340,7 @@ def _reopen(tx: Transaction, row: FactRow, batch_id: str) -> None:
 
 
 def _forget_overrides(tx: Transaction, batch_id: str) -> None:
-    """What a batch overrode is found anew when its adapter is promoted a second time."""
+    """An adapter that is promoted a second time overrides the same again: where that was may be new."""
     tx.execute(
         sa.delete(BatchFactRow).where(BatchFactRow.batch_id == batch_id, BatchFactRow.role == Role.OVERRIDE)
     )
@@ -338,7 +348,7 @@ def _forget_overrides(tx: Transaction, batch_id: str) -> None:
 
 def _unlearn(tx: Transaction, batch_id: str, becomes: FactStatus) -> None:
     """Put every fact back to where it was in the weights before the batch; those it taught become this."""
-    for role in (Role.FACT, Role.REMOVAL, Role.OVERRIDE):
+    for role in _TAUGHT:
         for row in members(tx, batch_id, role):
             row.adapter_id = _membership(tx, batch_id, row).previous_adapter_id
             if role is Role.OVERRIDE and row.status is FactStatus.PENDING:

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from memory import ledger
 from memory.records import (
     STATEMENT,
+    BatchStatus,
     CandidateFact,
     Cardinality,
     Fact,
@@ -22,7 +23,7 @@ from memory.records import (
     Utterance,
     now,
 )
-from memory.tables import FactRow, MentionRow, UtteranceRow, is_current, is_single
+from memory.tables import BatchRow, FactRow, MentionRow, UtteranceRow, is_current, is_single
 from memory.text import key
 from memory.transaction import Transaction
 
@@ -52,6 +53,14 @@ def retract(tx: Transaction, row: FactRow, until: datetime) -> FactRow | None:
 def resting_status(row: FactRow) -> FactStatus:
     """What a current fact is while nobody edits it: learned if the serving weights hold it, else pending."""
     return FactStatus.LEARNED if row.adapter_id else FactStatus.PENDING
+
+
+def _status_again(tx: Transaction, row: FactRow) -> FactStatus:
+    """What a fact that ended is when it stands again: kept out of edits, or in one, if it still is."""
+    if row.quarantine_reason is not None:
+        return FactStatus.QUARANTINED
+    batch = tx.scalar(sa.select(BatchRow.status).where(BatchRow.id == row.batch_id))
+    return FactStatus.CLAIMED if batch is BatchStatus.CLAIMED else resting_status(row)
 
 
 def displaced_by(newer: FactRow) -> sa.ColumnElement[bool]:
@@ -237,7 +246,7 @@ def reopen_before(tx: Transaction, row: FactRow) -> FactRow | None:
     is_over = before.stated_until is not None and before.stated_until <= now()
     if before.status is not FactStatus.SUPERSEDED or is_over or is_displaced(tx, before):
         return None
-    before.status = resting_status(before)
+    before.status = _status_again(tx, before)
     before.valid_until, before.ended_at = before.stated_until, None
     tx.flush()
     ledger.append(tx, "fact.reopened", before.id, before.commitment)
@@ -246,6 +255,11 @@ def reopen_before(tx: Transaction, row: FactRow) -> FactRow | None:
 
 def value_key(candidate: CandidateFact) -> str:
     return key(candidate.statement if candidate.relation == STATEMENT else candidate.object)
+
+
+def slot_and_value(candidate: CandidateFact) -> tuple[str, str, str]:
+    """What a candidate is compared by."""
+    return key(candidate.subject), candidate.relation, value_key(candidate)
 
 
 def _cardinality(candidate: CandidateFact) -> Cardinality:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.orm import aliased
 
 from memory import (
     access,
@@ -310,7 +311,7 @@ class FactStore:
     def foresee(self, fact_ids: Sequence[str] = (), subject: str | None = None) -> Forgetting:
         """What forgetting would take away; nothing is changed."""
         with self._reading() as tx:
-            return forgetting.foreseen(tx, _meant(tx, fact_ids, subject))
+            return forgetting.foreseen(tx, _meant(tx, fact_ids, subject), subject)
 
     def forget(self, fact_ids: Sequence[str] = (), subject: str | None = None) -> Forgetting:
         """Erase facts, or all about a subject, as if they had never been heard, and say what went.
@@ -321,10 +322,8 @@ class FactStore:
         """
         with self._writing() as tx:
             rows = _meant(tx, fact_ids, subject)
-            taken = forgetting.foreseen(tx, rows)
-            forgetting.forget(tx, rows)
-            if subject is not None:
-                forgetting.bury_subject(tx, subject)
+            taken = forgetting.foreseen(tx, rows, subject)
+            forgetting.forget(tx, rows, subject)
         logger.info("forgot %d facts of %s", len(taken.facts), self.tenant)
         database.sweep(self._engine)
         return taken
@@ -583,15 +582,33 @@ def _meant(tx: Transaction, fact_ids: Sequence[str], subject: str | None) -> lis
 
 
 def _stood(as_of: datetime | None, recorded_as_of: datetime | None) -> Iterator[sa.ColumnElement[bool]]:
-    """The conditions of the two clocks. An end that was recorded later was not yet known then."""
-    not_yet_known = FactRow.ended_at > recorded_as_of if recorded_as_of else sa.false()
+    """The conditions of the two clocks."""
     if as_of is not None:
         yield FactRow.valid_from <= as_of
-        yield sa.or_(FactRow.valid_until.is_(None), FactRow.valid_until > as_of, not_yet_known)
+    if as_of is not None and recorded_as_of is None:
+        yield sa.or_(FactRow.valid_until.is_(None), FactRow.valid_until > as_of)
     if recorded_as_of is not None:
         yield FactRow.recorded_at <= recorded_as_of
-    if recorded_as_of is not None and as_of is None:
-        yield sa.or_(FactRow.ended_at.is_(None), not_yet_known)
+        yield _was_held_true(as_of, recorded_as_of)
+
+
+def _was_held_true(as_of: datetime | None, recorded_as_of: datetime) -> sa.ColumnElement[bool]:
+    """An end that was recorded later was not yet known then; one that was taken back since was known."""
+    newer = aliased(FactRow)
+    superseding = sa.select(newer.id).where(
+        newer.supersedes_id == FactRow.id,
+        newer.recorded_at <= recorded_as_of,
+        sa.or_(newer.ended_at.is_(None), newer.ended_at > recorded_as_of),
+    )
+    had_ended = FactRow.ended_at <= recorded_as_of
+    had_not = sa.or_(FactRow.ended_at.is_(None), FactRow.ended_at > recorded_as_of)
+    if as_of is None:
+        return sa.and_(had_not, ~superseding.exists())
+    by_its_own_words = sa.or_(FactRow.stated_until.is_(None), FactRow.stated_until > as_of)
+    by_another = ~superseding.where(newer.valid_from <= as_of).exists()
+    return sa.or_(
+        sa.and_(had_ended, FactRow.valid_until > as_of), sa.and_(had_not, by_its_own_words, by_another)
+    )
 
 
 def _superseded_by(tx: Transaction, row: FactRow) -> Iterator[FactRow]:

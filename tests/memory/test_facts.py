@@ -161,6 +161,35 @@ def test_the_second_clock_answers_what_we_held_true_then(tom):
     assert _objects(tom, as_of=datetime(2015, 1, 1, tzinfo=UTC), recorded_as_of=before) == ["Rome"]
 
 
+def test_the_second_clock_knows_what_had_ended_then_and_stands_again_since(tom):
+    tom.tell("Rome", valid_from=date(2001, 1, 1))
+    tom.tell("Nice", valid_from=date(2010, 1, 1))
+    before = now()
+    tom.take_back("Nice")
+    assert tom.standing == ["Rome"]
+    assert _objects(tom, recorded_as_of=before) == ["Nice"]
+    assert _objects(tom, as_of=datetime(2015, 1, 1, tzinfo=UTC), recorded_as_of=before) == ["Nice"]
+    assert _objects(tom, as_of=datetime(2005, 1, 1, tzinfo=UTC), recorded_as_of=before) == ["Rome"]
+
+
+def test_what_was_said_to_end_was_known_to_end_before_anybody_said_otherwise(tom):
+    tom.tell("Rome", valid_until=date(2999, 1, 1))
+    before = now()
+    tom.take_back("Rome")
+    assert _objects(tom, as_of=datetime(2998, 1, 1, tzinfo=UTC), recorded_as_of=before) == ["Rome"]
+    assert _objects(tom, as_of=datetime(3001, 1, 1, tzinfo=UTC), recorded_as_of=before) == []
+
+
+def test_a_value_that_stands_again_is_still_kept_out_of_edits(tom):
+    rome = tom.tell("Rome").fact
+    tom.store.quarantine(rome.id, "on a whim")
+    tom.tell("Nice")
+    tom.take_back("Nice")
+    assert tom.store.fact(rome.id).status is FactStatus.QUARANTINED
+    tom.store.release(rome.id)
+    assert tom.store.fact(rome.id).status is FactStatus.PENDING
+
+
 def test_facts_are_found_by_state_subject_and_relation(tom):
     tom.tell("Lyon")
     tom.tell("Nice")

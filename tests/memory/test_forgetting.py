@@ -148,6 +148,16 @@ def test_a_cycle_that_is_editing_it_meanwhile_comes_to_nothing(tom):
     assert tom.store.verify().ok
 
 
+def test_a_cycle_whose_candidate_has_no_row_yet_comes_to_nothing_too(tom):
+    root = tom.root()
+    fact = tom.tell("Xanadu").fact
+    lease = tom.lease()
+    batch = tom.store.claim_batch(10, lease)
+    tom.store.forget([fact.id])
+    with pytest.raises(WrongState, match="its cycle is over"):
+        tom.store.register(tom.adapter("late", parent=root.id, batch_id=batch.id), lease)
+
+
 def test_reading_the_old_log_again_does_not_learn_it_again(tom, tell):
     tom.store.forget([tell().id])
     told = tom.store.tell("i live in XANADU!", [said("xanadu"), said("tea", "likes")])
@@ -173,6 +183,18 @@ def test_a_proposal_of_it_goes_too(tom, tell):
     tom.store.tell("I live in Xanadu, do I?", proposed=[said(), said("tea", "likes")])
     tom.store.forget([fact.id])
     assert [proposal.candidate.object for proposal in tom.store.proposals()] == ["tea"]
+    assert "Xanadu" not in str(tom.store.utterances())
+    assert tom.store.verify().ok
+
+
+def test_what_was_only_proposed_about_a_subject_goes_with_it(tom):
+    tom.store.tell("Kim likes jazz, I think.", proposed=[said("jazz", "likes", subject="Kim")])
+    assert [words.text for words in tom.store.foresee(subject="Kim").utterances] == [
+        "Kim likes jazz, I think."
+    ]
+    tom.store.forget(subject="Kim")
+    assert tom.store.proposals() == ()
+    assert [words.text for words in tom.store.utterances()] == [ERASED]
     assert tom.store.verify().ok
 
 

@@ -366,6 +366,19 @@ def test_a_reverted_adapter_can_be_promoted_again(tom):
     assert (tom.prompt, tom.learned, tom.weights) == ([], ["Nice"], ["Nice"])
 
 
+def test_an_adapter_that_is_promoted_again_has_lost_what_it_had_lost(tom):
+    tea = tom.likes("tea").fact
+    tom.learn()
+    tom.likes("jazz")
+    lease = tom.lease()
+    lossy = tom.candidate(lease)
+    tom.store.promote(lossy.id, GOOD, lease, lost=[tea.id])
+    tom.store.revert()
+    assert tom.learned == ["tea"]
+    tom.store.promote(lossy.id, GOOD)
+    assert (tom.learned, tom.prompt) == (["jazz"], ["tea"])
+
+
 def test_there_must_be_something_to_revert_to(tom):
     with pytest.raises(CannotRevert, match="init"):
         tom.store.revert()

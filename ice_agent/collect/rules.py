@@ -9,16 +9,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from datetime import date
 
 from ice_agent import relations
-from ice_agent.collect import forms, values
+from ice_agent.collect import days, forms, values
 from ice_agent.collect.clauses import FINITE, NAME, Clause, Voice, clauses, plain_text
 from memory import STATEMENT, USER, CandidateFact, Cardinality, Utterance
 
 
 def rules(utterance: Utterance) -> tuple[CandidateFact, ...]:
     """Every fact that the utterance states; a slot that it states twice keeps what was said last."""
-    reader = _Reader(text=utterance.text)
+    reader = _Reader(text=utterance.text, said_on=utterance.said_at.date())
     found = [candidate for clause in clauses(utterance.text) for candidate in reader.read(clause)]
     return tuple(_without_repeats(found))
 
@@ -55,6 +56,8 @@ class _Found:
     object: str
     retracts: bool = False
     many: bool = False
+    in_passing: bool = False
+    """ "My sister Anna" says who that is, beside what the clause is about: its dates are not of this."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -62,6 +65,7 @@ class _Reader:
     """Reads the clauses of one utterance in turn and remembers who was named, for "she" and "my sister"."""
 
     text: str
+    said_on: date
     people: list[tuple[str, str]] = field(default_factory=list)
     """Names in the order of the text, each with "she", "he" or "" where the text does not tell."""
     roles: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -71,13 +75,23 @@ class _Reader:
     """What the last fact was about, when it was not the user: "it" and "its"."""
     subject: str | None = None
     sentence: int = -1
+    opening: days.Period = days.Period()
+    """What "Since March," says of the next clause."""
     open_question: str = ""
     """ "My cat is called": the opening that "Her name is Luna" completes, after "I have a cat"."""
 
     def read(self, clause: Clause) -> Iterator[CandidateFact]:
         if clause.sentence != self.sentence:
-            self.sentence, self.subject = clause.sentence, None
-        words, retracts = _denial(clause)
+            self.sentence, self.subject, self.opening = clause.sentence, None, days.Period()
+        span = plain_text(self.text[clause.start : clause.end])
+        period = days.period(span, self.said_on)
+        if days.is_only_a_period(span):
+            self.opening = period
+            return
+        period = self.opening if period == days.Period() else period
+        words, retracts = _denial(clause, days.untimed(clause.words))
+        if words and (retracts or (period.end and period.end <= self.said_on)):
+            words = _as_present(words)
         words = self._completed(words) if words else words
         self._leave_open(clause)
         if clause.voice is Voice.UNSAID or words is None:
@@ -90,8 +104,10 @@ class _Reader:
         for one in found:
             self._learn_about(one)
         retracts = retracts or clause.voice is Voice.TAKEN_BACK
+        is_about_more = any(not one.in_passing for one in found)
         for one in found:
-            yield from self._candidate(one, clause, one.retracts or retracts)
+            own = days.Period() if one.in_passing and is_about_more else period
+            yield from self._candidate(one, clause, own, one.retracts or (retracts and not one.in_passing))
         if not found and clause.voice is not Voice.TOLD:
             yield from self._statement(clause)
 
@@ -155,7 +171,9 @@ class _Reader:
                 self._introduce(owner, relation, match["noun"], name[0])
                 if relation in {"friend", "colleague", "cousin", "coworker", "neighbour", "neighbor"}:
                     many = True
-                found.append(_Found(subject=owner, relation=relation, object=name[0], many=many))
+                found.append(
+                    _Found(subject=owner, relation=relation, object=name[0], many=many, in_passing=True)
+                )
                 words = f"{words[: match.start()]}{match['name']} {words[match.end() :].lstrip()}".strip()
         return found, words
 
@@ -369,12 +387,16 @@ class _Reader:
         is_plain = 0 < len(words.split()) <= 3 and not _NOT_A_NAME.match(words)
         return (words,) if is_plain and reader(capital) else ()
 
-    def _candidate(self, found: _Found, clause: Clause, retracts: bool) -> Iterator[CandidateFact]:
+    def _candidate(
+        self, found: _Found, clause: Clause, period: days.Period, retracts: bool
+    ) -> Iterator[CandidateFact]:
         span = self.text[clause.start : clause.end]
         obj = _as_written(found.object, span)
         if obj is None:
             return
-        cardinality = relations.relation(found.relation).cardinality
+        cardinality = relations.cardinality(found.relation)
+        # "I quit last week" says when it ended.
+        start, end = (None, period.end or period.start) if retracts else (period.start, period.end)
         yield CandidateFact(
             subject=found.subject,
             relation=found.relation,
@@ -384,10 +406,8 @@ class _Reader:
             end=clause.end,
             cardinality=Cardinality.MANY if found.many or found.relation in _MANY else cardinality,
             retracts=retracts,
-            valid_from=values.world_time(
-                clause.words, _FROM_CHANGE if _CHANGES.search(clause.words) else "since|as of"
-            ),
-            valid_until=values.world_time(clause.words, "until|till"),
+            valid_from=start,
+            valid_until=end,
         )
 
     def _statement(self, clause: Clause) -> Iterator[CandidateFact]:
@@ -487,11 +507,12 @@ class _Reader:
 _MENTIONED = re.compile(rf"(?<!in )(?<!at )(?<!from )(?<!to )(?<!of )(?<!near )(?<![\w'-]){NAME}")
 
 
-def _denial(clause: Clause) -> tuple[str | None, bool]:
+def _denial(clause: Clause, said: str) -> tuple[str | None, bool]:
     """The clause without its "no longer", and whether that takes the fact back; None for a plain denial."""
-    words, n_removed = _NO_LONGER.subn(" ", clause.words)
-    words, stopped = _STOPPED.sub("", words), bool(_STOPPED.search(clause.words))
-    if n_removed or stopped:
+    words, n_removed = _NO_LONGER.subn(" ", said)
+    words, n_once = _USED_TO.subn(" ", words)
+    words, stopped = _STOPPED.sub("", words), bool(_STOPPED.search(said))
+    if n_removed or n_once or stopped:
         words = " ".join(_NOT.sub(" ", words).split())
         return _BEING.sub("am ", words) if stopped else words, True
     if not _NOT.search(words):
@@ -516,8 +537,35 @@ _STOPPED = re.compile(
     r"|being)\b)"
 )
 _BEING = re.compile(r"\bbeing ")
+# "I used to live in Lisbon" says that it is over, and not since when: it takes the fact back where it stands.
+_USED_TO = re.compile(r"\s+(?:used to|formerly|previously|once(?= (?:lived|worked)))\b")
 _SET_OFF = re.compile(
     r",?\s+(?:and\s+)?not\s+(?:in\s+|at\s+|for\s+|an?\s+|the\s+)?[\w' -]+$|,\s+not\s+[\w' -]+(?=,)"
+)
+
+
+def _as_present(words: str) -> str:
+    """What was, in the words of what is: the patterns know no past, so that a past without an end is no fact."""
+    for past, present in _PRESENT:
+        if past.search(words):
+            return past.sub(present, words, count=1)
+    return words
+
+
+_PRESENT = tuple(
+    (re.compile(past), present)
+    for past, present in (
+        (r"^I was\b|^I be\b", "I am"),
+        (r"\bwere\b|\bbe\b", "are"),
+        (r"\bwas\b", "is"),
+        (r"\blived\b", "live"),
+        (r"\bworked\b", "work"),
+        (r"\bplayed\b", "play"),
+        (r"\bstudied\b", "study"),
+        (r"\b(like|love|drive|own|support)d\b", r"\1"),
+        (r"\bdrove\b", "drive"),
+        (r"\bhad\b", "have"),
+    )
 )
 
 
@@ -532,8 +580,9 @@ def _noun(noun: str) -> tuple[str, bool]:
     )
     plain = _AGED.sub("", plain)
     lower = plain if forms.is_favourite(plain) else plain[:1].lower() + plain[1:]
-    known = forms.NOUNS.get(plain.lower())
-    return (known or lower), many and (known or lower) in forms.ROLES
+    known = relations.canonical(plain)
+    relation = known if known != plain.lower() or known in relations.named() else lower
+    return relation, many and relation in forms.ROLES
 
 
 _AGED = re.compile(r"^(?:older|elder|eldest|oldest|younger|youngest|little|big|twin|baby|middle|only) (?=\w)")
@@ -590,8 +639,6 @@ _NOT_A_NAME = re.compile(
     r"(?:a|an|the|my|our|your|his|her|this|that|it|not|hope|fear|peace|so|very|me|you|home|here|there"
     r"|bed|love|myself|people|fun)\b"
 )
-_CHANGES = re.compile(r"\b(?:moved|joined|married|started|became|relocated|settled|hired|got)\b")
-_FROM_CHANGE = "since|as of|in|on"
 _PAIR_WITH_ME = re.compile(rf"(?:(?:[Mm]y|our) [a-z]+|{NAME}) and I |[Mm]e and (?:my [a-z]+|{NAME}) ")
 _ROLE_SUBJECT = re.compile(
     rf"(?P<owner>[Mm]y|[Oo]ur|[Hh]is|[Hh]er|{NAME}'s) (?P<noun>(?:(?:older|younger|little|big|twin"

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable
-from datetime import date
 from functools import cache
 from importlib import resources
 
@@ -191,30 +190,6 @@ def is_demonym(word: str) -> bool:
     return word in _DEMONYMS or bool(
         re.fullmatch(r"[A-Z]\w+(?:ish|ese|lian|rian|nian|gian|sian|tian|dian|ican|uan|ench|utch)", word)
     )
-
-
-def world_time(text: str, prepositions: str) -> date | None:
-    """The day that follows one of the prepositions: "since March 2020" is 2020-03-01."""
-    match = re.search(rf"\b(?:{prepositions})\s+({DATE}|{_MONTH}\s+\d{{4}}|(?:19|20)\d{{2}})\b", text)
-    return _day_of(match[1]) if match else None
-
-
-def _day_of(text: str) -> date | None:
-    year = re.search(r"\b(?:19|20)\d{2}\b", text)
-    if year is None:
-        return None
-    month = re.search(_MONTH, text)
-    day_of_month = re.search(r"(?<!\d)(\d{1,2})(?!\d)", text.replace(year[0], ""))
-    iso = re.fullmatch(r"(\d{4})-(\d{2})-(\d{2})", text)
-    try:
-        if iso:
-            return date(*map(int, iso.groups()))
-        if month is None:
-            return date(int(year[0]), 1, 1)
-        number = next(i for i, name in enumerate(MONTHS, 1) if name.startswith(month[0][:3].lower()))
-        return date(int(year[0]), number, int(day_of_month[1]) if day_of_month else 1)
-    except ValueError:
-        return None
 
 
 def _one(value: str | None) -> tuple[str, ...]:

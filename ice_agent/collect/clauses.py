@@ -119,13 +119,13 @@ def _sentence_clauses(sentence: str, offset: int, number: int) -> Iterator[Claus
     for start, end in _segments(sentence, lead):
         if end - start > LONGEST_CLAUSE:
             continue
-        words, is_correction = _without_preamble(sentence[start:end].strip(" ,;:"))
+        words, is_correction = _without_preamble(days.untimed(sentence[start:end]).strip(" ,;:"))
         words = _written_out(words)
         spoiled = spoiled or bool(_SPOILS_THE_REST.search(words))
         # "Since I live in Turin, which ...?" asks one thing and takes the other for granted.
         is_granted = start == lead and bool(_GRANTED.match(sentence))
         stated = Voice.TOLD if is_granted else voice
-        is_guess = spoiled or bool(_GUESS.search(days.untimed(words)))
+        is_guess = spoiled or bool(_GUESS.search(words))
         piece = sentence[start:end]
         start += len(piece) - len(piece.lstrip(" ,;:"))
         yield Clause(
@@ -227,7 +227,7 @@ _HANDS_OVER = re.compile(
 )
 _JOKE = re.compile(
     r"\b(?:just\s+(?:kidding|joking)|(?:only|i'm|am|i\s+was)\s+(?:kidding|joking)|jk|j/k|as\s+a\s+joke"
-    r"|april\s+fools?)\b|(?<!\w)/s\b|(?:\.\.+|…|-)\s*not\s*[!.]*\s*$",
+    r"|april\s+fools?)\b|^\W*(?:ha(?:ha)*\W+)?(?:sure|yeah|right|yep|oh\s+(?:sure|yeah|right)),?\s+and\s+(?:i'?m|i\s+am|my)\b|(?<!\w)/s\b|(?:\.\.+|…|-)\s*not\s*[!.]*\s*$",
     re.IGNORECASE,
 )
 _REPORTS = re.compile(
@@ -256,7 +256,7 @@ _SPOILS_THE_REST = re.compile(
     r"|(?:they|people|some) say)\b",
 )
 _GUESS = re.compile(
-    r"\b(?:would|could|might|should|will|shall|must|can|ought|wants?|wanted|wanna|gonna|probably|maybe"
+    r"\b(?:would|could|might|should|will|shall|must|can(?! ?not (?:really )?(?:stand|bear|get enough))|ought|wants?|wanted|wanna|gonna|probably|maybe"
     r"|perhaps|possibly"
     r"|allegedly|supposedly|apparently|presumably|likely|almost|nearly|basically|practically|virtually"
     r"|sort of|kind of"
@@ -285,12 +285,12 @@ def _segments(sentence: str, lead: int) -> Iterator[tuple[int, int]]:
 
 
 _OPENS = (
-    r"(?:[Ii]|we|he|she|they|it|you|there)\b(?=[ '])|(?:I|he|she|it|we|they|you)'"
+    r"(?:[Ii]|we|he|she|they|it|you|there)\b(?=[ '])|(?:everyone|everybody|people|friends)\scalls?\b|(?:I|he|she|it|we|they|you)'"
     r"|(?:my|our|his|her|its|their)\s|the\s(?:[\w'-]+\s){1,6}(?:is|are)\b"
     rf"|{FINITE}|{NAME}(?:'s (?:[\w-]+ ){{1,3}}(?:is|are)\b|\s{FINITE})|please\b|if\b|remember\b"
 )
 _CONNECTIVE = re.compile(
-    rf"\s*(?:;|\s-+\s|[\u2014\u2013])\s*|(?:,\s*|\s+)(?:and|but|so|yet|plus|because|although|though|while|whereas"
+    rf"\s*(?:;|\s-+\s|[\u2014\u2013])\s*(?!(?:no|scratch|sorry|wait|oops|I mean|make that|or rather)\b)|(?:,\s*|\s+)(?:and|but|so|yet|plus|because|although|though|while|whereas"
     rf"|then)(?:\s+then)?\s+(?={_OPENS})"
     rf"|,\s+(?={_OPENS})|,\s+(?=(?:what|which|how|do|does|can|could|should|would)\s)|:\s+(?=(?:I|my|My"
     rf"|we|our)\b)"
@@ -348,14 +348,24 @@ _CORRECTS = re.compile(
 
 
 def _written_out(words: str) -> str:
+    words = _KIN.sub(lambda kin: f"my {kin[0].lower()}", words)
     for pattern, replacement in _CONTRACTIONS:
         words = pattern.sub(replacement, words)
     return words
 
 
+# "Mum is a nurse" is about mine; "Nan Goldin" is a name.
+_KIN = re.compile(
+    r"^(?:[Mm]um|[Mm]om|[Dd]ad|[Mm]ummy|[Dd]addy|[Gg]randma|[Gg]ranny|[Gg]ran|[Nn]an|[Nn]ana|[Gg]randpa|[Gg]ran?dad)"
+    r"\b(?=(?:'s)? [a-z])"
+)
 _CONTRACTIONS = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
+        # Smileys and the like say nothing that is kept.
+        (r"\s*(?:[:;=]-?[()DPp3]+|<3|[\u2600-\u27bf\U0001f300-\U0001faff]+)(?=\s|$)", ""),
+        (r"\b(do|does|did|is|are|was|were|has|have)nt\b", r"\1 not"),
+        (r"\b[Ii]ve\b", "I have"),
         (r"\b[Ii]'?m\b(?=\s)", "I am"),
         (r"\bi\b(?!\.)", "I"),
         (r"(?<=\w)'re\b", " are"),
@@ -365,19 +375,26 @@ _CONTRACTIONS = tuple(
         (r"\b([Cc])an't\b", r"\1an not"),
         (r"\b([Ww])on't\b", r"\1ill not"),
         (r"(?<=[a-z])n't\b", " not"),
+        (r"\bcan ?not (?:really )?(?:stand|bear)\b", "hate"),
+        (r"\bcan ?not get enough of\b", "love"),
+        (r"\b(am|is) (?:not married any ?(?:more|longer)|no longer married)$", r"\1 divorced"),
+        # "The colour I like best" is my favourite.
+        (r"^[Tt]he (\w+) (?:that |which )?I (?:like|love|enjoy) (?:the )?(?:best|most)(?= is\b)", r"my favourite \1"),
+        (r"\bfavou?rite thing to (?:do|eat|drink|watch|play)(?: (?:on|in|at|with) [\w ]+)?(?=$| is\b)", "favourite thing"),
         (r"\b([Hh]e|[Ss]he|[Ii]t|[Tt]hat|[Tt]here|[Ww]ho)'s\b", r"\1 is"),
         (r"\bname's(?= )", "name is"),
         (r"(?<=\w)'s (?=(?:called|named|married|born|based|an?|the|from|now|not|in|my) )", " is "),
         # "It is Acme that I work for" puts the object first.
         (rf"^[Ii]t is (?!not\b)({NAME}) (?:that|where|who|which) (I .+)$", r"\2 \1"),
+        (rf"^[Nn]ot (?:in |at |an? )?{NAME},\s+(?=I\b|my\b)", ""),
         # "not in Lisbon but in Porto": what is denied goes, what is said stays.
         (r"\bnot ((?:in|at|for|as|called|an?) )?[^,.;]{1,40}?,? but (?!I\b|my\b|we\b)", ""),
         # "Lisbon, no wait, Porto": a slip of the tongue is replaced by what follows.
         (
             r"(?:\b[\w-]+|"
             + NAME
-            + r")(?:,|\s-+|\.\.\.)?\s+(?:no,? wait|wait,? no|no|I mean|I meant|sorry|or rather|scratch that"
-            r"|make that|correction)(?:,|:)?\s+(?:I mean(?:t)?,? )?(?=[\w])(?!I\b|my\b|longer\b|one\b)",
+            + r")(?:,|\s-+|\.\.\.)?(?:,?\s+(?:no,? wait|wait|no|I mean|I meant|sorry|oops|or rather|scratch that"
+            r"|make that|correction)\b)+(?:,|:)?\s+(?:I meant?,? )?(?=[\w])(?!I\b|my\b|longer\b|one\b)",
             "",
         ),
         # "a nurse, sorry, a doctor" leaves its small word twice.

@@ -74,6 +74,12 @@ class _Reader:
     topic: str | None = None
     """What the last fact was about, when it was not the user: "it" and "its"."""
     subject: str | None = None
+    leading: str | None = None
+    """Whom "he", "she" or "it" at the head of the clause means, before the clause names anybody itself."""
+    may_be_elided: bool = True
+    """Whether a clause without a subject is about the user: "Just moved to Lisbon"."""
+    lasts: bool = False
+    """Whether the clause says for how long something holds."""
     sentence: int = -1
     opening: days.Period = days.Period()
     """What "Since March," says of the next clause."""
@@ -83,13 +89,15 @@ class _Reader:
     def read(self, clause: Clause) -> Iterator[CandidateFact]:
         if clause.sentence != self.sentence:
             self.sentence, self.subject, self.opening = clause.sentence, None, days.Period()
+            self.may_be_elided = True
         span = plain_text(self.text[clause.start : clause.end])
         period = days.period(span, self.said_on)
         if days.is_only_a_period(span):
             self.opening = period
             return
         period = self.opening if period == days.Period() else period
-        words, retracts = _denial(clause, days.untimed(clause.words))
+        self.lasts = period != days.Period()
+        words, retracts = _denial(clause)
         if words and (retracts or (period.end and period.end <= self.said_on)):
             words = _as_present(words)
         words = self._completed(words) if words else words
@@ -100,6 +108,7 @@ class _Reader:
             self._meet(clause.words, introduced=[])
             return
         found = list(self._facts(words, clause))
+        self.may_be_elided = self.subject == USER
         self._meet(clause.words, introduced=[one.object for one in found if one.relation in _PERSONAL])
         for one in found:
             self._learn_about(one)
@@ -121,7 +130,9 @@ class _Reader:
 
     def _leave_open(self, clause: Clause) -> None:
         """ "I have a cat" and "My name is not Bob" leave open what the next clause may say."""
-        if match := forms.HAS_UNNAMED.match(clause.words):
+        if match := _SAID_BEFORE.match(clause.words):
+            self.open_question = f"{match['opening']} is"
+        elif match := forms.HAS_UNNAMED.match(clause.words):
             self.open_question = f"My {match['noun']} is called"
         elif match := forms.DENIED.match(clause.words):
             self.open_question = match["opening"] or match["cleft"]
@@ -142,6 +153,8 @@ class _Reader:
         if (role := _SPEAKING_AS.fullmatch(words)) and _I_FOLLOW.match(self.text, clause.end):
             yield from self._values(USER, "profession", role[1])
             return
+        pronoun = re.match(r"(?:[Hh]e|[Ss]he|[Ii]t)\b", words)
+        self.leading = self._resolve(pronoun[0]) if pronoun else None
         named, words = self._appositives(words)
         yield from named
         for way in (self._whole, self._couple, self._inverse, self._one_of, self._attribute, self._phrase):
@@ -151,10 +164,12 @@ class _Reader:
                 return
 
     def _topic(self, words: str) -> _Found | None:
-        plain = re.sub(r"^(?:forget )?(?:about )?", "", plain_text(words))
+        plain = re.sub(r"^(?:forget )?(?:about )?|,? please$", "", plain_text(words))
         if relation := forms.TOPICS.get(plain):
             return _Found(subject=USER, relation=relation, object="")
-        if match := re.fullmatch(r"(?:[Mm]y|our) ([a-z][\w '-]*)", plain):
+        if match := re.fullmatch(r"(?:[Mm]y|our) ((?:[a-z][\w'-]* ?){1,4})", plain):
+            if _VERB_IN_TOPIC.search(match[1]):
+                return None
             return _Found(subject=USER, relation=_noun(match[1])[0], object="")
         return None
 
@@ -180,7 +195,7 @@ class _Reader:
     def _whole(self, words: str) -> Iterator[_Found]:
         for pattern, relation in forms.WHOLE:
             if match := pattern.match(words):
-                subject = self._resolve(match["subject"])
+                subject = self._resolve(match["subject"] or "I")
                 yield from self._values(subject, relation, match["object"])
         match = forms.LEADS.match(words)
         if match and values.is_organisation(match["subject"]):
@@ -241,7 +256,8 @@ class _Reader:
         if match is None:
             return
         groups = match.groupdict()
-        noun, owner = match["noun"].removesuffix("'s"), self._owner(match["owner"])
+        noun = _WHERE_KNOWN.sub("", match["noun"].removesuffix("'s"))
+        owner = self._owner(match["owner"])
         if owned := groups.get("owned"):
             # "The name of my dog is Rex" is about the dog; of "The capital of my heart" we know nothing.
             if noun != "name":
@@ -284,6 +300,12 @@ class _Reader:
         if subject is None:
             return
         rest = rest[forms.ADVERBS.match(rest).end() :]  # type: ignore[union-attr]
+        if match := _WHO_IS.match(rest):
+            yield from self._verb_phrase(subject, match["is"])
+            rest = f"{match['be']} {match['who']}"
+        yield from self._verb_phrase(subject, rest)
+
+    def _verb_phrase(self, subject: str, rest: str) -> Iterator[_Found]:
         if match := forms.HAS.match(rest):
             relation, many = _noun(
                 forms.singular(match["noun"]) if match["count"] in _SEVERAL else match["noun"]
@@ -297,6 +319,9 @@ class _Reader:
             if match := pattern.match(values.cut(rest, keep_commas=True)):
                 yield from self._taken_back(subject, match)
                 return
+        if (match := forms.AT.match(rest)) and (self.lasts or values.is_organisation(match["employer"])):
+            yield from self._values(subject, "employer", match["employer"])
+            return
         for pattern in forms.PREDICATES:
             if match := pattern.match(rest):
                 found = list(self._filled(subject, match))
@@ -320,11 +345,17 @@ class _Reader:
             groups = {"age": f"{groups['age']}{groups['_years']}"}
         for group, text in groups.items():
             if text:
-                relation = _fitting(subject, group.replace("birth_year", "birth year"), match[0])
+                relation = _fitting(subject, relations.canonical(group), match[0])
                 if relation == "home" and _BASED.match(match[0]) and not self._is_person(subject):
                     relation = "seat"
                 found = list(
-                    self._values(subject, relation, text, many=subject == USER and relation == "language")
+                    self._values(
+                        subject,
+                        relation,
+                        text,
+                        reader=forms.READERS.get(group.replace("_", " ")),
+                        many=relation == "language" and self._is_person(subject),
+                    )
                 )
                 # "a fan of the Beatles" is no job at the Beatles: what comes first must be what it seems.
                 if not found:
@@ -342,7 +373,9 @@ class _Reader:
 
     def _introduction(self, subject: str, rest: str) -> Iterator[_Found]:
         """ "I am Mia": a bare name after "I am" is the speaker's."""
-        match = re.fullmatch(rf"am ({NAME})(?:(?:,| from| and|, from) .*)?", rest)
+        match = re.fullmatch(
+            rf"am ({NAME})(?:(?:,| from|,? and (?:I|my|we|\d|live|work|am)\b|, from)(?: .*)?)?", rest
+        )
         if subject == USER and match and len(match[1].split()) <= 3:
             name = values.person(match[1])
             if name and not values.is_demonym(name[0]) and not name[0].isupper():
@@ -431,8 +464,15 @@ class _Reader:
     def _subject(self, words: str) -> tuple[str | None, str]:
         if match := _PAIR_WITH_ME.match(words):
             return USER, words[match.end() :]
-        if match := re.match(r"([Ww]e|I|[Hh]e|[Ss]he|[Ii]t)\b ", words):
-            return self._resolve(match[1]), words[match.end() :]
+        if match := re.match(r"([Ww]e|I)\b ", words):
+            return USER, words[match.end() :]
+        if match := re.match(r"([Hh]e|[Ss]he|[Ii]t)\b ", words):
+            return self.leading, words[match.end() :]
+        if self.may_be_elided and self.subject in (None, USER) and (
+            match := _ELIDED.match(words[:1].lower() + words[1:])
+        ):
+            opening = next(form for name, form in _ELIDED_FORMS.items() if match[name])
+            return USER, opening + words[match.start("verb") :]
         if words.startswith("who "):
             return (self.people[-1][0] if self.people else None), words[4:]
         if re.match(FINITE, words):
@@ -478,7 +518,7 @@ class _Reader:
             return None
         named = self.roles.get((owner, relation))
         whose = "the user's" if owner == USER else f"{owner}'s"
-        return named or f"{whose} {noun}"
+        return named or relations.canonical_subject(f"{whose} {noun}")
 
     def _introduce(self, owner: str, relation: str, noun: str, name: str) -> None:
         last = noun.split()[-1]
@@ -507,11 +547,11 @@ class _Reader:
 _MENTIONED = re.compile(rf"(?<!in )(?<!at )(?<!from )(?<!to )(?<!of )(?<!near )(?<![\w'-]){NAME}")
 
 
-def _denial(clause: Clause, said: str) -> tuple[str | None, bool]:
+def _denial(clause: Clause) -> tuple[str | None, bool]:
     """The clause without its "no longer", and whether that takes the fact back; None for a plain denial."""
-    words, n_removed = _NO_LONGER.subn(" ", said)
+    words, n_removed = _NO_LONGER.subn(" ", clause.words)
     words, n_once = _USED_TO.subn(" ", words)
-    words, stopped = _STOPPED.sub("", words), bool(_STOPPED.search(said))
+    words, stopped = _STOPPED.sub("", words), bool(_STOPPED.search(clause.words))
     if n_removed or n_once or stopped:
         words = " ".join(_NOT.sub(" ", words).split())
         return _BEING.sub("am ", words) if stopped else words, True
@@ -534,7 +574,7 @@ _NOT = re.compile(r"\b(?:do not|does not|have not|has not|not)\b")
 _NO_LONGER = re.compile(r"\s+(?:no longer|no more|any ?more|any longer)\b(?!\s+than)")
 _STOPPED = re.compile(
     r"\b(?:have |has )?(?:stopped|gave up|given up|quit)\s+(?=(?:living|working|liking|loving|enjoying"
-    r"|being)\b)"
+    r"|being|playing|studying|driving|speaking|doing|practi[cs]ing)\b)"
 )
 _BEING = re.compile(r"\bbeing ")
 # "I used to live in Lisbon" says that it is over, and not since when: it takes the fact back where it stands.
@@ -580,7 +620,8 @@ def _noun(noun: str) -> tuple[str, bool]:
     )
     plain = _AGED.sub("", plain)
     lower = plain if forms.is_favourite(plain) else plain[:1].lower() + plain[1:]
-    known = relations.canonical(plain)
+    breed = plain.split()[-1] if plain else ""
+    known = "dog" if breed in _DOGS else "cat" if breed in _CATS else relations.canonical(plain)
     relation = known if known != plain.lower() or known in relations.named() else lower
     return relation, many and relation in forms.ROLES
 
@@ -619,10 +660,29 @@ def _as_written(obj: str, span: str) -> str | None:
 
 
 _MANY = frozenset({"likes", "allergy", "diet"})
+_DOGS = values.words("dog_breeds")
+_CATS = values.words("cat_breeds")
+_VERB_IN_TOPIC = re.compile(r"\b(?:is|are|was|has|lives|works|likes|loves|speaks|plays|moved|got)\b")
+# "My boss at work" is my boss, "my favourite thing to do on Sundays" something that I like.
+_WHERE_KNOWN = re.compile(r" (?:at|from) (?:work|school|home|uni|university|college|church|the office)$")
+_WHO_IS = re.compile(
+    r"(?P<is>(?P<be>am|is) (?:an? )?[\w' -]+?),? (?:who is |currently |now )*"
+    r"(?P<who>(?:living|based|residing) in .+|working (?:at|for|as|in) .+|married to .+)$"
+)
+_ELIDED_FORMS = {"be": "am ", "was": "was ", "have": "have ", "did": ""}
+_ELIDED = re.compile(
+    r"(?:just |recently |finally |now |still |currently |happily |originally )*(?P<verb>(?P<have>been (?:living|"
+    r"working|based|married))|(?P<was>born )|(?P<be>(?:based|living|working|employed) "
+    r"(?!.*\b(?:is|was|are|has|can|makes?|sucks|feels?|means|costs?|takes?|gets?|seems)\b))"
+    r"|(?P<did>moved |relocated |joined |turned |got (?:hired|married|a new job|engaged) |started (?:at|as|working) "
+    r"|quit |live in |work (?:at|for|as) |divorced))"
+)
 _PERSONAL = frozenset({*forms.RELATIVES, *forms.ROLES})
 _OF_PERSONS = frozenset(
     {*_PERSONAL, "profession", "employer", "birthplace", "likes", "age", "birthday", "home"}
 )
+# "I said my name was Bob, but it's Tom."
+_SAID_BEFORE = re.compile(r"I (?:said|wrote|typed|told you) (?:that )?(?P<opening>my [a-z][\w' -]*?) (?:was|is) ")
 _SPEAKING_AS = re.compile(r"(?:As|Being|Speaking as) (an? [\w -]+)")
 _I_FOLLOW = re.compile(r",\s+(?:I|my|we)\b")
 _LEFT = re.compile(
@@ -630,10 +690,9 @@ _LEFT = re.compile(
 )
 _BASED = re.compile(r"(?:is|has been) (?:\w+ )?based ")
 _SEVERAL = frozenset({"two", "three", "four", "five"})
-_NAME_READERS = (values.place, values.organisation, values.person, values.people)
+_NAME_READERS = (values.place, values.organisation, values.person, values.somebody, values.people)
 _PAST_NOUN = re.compile(
-    r"\b(?:ex|late|former|previous|old|first|last|next|future|dream|ideal|would-be|imaginary|potential"
-    r"|step|in-law)\b|^ex-"
+    r"\b(?:ex|late|former|previous|old|first|last|next|future|dream|ideal|would-be|imaginary|potential)\b|^ex-"
 )
 _NOT_A_NAME = re.compile(
     r"(?:a|an|the|my|our|your|his|her|this|that|it|not|hope|fear|peace|so|very|me|you|home|here|there"

@@ -85,9 +85,11 @@ def canonical_subject(subject: str) -> str:
     return f"{owner}'s {canonical(noun)}" if separator and noun.islower() else subject
 
 
-def cardinality(relation_id: str) -> Cardinality:
+def cardinality(subject: str, relation_id: str) -> Cardinality:
     """One value at a time where the file says so, and of a favourite; else values live side by side."""
-    return relation(canonical(relation_id)).cardinality
+    # A country has one official language here; a person may speak many.
+    speaks = subject == USER and relation_id == "language"
+    return Cardinality.MANY if speaks else relation(relation_id).cardinality
 
 
 def is_known(relation_id: str) -> bool:

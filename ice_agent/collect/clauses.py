@@ -161,8 +161,8 @@ _TEACHES = re.compile(
     | (?:please\s+)?remember\s+(?=I'm\b
         |(?:my|I\b|our)(?:\s+\w+){{1,4}}\s+(?:is|am|are|live|work|like|love|have)\b)
     | (?:note|write|jot)\s+(?:this|that|it)\s+down\s*[:,.-]
-    | keep\s+in\s+mind(?:\s+that|:|,) | bear\s+in\s+mind(?:\s+that|:|,)
-    | (?:do\s+not|don't)\s+forget(?:\s+that|:|,) | never\s+forget\s+that
+    | keep\s+in\s+mind(?:\s+that|:|,|\s+(?=I\b|I'm\b|my\b)) | bear\s+in\s+mind(?:\s+that|:|,)
+    | (?:do\s+not|don't|dont)\s+forget(?:\s+that|:|,|\s+(?=I\b|I'm\b|my\b)) | never\s+forget\s+that
     | (?:make|take)\s+(?:a\s+)?note(?:\s+that|:|,|\s+of\s+this:)
     | for\s+(?:the\s+record|your\s+information|future\s+reference)\s*[:,]? | fyi\s*[:,]?
     | just\s+so\s+(?:that\s+)?you\s+know\s*[:,]? | so\s+(?:that\s+)?you\s+know\s*[:,]
@@ -264,7 +264,7 @@ _GUESS = re.compile(
     r"|about to|looking|trying|due)"
     r"|plans? to|intends? to|tends? to|(?:am|is|are|get|got) used to|tomorrow"
     r"|next (?:week|month|year|summer|spring|autumn|winter)"
-    r"|moving to|soon|some ?day|one day|never|died|passed away|as a (?:child|kid|teenager)|allowed"
+    r"|moving to|getting (?:married|engaged|divorced)|soon|some ?day|one day|never|died|passed away|as a (?:child|kid|teenager)|allowed"
     r"|wanting|so-called)\b"
     r"|(?<!\d )(?<!of )\bmay\b(?! \d)",
 )
@@ -287,7 +287,7 @@ def _segments(sentence: str, lead: int) -> Iterator[tuple[int, int]]:
 _OPENS = (
     r"(?:[Ii]|we|he|she|they|it|you|there)\b(?=[ '])|(?:everyone|everybody|people|friends)\scalls?\b|(?:I|he|she|it|we|they|you)'"
     r"|(?:my|our|his|her|its|their)\s|the\s(?:[\w'-]+\s){1,6}(?:is|are)\b"
-    rf"|{FINITE}|{NAME}(?:'s (?:[\w-]+ ){{1,3}}(?:is|are)\b|\s{FINITE})|please\b|if\b|remember\b"
+    rf"|{FINITE}|{NAME}(?:'s (?:[\w-]+ ){{1,3}}(?:is|are)\b|'s (?:my|our|an?)\s|\s{FINITE})|please\b|if\b|remember\b"
 )
 _CONNECTIVE = re.compile(
     rf"\s*(?:;|\s-+\s|[\u2014\u2013])\s*(?!(?:no|scratch|sorry|wait|oops|I mean|make that|or rather)\b)|(?:,\s*|\s+)(?:and|but|so|yet|plus|because|although|though|while|whereas"
@@ -328,7 +328,7 @@ _PREAMBLE = re.compile(
           |(?:a\s+bit|a\s+little|more)?\s*about\s+me|personally|my\s+bad|by\s+(?:profession|trade
           |training|occupation)|for\s+a\s+living|I\s+(?:said|wrote|typed)\s+[\w' ]{1,30}?(?=,|\s+but\b)
           |no\s+way|you\s+can(?:\s+just|\s+also)?(?=\s+call\s+me)
-        |the\s+(?:truth|thing|fact|point)\s+is|I\s+(?:just\s+)?(?:mean|meant)|if\s+you\s+must\s+know
+        |the\s+(?:truth|thing|fact|point)\s+is|I\s+(?:just\s+)?(?:meant\s+to\s+say|mean|meant)|if\s+you\s+must\s+know
           |if\s+you're\s+(?:wondering|curious)|in\s+case\s+you\s+(?:wonder|are\s+wondering|were\s+wondering)
         |I\s+(?:already\s+)?(?:told|am\s+telling)\s+you|I\s+can\s+tell\s+you|let\s+me\s+(?:correct
           |introduce)\s+(?:that|myself|you)|that's\s+(?:wrong|not\s+right|incorrect|not\s+true)
@@ -375,6 +375,9 @@ _CONTRACTIONS = tuple(
         (r"\b([Cc])an't\b", r"\1an not"),
         (r"\b([Ww])on't\b", r"\1ill not"),
         (r"(?<=[a-z])n't\b", " not"),
+        (r"\b(?:all-time )?fav(?:e|ou?rites?)?(?= [a-z])(?! of\b)", "favourite"),
+        (r"\b(favourite [a-z]+)'s (?=[\w -]+$)", r"\1 is "),
+        (r"(?<=\w) of all time(?= (?:is|are)\b)", ""),
         (r"\bcan ?not (?:really )?(?:stand|bear)\b", "hate"),
         (r"\bcan ?not get enough of\b", "love"),
         (r"\b(am|is) (?:not married any ?(?:more|longer)|no longer married)$", r"\1 divorced"),
@@ -383,7 +386,8 @@ _CONTRACTIONS = tuple(
         (r"\bfavou?rite thing to (?:do|eat|drink|watch|play)(?: (?:on|in|at|with) [\w ]+)?(?=$| is\b)", "favourite thing"),
         (r"\b([Hh]e|[Ss]he|[Ii]t|[Tt]hat|[Tt]here|[Ww]ho)'s\b", r"\1 is"),
         (r"\bname's(?= )", "name is"),
-        (r"(?<=\w)'s (?=(?:called|named|married|born|based|an?|the|from|now|not|in|my) )", " is "),
+        (r"\b(birthday|bday|age|surname|hometown)'s(?= [A-Z\d])", r"\1 is"),
+        (r"(?<=\w)(?<!master)(?<!bachelor)'s (?=(?:called|named|married|born|based|an?|the|from|now|not|in|my) )", " is "),
         # "It is Acme that I work for" puts the object first.
         (rf"^[Ii]t is (?!not\b)({NAME}) (?:that|where|who|which) (I .+)$", r"\2 \1"),
         (rf"^[Nn]ot (?:in |at |an? )?{NAME},\s+(?=I\b|my\b)", ""),

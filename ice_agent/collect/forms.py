@@ -39,6 +39,8 @@ READERS: dict[str, values.Reader] = {
     "field of study": values.field_of_study,
     "university": values.university,
     "school": values.school,
+    "alma mater": values.organisation,
+    "friend": values.people,
     "height": values.measure,
     "weight": values.measure,
     "degree": values.thing,
@@ -84,7 +86,7 @@ _HAVE = rf"(?:(?:have|has) {_A})?"
 
 _HOW = (
     r"(?:(?:full[- ]time|part[- ]time|remotely|there|nights|days|weekends|shifts|night shifts|evenings|freelance"
-    r"|from home|hard|mostly|in [a-z]+(?: [a-z]+){0,2}|on the [a-z]+(?: [a-z]+)? team) )*"
+    r"|from home|hard|mostly|with [A-Z][a-z]+|in [a-z]+(?: [a-z]+){0,2}|on the [a-z]+(?: [a-z]+)? team) )*"
 )
 
 ADVERBS = re.compile(_A)
@@ -96,13 +98,14 @@ PREDICATES = tuple(
         rf"{_BE}(?:headquartered|head-quartered|seated) (?:in|at) (?P<seat>.+)",
         rf"(?:{_BE}(?:living|residing|based|located|settled|domiciled)|live|lives|living|reside|resides"
         rf"|residing|dwell|dwells|(?:have|has) {_A}lived)"
-        rf" {_A}(?:(?:back|here|together|alone|happily|abroad|with [^,]+?|over|down|up) )*(?:in"
+        rf" {_A}(?:(?:back|here|together|alone|happily|abroad|with [^,]+?|over|down|up"
+        rf"|(?:on|by) the [a-z]+) )*(?:in"
         rf"|at) (?:the (?:city|town|village|suburbs|centre|center|north|south"
         rf"|outskirts) of )?(?P<home>.+)",
         rf"{_HAVE}(?:moved|relocated|emigrated|immigrated|settled|settled down|transferred)(?: (?:back"
         rf"|over|house|home|here|again|away|out|permanently|down|up|together|with [^,]+?))*"
         r"(?: (?:from|out of) .+?)? (?:to|in|into) (?:the (?:city|town|village) of )?(?P<home>.+)",
-        r"calls? (?P<home>.+?) (?:my |his |her |our |their )?home",
+        rf"{_HAVE}call(?:s|ed)? (?P<home>.+?) (?:my |his |her |our |their )?home",
         r"(?:has|have|had|keeps?) (?:its|the|their|a|his|her|my) (?:[\w-]+ )?(?:headquarters"
         r"|head office|seat|main office|HQ) (?:in|at) (?P<seat>.+)",
         r"(?:has|have) (?:its|the|their) capital (?:in|at) (?P<capital>.+)",
@@ -131,6 +134,7 @@ PREDICATES = tuple(
         rf"(?:report|reports|reporting) (?:directly )?to (?P<boss>.+)",
         rf"{_BE}(?P<profession>(?:head|director|vice president) of \w+) (?:at|for|with) (?P<employer>.+)",
         # birth
+        r"(?:was|were) born in (?P<birth_year>\d{4}),? (?:in|at) (?P<birthplace>.+)",
         rf"(?:was|were) {_A}born (?:and (?:raised|bred) )?(?:on (?P<birthday>.+?) )?(?:in"
         rf"|at) (?P<birthplace>.+)",
         r"(?:was|were) born (?:in .+? )?on (?P<birthday>.+)",
@@ -140,14 +144,17 @@ PREDICATES = tuple(
         rf"{_HAVE}(?:grew up|grown up|{_A}raised|been raised|was raised|was brought up|were raised) in"
         r" (?P<hometown>.+)",
         rf"{_BE}(?:an? )?(?:native|citizen) of (?P<birthplace>.+)",
-        rf"{_BE}(?:half[- ])?(?P<nationality>.+)",
+        rf"{_BE}(?P<nationality>.+)",
         rf"{_BE}(?P<star_sign>an? \w+)$",
         # education
         rf"(?:study|studies|studying|{_BE}studying|{_HAVE}studied|majored in|{_BE}majoring in|majors? in|reads?"
         rf"|did|{_BE}reading) (?P<field_of_study>.+?)(?: (?:at|from) (?P<university>.+))?$",
         rf"(?:study|studies|studying|{_BE}studying|{_HAVE}studied|{_BE}(?:a |an )?(?:[\w-]+ )?student|attend"
-        rf"|attends|attended|go to|goes to|went to|{_HAVE}graduated|got my degree|{_BE}doing [^,]+?|teach|teaches)"
-        rf"(?: in [\w ]+?)? ?(?:at|from)? (?P<university>(?:the )?{NAME}.*)",
+        rf"|attends|attended|go to|goes to|went to|{_BE}doing [^,]+? (?=at )|teach|teaches)"
+        rf"(?: in [\w ]+?)? ?(?:at |from )?(?P<university>(?:the )?{NAME}.*)",
+        rf"(?:{_HAVE}graduated|{_HAVE}(?:got|did|earned|received|finished|completed) (?:my|his|her|a) (?:[\w']+ )?"
+        rf"(?:degree|master'?s?|bachelor'?s?|PhD|doctorate|MBA|diploma|undergrad)(?: in [\w ]+?)?)"
+        rf" (?:at|from) (?P<alma_mater>.+)",
         rf"(?:attend|attends|attended|go to|goes to|went to) (?P<school>{NAME}.*)",
         rf"{_HAVE}(?:have|has|got|holds?) an? (?:(?:bachelor|master)'?s? )?degree in (?P<degree>.+?)"
         r"(?: (?:at|from) (?P<university>.+))?$",
@@ -162,7 +169,7 @@ PREDICATES = tuple(
         rf"{_BE}(?P<age>\d+|{values._NUMBER_WORDS})(?P<_years>\b.*)",
         rf"{_HAVE}turned (?P<age>.+)",
         rf"{_BE}(?P<height>\d[\w.,' \"]*?) tall",
-        rf"{_BE}(?P<height>\d[.,]?\d* ?(?:m|cm))$",
+        rf"{_BE}(?P<height>\d[.,]?\d* ?(?:m|cm)|\d'\d{{1,2}})$",
         rf"(?:weigh|weighs) (?P<weight>\d.+)",
         rf"(?:{_BE}(?:dating|in a relationship with|going out with|seeing)) (?P<partner>.+)",
         rf"(?:{_BE}engaged to|{_HAVE}got engaged to) (?P<fiance>.+)",
@@ -180,18 +187,23 @@ PREDICATES = tuple(
         r"|enthusiast|fanatic)$",
         rf"{_A}(?:hate|hates|hating|dislike|dislikes|detest|detests|despise|despises|loathe|loathes) "
         r"(?P<dislikes>.+)",
-        rf"(?:play|plays|playing|{_BE}playing|{_HAVE}played|practi[cs]e|practi[cs]es) (?P<instrument>.+)",
+        rf"(?:play|plays|playing|{_BE}playing|{_HAVE}played|practi[cs]e|practi[cs]es|{_HAVE}taken up|took up)"
+        r" (?P<instrument>.+)",
+        r"(?:go|goes) (?P<hobby>[a-z]+ing)(?= (?:every|each|on [A-Z]\w+days|once|twice|regularly|most|a lot))",
+        rf"{_BE}(?:good |close |best )?friends with (?P<friend>.+)",
         rf"(?:play|plays|playing|{_BE}playing|{_HAVE}played|do|does|doing|practi[cs]e|practi[cs]es"
         rf"|{_HAVE}practi[cs]ed|{_HAVE}taken up|took up|{_BE}taking up) (?P<pastime>.+)",
         rf"(?:drive|drives|driving|{_HAVE}driven|{_HAVE}(?:bought|leased|got|own|owns|have|has)"
         rf"|{_BE}driving) (?P<car>.+)",
         rf"{_BE}(?P<allergy>lactose|gluten|histamine|fructose)[- ]intolerant",
-        rf"(?:eat|eats|keep|keeps|{_BE}) (?:only |strictly )?(?P<diet>halal|kosher)$",
+        rf"(?:eat|eats|keep|keeps|{_BE}) (?:only |strictly )?(?P<diet>halal|kosher|gluten[- ]free|dairy[- ]free|keto"
+        r"|vegan|vegetarian)$",
         rf"{_BE}on (?:an? |the )?(?P<diet>[\w-]+) diet",
         rf"(?:has|have) a population of (?:about |around |over |nearly )?(?P<population>\d.+)",
         rf"{_BE}(?:[\w-]+ )?allergic to (?P<allergy>.+)",
-        r"(?:have|has) an? (?P<allergy>[\w ]+) allergy",
-        rf"{_BE}(?:an? )?(?:strict )?(?P<diet>vegan|vegetarian|veggie|pescatarian"
+        r"(?:have|has) an? (?:(?:severe|bad|mild|serious|slight|nasty|terrible) )*(?P<allergy>[\w ]+) allergy",
+        r"(?:have|has) an? (?:[\w]+ )?allergy to (?P<allergy>.+)",
+        rf"(?:{_BE}|{_HAVE}(?:gone|went|turned|became|become|been) )(?:an? )?(?:strict )?(?P<diet>vegan|vegetarian|veggie|pescatarian"
         rf"|flexitarian|gluten-free|teetotal)(?= |$)",
         rf"(?:speak|speaks|speaking|{_BE}(?:fluent|bilingual) in|{_BE}a native speaker of) {_A}(?P<language>.+)",
         r"live at (?P<address>\d.+)",
@@ -211,7 +223,7 @@ PREDICATES = tuple(
 )
 """Verb phrases after a subject, the more specific first."""
 
-AT = re.compile(rf"(?:{_BE}|(?:have|has) been )(?:back )?(?:at|with) (?P<employer>{NAME})$")
+AT = re.compile(rf"(?:{_BE}|(?:have|has) been )(?:back )?(?:at|with) (?P<employer>{NAME})(?: now| again| these days)?$")
 """Where somebody is may be an employer: it is one if they are there for years, or if it is a company."""
 
 TAKES_BACK = tuple(
@@ -309,6 +321,7 @@ WHOLE = tuple(
             rf"(?:[Ii]t is|[Tt]his is) (?P<object>{NAME})(?:,? (?:here|speaking)(?: again)?|,? again)$(?P<subject>)",
             "name",
         ),
+        (rf"(?P<object>{NAME}) here$(?P<subject>)", "name"),
         (
             rf"[Ii]n (?P<subject>my|his|her) (?:free|spare) time,? (?:I|he|she) (?:mostly |usually |often )?"
             r"(?:do|does|go|goes|practi[cs]es?) (?P<object>.+)",
@@ -316,7 +329,7 @@ WHOLE = tuple(
         ),
         (
             r"(?:[Yy]ou can |[Jj]ust |[Pp]lease |[Mm]y friends |[Ff]riends |[Pp]eople |[Ee]veryone "
-            r"|[Ee]verybody )*[Cc]alls? (?P<subject>me) (?P<object>.+)",
+            r"|[Ee]verybody )*(?:[Cc]alls?|knows?) (?P<subject>me)(?: as)? (?P<object>.+)",
             "name",
         ),
     )
@@ -347,7 +360,7 @@ INVERSE_OF = re.compile(
 ATTRIBUTE = re.compile(
     rf"(?P<owner>[Mm]y|[Oo]ur|[Hh]is|[Hh]er|[Ii]ts|[Tt]heir"
     rf"|{NAME}'s?) (?P<noun>[\w][\w '-]{{0,45}}?)(?P<named>'s name)?"
-    rf" (?P<link>(?:is|are|was) {_A}(?:called |named |spelled |spelt )?|was named |answers to |goes by )(?:in "
+    rf" (?P<link>(?:is|are|was|include|includes) {_A}(?:called |named |spelled |spelt |written )?|was named |answers to |goes by )(?:in "
     rf"|at |on )?(?P<value>.+)"
 )
 ATTRIBUTE_OF = re.compile(
@@ -361,7 +374,7 @@ ONE_OF = re.compile(
 )
 HAS = re.compile(
     rf"{_HAVE}(?:have|has|had|got|own|owns|adopted|bought|raise|gave birth to|welcomed) (?P<count>an?"
-    rf"|one|two|three|four|five|six|seven|[2-9]|a couple of|another|my|our) (?P<noun>[a-z][\w '-]{{0,40}}?)"
+    rf"|one|two|three|four|five|six|seven|[2-9]|a couple of|another|my|our|(?=twins|kids|children)) ?(?P<noun>[a-z][\w '-]{{0,40}}?)"
     rf"(?: (?:called|named|whose names? (?:is|are)|by the name of)|,|:) (?:called |named "
     rf"|whose name is )?(?P<value>{NAME}.*)"
 )
@@ -377,6 +390,11 @@ DENIED = re.compile(
     r"(?P<opening>(?:[Mm]y|[Oo]ur) [a-z][\w '-]{0,40}? (?:is|are)(?: called| named)?) not "
     r"|[Ii]t is not [\w' ]+? (?:that|where|who) (?P<cleft>I .+)"
 )
+UNCAPITALISED = re.compile(
+    rf"(?P<whose>\b(?:[Mm]y|[Oo]ur) (?:[a-z]+ )?(?:{'|'.join(sorted(ROLES, key=len, reverse=True))})) (?P<name>[a-z]{{2,}}) "
+    r"(?=(?:is|works?|lives?|loves?|likes?|has|was|speaks?|plays?|drives?|hates?|studies|moved|turned|got)\b)"
+)
+"""Who types without any capital: "my wife rachel works at tesco"."""
 COMPLETES = re.compile(
     r"(?:(?:[Ii]t|[Ss]he|[Hh]e|[Tt]hat) is|(?:[Hh]er|[Hh]is|[Ii]ts) name is) (?:called |named )?(?P<value>.+)"
 )

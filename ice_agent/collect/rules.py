@@ -155,7 +155,7 @@ class _Reader:
             return
         pronoun = re.match(r"(?:[Hh]e|[Ss]he|[Ii]t)\b", words)
         self.leading = self._resolve(pronoun[0]) if pronoun else None
-        named, words = self._appositives(words)
+        named, words = self._appositives(self._capitalised(words))
         yield from named
         for way in (self._whole, self._couple, self._inverse, self._one_of, self._attribute, self._phrase):
             found = list(way(words))
@@ -172,6 +172,19 @@ class _Reader:
                 return None
             return _Found(subject=USER, relation=_noun(match[1])[0], object="")
         return None
+
+    def _capitalised(self, words: str) -> str:
+        """Names get the capital that somebody who types none leaves out; who a clause is about is met first."""
+        if match := re.match(rf"({NAME}) (?=[a-z])", words):
+            if not values.is_common_word(match[1]):
+                self._mention(match[1])
+        match = None if self._has_capitals() else forms.UNCAPITALISED.search(words)
+        if match is None or match["name"] in _NOT_A_NAME_AFTER_A_ROLE:
+            return words
+        return f"{words[: match.start('name')]}{match['name'].capitalize()}{words[match.end('name') :]}"
+
+    def _has_capitals(self) -> bool:
+        return any(c.isupper() for c in self.text.replace("I", ""))
 
     def _appositives(self, words: str) -> tuple[list[_Found], str]:
         """ "my sister Anna lives" and "Anna, my sister, lives": who that is, and the words without it."""
@@ -274,7 +287,7 @@ class _Reader:
         ):
             return
         is_named = bool(groups.get("named") or owned) or "called" in match["link"] or "named" in match["link"]
-        plural = " are " in f" {match['link']}"
+        plural = match["link"].startswith(("are ", "include"))
         relation, many = _noun(forms.singular(noun) if plural else noun)
         yield from self._described(owner, relation, match["value"], is_named, many=many or plural)
 
@@ -295,6 +308,10 @@ class _Reader:
 
     def _phrase(self, words: str) -> Iterator[_Found]:
         """A subject, then a verb phrase: "I live in Lisbon"."""
+        if match := _TWO_PEOPLE.match(words):
+            for name in (match["one"], match["other"]):
+                yield from self._verb_phrase(name, words[match.end() :])
+            return
         subject, rest = self._subject(words)
         self.subject = subject
         if subject is None:
@@ -346,6 +363,8 @@ class _Reader:
         for group, text in groups.items():
             if text:
                 relation = _fitting(subject, relations.canonical(group), match[0])
+                if relation == "employer" and (groups.get("profession") or "").endswith("student"):
+                    relation = "university"
                 if relation == "home" and _BASED.match(match[0]) and not self._is_person(subject):
                     relation = "seat"
                 found = list(
@@ -354,7 +373,6 @@ class _Reader:
                         relation,
                         text,
                         reader=forms.READERS.get(group.replace("_", " ")),
-                        many=relation == "language" and self._is_person(subject),
                     )
                 )
                 # "a fan of the Beatles" is no job at the Beatles: what comes first must be what it seems.
@@ -413,11 +431,11 @@ class _Reader:
 
     def _lower_case(self, reader: values.Reader, text: str) -> tuple[str, ...]:
         """Who types without any capital gets names read without them: "i live in lisbon"."""
-        if reader not in _NAME_READERS or any(c.isupper() for c in self.text.replace("I", "")):
+        if reader not in _NAME_READERS or self._has_capitals():
             return ()
         words = re.split(r" (?:as|with|in|at|for|from|on|since|by|and|near|to) ", values.cut(text))[0]
         capital = " ".join(word.capitalize() for word in words.split())
-        is_plain = 0 < len(words.split()) <= 3 and not _NOT_A_NAME.match(words)
+        is_plain = 0 < len(words.split()) <= 3 and not _NOT_A_NAME.match(words) and not words.endswith("ing")
         return (words,) if is_plain and reader(capital) else ()
 
     def _candidate(
@@ -427,7 +445,7 @@ class _Reader:
         obj = _as_written(found.object, span)
         if obj is None:
             return
-        cardinality = relations.cardinality(found.relation)
+        cardinality = relations.cardinality(found.subject, found.relation)
         # "I quit last week" says when it ended.
         start, end = (None, period.end or period.start) if retracts else (period.start, period.end)
         yield CandidateFact(
@@ -469,10 +487,10 @@ class _Reader:
         if match := re.match(r"([Hh]e|[Ss]he|[Ii]t)\b ", words):
             return self.leading, words[match.end() :]
         if self.may_be_elided and self.subject in (None, USER) and (
-            match := _ELIDED.match(words[:1].lower() + words[1:])
+            match := _ELIDED.match(lowered := words[:1].lower() + words[1:])
         ):
             opening = next(form for name, form in _ELIDED_FORMS.items() if match[name])
-            return USER, opening + words[match.start("verb") :]
+            return USER, opening + lowered[match.start("verb") :]
         if words.startswith("who "):
             return (self.people[-1][0] if self.people else None), words[4:]
         if re.match(FINITE, words):
@@ -619,6 +637,8 @@ def _noun(noun: str) -> tuple[str, bool]:
         plain,
     )
     plain = _AGED.sub("", plain)
+    if of_role := _ROLE_WITH_PLACE.match(plain):
+        plain = of_role[1]
     lower = plain if forms.is_favourite(plain) else plain[:1].lower() + plain[1:]
     breed = plain.split()[-1] if plain else ""
     known = "dog" if breed in _DOGS else "cat" if breed in _CATS else relations.canonical(plain)
@@ -662,6 +682,10 @@ def _as_written(obj: str, span: str) -> str | None:
 _MANY = frozenset({"likes", "allergy", "diet"})
 _DOGS = values.words("dog_breeds")
 _CATS = values.words("cat_breeds")
+# "My manager at Boots", "my best friend since school".
+_ROLE_WITH_PLACE = re.compile(
+    rf"((?:[\w-]+ )?(?:{'|'.join(sorted(forms.ROLES, key=len, reverse=True))})) (?:at|from|in|since) .+"
+)
 _VERB_IN_TOPIC = re.compile(r"\b(?:is|are|was|has|lives|works|likes|loves|speaks|plays|moved|got)\b")
 # "My boss at work" is my boss, "my favourite thing to do on Sundays" something that I like.
 _WHERE_KNOWN = re.compile(r" (?:at|from) (?:work|school|home|uni|university|college|church|the office)$")
@@ -689,14 +713,21 @@ _LEFT = re.compile(
     r"(?:(?:have|has) )?(?:\w+ )?(?:left|departed from|parted ways with) (?!(?:my|our|his|her|the|their) )"
 )
 _BASED = re.compile(r"(?:is|has been) (?:\w+ )?based ")
-_SEVERAL = frozenset({"two", "three", "four", "five"})
+_SEVERAL = frozenset({"two", "three", "four", "five", "six", "seven", "a couple of", "", *"23456789"})
 _NAME_READERS = (values.place, values.organisation, values.person, values.somebody, values.people)
 _PAST_NOUN = re.compile(
     r"\b(?:ex|late|former|previous|old|first|last|next|future|dream|ideal|would-be|imaginary|potential)\b|^ex-"
 )
+_NOT_A_NAME_AFTER_A_ROLE = frozenset(
+    "also always already and both currently either ever finally hardly just never normally now often only rarely"
+    " really recently she he sometimes soon still that then there too usually who actually definitely".split()
+)
 _NOT_A_NAME = re.compile(
     r"(?:a|an|the|my|our|your|his|her|this|that|it|not|hope|fear|peace|so|very|me|you|home|here|there"
     r"|bed|love|myself|people|fun)\b"
+)
+_TWO_PEOPLE = re.compile(
+    rf"(?P<one>{NAME}) and (?P<other>{NAME}) (?:both )?(?=(?:live|work|speak|love|like|hate|moved|come|study) )"
 )
 _PAIR_WITH_ME = re.compile(rf"(?:(?:[Mm]y|our) [a-z]+|{NAME}) and I |[Mm]e and (?:my [a-z]+|{NAME}) ")
 _ROLE_SUBJECT = re.compile(

@@ -27,7 +27,8 @@ _NAMED_SECRET = re.compile(
       |national\s+insurance|tax\s+(?:id|file|identification)|id\s+card|health\s+insurance)(?:\s+(?:no|number|id))
       | (?:api|access|secret|private|encryption|ssh|licen[cs]e|recovery|seed)[\s_-]?(?:key|phrase|code)
       | (?:access|api|auth|bearer|bot|refresh|session|security|secret)[\s_-]?token
-      | (?:credit|debit|bank)\s+card(?:\s+number)?|card\s+number|(?:bank\s+)?account\s+number)s?
+      | (?:credit|debit|bank)\s+card(?:\s+number)?|card\s+number|(?:bank\s+)?account\s+number|bank\s+account
+      |sort\s+code|log-?in(?:\s+details|\s+data)?(?=\s*:))s?
       \b(?:\s+(?:for|of|to|on|at)\s+[^.;:=!?]{1,40}?)?\s*
       (?::|=|\b(?:is|are|was|to|will\s+be)\b|'s\b)\s*[^.!?\n]+""",
     re.IGNORECASE | re.VERBOSE,

@@ -85,6 +85,8 @@ def people(text: str) -> tuple[str, ...]:
 def profession(text: str) -> tuple[str, ...]:
     """A job, without its article: "a software engineer at Acme" gives "software engineer"."""
     words = re.sub(r"^(?:an?|the|one of the|(?:my|our|his|her) \w+'s) ", "", text)
+    if head := re.match(r"(?:[Hh]ead|[Dd]irector|[Vv]ice [Pp]resident|VP|[Ss]ecretary) of [a-z]+(?: [a-z]+)?$", words):
+        return (head[0],)
     words = _PROFESSION_ENDS.split(words, maxsplit=1)[0].strip()
     words = re.sub(
         r"^(?:(?:full-time|part-time|freelance|self-employed|proud|new|professional|trained|qualified"
@@ -101,10 +103,10 @@ def profession(text: str) -> tuple[str, ...]:
 def nationality(text: str) -> tuple[str, ...]:
     """ "Portuguese", "a Canadian"; typed without a capital only if no other word is meant by it."""
     match = re.match(r"(?:an? )?((?:[Ss]outh |[Nn]ew |[Ss]ri )?[\w-]+)(?=$|[,.;]| and\b| but\b| by\b)", text)
-    if match is None or match[1].lower() not in _NATIONALITIES:
-        is_formed = match is not None and re.search(r"(?:ian|ese|ish)$", match[1]) and match[1][0].isupper()
-        return (match[1],) if match and is_formed and match[1] not in _DEMONYMS else ()
-    return (match[1],)
+    if match is None:
+        return ()
+    is_formed = re.fullmatch(r"[A-Z][a-z]+(?:ian|ese|ish)", match[1]) and match[1] not in _DEMONYMS
+    return (match[1],) if is_formed or match[1].lower() in _NATIONALITIES else ()
 
 
 def star_sign(text: str) -> tuple[str, ...]:
@@ -129,7 +131,7 @@ def pastimes(text: str) -> tuple[str, ...]:
 
 def field_of_study(text: str) -> tuple[str, ...]:
     """What is read at a university; "I studied all night" names nothing."""
-    value = re.sub(r"^(?:an? |the )", "", cut(text))
+    value = re.sub(rf"^(?:an? |the )| in {NAME}$", "", cut(text))
     is_field = re.search(_FIELDS, value, re.IGNORECASE) and 0 < len(value.split()) <= 4
     return (value,) if is_field else ()
 
@@ -213,7 +215,7 @@ def things(text: str) -> tuple[str, ...]:
     """What somebody likes, item by item: "hiking, jazz and fish and chips"."""
     items: list[str] = []
     for piece in _list_items(cut(text, keep_commas=True)):
-        item = cut(piece)
+        item = cut(piece.removeprefix("both "))
         if not item or len(item.split()) > 6 or _NOT_LIKED.match(item):
             break
         items.append(item)
@@ -222,7 +224,7 @@ def things(text: str) -> tuple[str, ...]:
 
 def thing(text: str) -> tuple[str, ...]:
     """Any short value: "green", "O negative", "the third of May"."""
-    value = re.sub(r"^(?:an?|the) (?=[a-z])", "", cut(text))
+    value = re.sub(r"^(?:an?|the) (?=[a-z\d])", "", cut(text))
     if not value or len(value.split()) > 6 or _NOT_AN_OBJECT.match(value):
         return ()
     return (value,)

@@ -97,6 +97,12 @@ def is_known(relation_id: str) -> bool:
     return relation_id in _file() or _is_functional(relation_id)
 
 
+@cache
+def words() -> frozenset[str]:
+    """Every name of a relation that the file knows, in any spelling."""
+    return frozenset({*_names(), *_names().values(), *_toml("relations.toml")["functional"]["relations"]})
+
+
 def named() -> tuple[str, ...]:
     """The relations that the file names, in its order."""
     return tuple(_file())

@@ -37,9 +37,9 @@ def about(tx: Transaction, subject: str) -> Sequence[FactRow]:
     return tx.scalars(sa.select(FactRow).where(named).order_by(FactRow.number)).all()
 
 
-def foreseen(tx: Transaction, facts: Sequence[FactRow]) -> Forgetting:
-    """What forgetting these facts takes away; nothing is changed."""
-    heard = _heard_in(tx, facts)
+def foreseen(tx: Transaction, facts: Sequence[FactRow], said: Sequence[UtteranceRow] = ()) -> Forgetting:
+    """What forgetting these facts, and these utterances, takes away; nothing is changed."""
+    heard = _heard_in(tx, facts, said)
     held = lineage.holding(tx, [row.id for row in facts])
     undone, ancestor = lineage.clean_ancestor(tx, held)
     gone = {row.id for row in facts}
@@ -55,16 +55,16 @@ def foreseen(tx: Transaction, facts: Sequence[FactRow]) -> Forgetting:
     )
 
 
-def forget(tx: Transaction, facts: Sequence[FactRow]) -> None:
-    """Take these facts away, as if they had never been heard."""
-    heard = _heard_in(tx, facts)
+def forget(tx: Transaction, facts: Sequence[FactRow], said: Sequence[UtteranceRow] = ()) -> None:
+    """Take these facts away, as if they had never been heard, and the words of these utterances."""
+    heard = _heard_in(tx, facts, said)
     lineage.forget(tx, lineage.holding(tx, [row.id for row in facts]))
     for utterance in heard:
         _erase_words(tx, utterance)
     for row in facts:
         _bury(tx, digest(tx, row.subject_key, row.relation, row.value_key))
     for proposal in tx.scalars(sa.select(ProposalRow)).all():
-        if is_buried(tx, proposal.candidate):
+        if is_buried(tx, proposal.candidate) or proposal.utterance_id in {row.id for row in said}:
             ledger.append(tx, "proposal.forgotten", proposal.id, ledger.commit_proposal(proposal))
             tx.delete(proposal)
     for row in facts:
@@ -89,10 +89,10 @@ def forget_tenant(tx: Transaction) -> tuple[Adapter, ...]:
 
 def is_buried(tx: Transaction, candidate: CandidateFact) -> bool:
     """Whether this was forgotten once: the value of a slot, or all about its subject."""
-    subject, value = key(candidate.subject), slots.value_key(candidate)
+    subjects, value = slots.subject_keys(candidate), slots.value_key(candidate)
     digests = [
-        digest(tx, subject, candidate.relation, value),
-        *(digest(tx, name) for name in (subject, value)),
+        *(digest(tx, subject, candidate.relation, value) for subject in subjects),
+        *(digest(tx, name) for name in (*subjects, value)),
     ]
     found = sa.select(TombstoneRow.digest).where(TombstoneRow.digest.in_(digests))
     return tx.scalar(found.limit(1)) is not None
@@ -118,9 +118,11 @@ def digest(tx: Transaction, *parts: str) -> str:
     return hmac.new(salt.encode(), "\0".join(parts).encode(), hashlib.sha256).hexdigest()
 
 
-def _heard_in(tx: Transaction, facts: Sequence[FactRow]) -> Sequence[UtteranceRow]:
+def _heard_in(
+    tx: Transaction, facts: Sequence[FactRow], said: Sequence[UtteranceRow]
+) -> Sequence[UtteranceRow]:
     again = sa.select(MentionRow.utterance_id).where(MentionRow.fact_id.in_([row.id for row in facts]))
-    ids = {row.utterance_id for row in facts} | set(tx.scalars(again))
+    ids = {row.utterance_id for row in facts} | set(tx.scalars(again)) | {row.id for row in said}
     return tx.scalars(
         sa.select(UtteranceRow).where(UtteranceRow.id.in_(ids)).order_by(UtteranceRow.number)
     ).all()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any
@@ -198,7 +198,7 @@ class FactStore:
         *,
         statuses: Iterable[FactStatus] | None = None,
         subject: str | None = None,
-        relation: str | None = None,
+        relation: str | Collection[str] | None = None,
         as_of: datetime | None = None,
         recorded_as_of: datetime | None = None,
     ) -> tuple[Fact, ...]:
@@ -212,13 +212,18 @@ class FactStore:
         if subject is not None:
             wanted = wanted.where(FactRow.subject_key == key(subject))
         if relation is not None:
-            wanted = wanted.where(FactRow.relation == relation)
+            wanted = wanted.where(FactRow.relation.in_([relation] if isinstance(relation, str) else relation))
         if statuses is not None:
             wanted = wanted.where(FactRow.status.in_(tuple(statuses)))
         elif as_of is None and recorded_as_of is None:
             wanted = wanted.where(FactRow.status.not_in(slots.ENDED))
         with self._reading() as tx:
             return slots.fact_records(tx.scalars(wanted.where(*_stood(as_of, recorded_as_of))))
+
+    def told_of(self, candidate: CandidateFact) -> tuple[Fact, ...]:
+        """The facts of a candidate's slot, whatever became of them; of its value alone where it names one."""
+        with self._reading() as tx:
+            return slots.fact_records(slots.told_of(tx, candidate))
 
     def history(self, fact_id: str) -> tuple[Fact, ...]:
         """A fact with all that it superseded and all that superseded it, oldest first."""
@@ -296,13 +301,20 @@ class FactStore:
 
     # Forgetting
 
-    def foresee(self, fact_ids: Sequence[str] = (), subject: str | None = None) -> Forgetting:
+    def foresee(
+        self, fact_ids: Sequence[str] = (), subject: str | None = None, utterance_ids: Sequence[str] = ()
+    ) -> Forgetting:
         """What forgetting would take away; nothing is changed."""
         with self._reading() as tx:
-            return forgetting.foreseen(tx, _meant(tx, fact_ids, subject))
+            said = [tx.named(UtteranceRow, id_) for id_ in utterance_ids]
+            return forgetting.foreseen(tx, _meant(tx, fact_ids, subject), said)
 
-    def forget(self, fact_ids: Sequence[str] = (), subject: str | None = None) -> Forgetting:
+    def forget(
+        self, fact_ids: Sequence[str] = (), subject: str | None = None, utterance_ids: Sequence[str] = ()
+    ) -> Forgetting:
         """Erase facts, or all about a subject, as if they had never been heard, and say what went.
+
+        Of utterances that are named the words go, and what was proposed because of them, whatever stays.
 
         The last clean ancestor serves at once, and what stays is served from the prompt until a rebuild. The
         files of the adapters are not the store's to delete. Nothing of the words is left in the database's
@@ -310,8 +322,9 @@ class FactStore:
         """
         with self._writing() as tx:
             rows = _meant(tx, fact_ids, subject)
-            taken = forgetting.foreseen(tx, rows)
-            forgetting.forget(tx, rows)
+            said = [tx.named(UtteranceRow, id_) for id_ in utterance_ids]
+            taken = forgetting.foreseen(tx, rows, said)
+            forgetting.forget(tx, rows, said)
             if subject is not None:
                 forgetting.bury_subject(tx, subject)
         logger.info("forgot %d facts of %s", len(taken.facts), self.tenant)

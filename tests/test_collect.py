@@ -95,6 +95,7 @@ STATED = [
     ("My boss is Karen Holt.", ["user | boss | Karen Holt"]),
     ("My best friend is called Luis.", ["user | best friend | Luis"]),
     ("My dog's birthday is 2 May.", ["the user's dog | birthday | 2 May"]),
+    ("I'm German.", ["user | nationality | German"]),
     # likes and other slots
     ("I like hiking.", ["user | likes | hiking"]),
     ("I really love black coffee.", ["user | likes | black coffee"]),
@@ -106,7 +107,7 @@ STATED = [
     ("What I like is sailing.", ["user | likes | sailing"]),
     ("My favourite colour is green.", ["user | favourite colour | green"]),
     ("Green is my favourite colour.", ["user | favourite colour | Green"]),
-    ("My favorite food is sushi, of course.", ["user | favorite food | sushi"]),
+    ("My favorite food is sushi, of course.", ["user | favourite food | sushi"]),
     ("One of my favourite films is Alien.", ["user | favourite film | Alien"]),
     ("My shoe size is 42.", ["user | shoe size | 42"]),
     ("My hobby is chess.", ["user | hobby | chess"]),
@@ -216,6 +217,8 @@ TAKEN_BACK = [
     ("Please forget where I live.", "user | home | "),
     ("It's not true that I work at Acme.", "user | employer | Acme"),
     ("I moved out of Lisbon.", "user | home | Lisbon"),
+    ("I used to live in Lisbon.", "user | home | Lisbon"),
+    ("Anna formerly worked at Acme.", "Anna | employer | Acme"),
     ("Belmora Foods is no longer based in Ghent.", "Belmora Foods | seat | Ghent"),
 ]
 
@@ -240,7 +243,6 @@ NOTHING = [
     "I'm moving to Rome next year.",
     "I will join Acme.",
     "I'm going to marry Tom.",
-    "I used to live in Lisbon.",
     "I lived in Lisbon as a child.",
     "I worked at Acme for ten years.",
     "I don't live in Lisbon.",
@@ -267,7 +269,6 @@ NOTHING = [
     "I love my wife.",
     "I'm tired.",
     "I'm a bit of a perfectionist.",
-    "I'm German.",
     "I'm in Rome this week.",
     "I work in a bank.",
     "I live in fear.",

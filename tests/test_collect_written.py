@@ -7,6 +7,7 @@ its figures are an upper bound of what text by somebody else would give.
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -62,8 +63,8 @@ def test_precision_and_recall_on_all_that_was_written_hold():
 @pytest.mark.parametrize("kind", KINDS)
 def test_precision_and_recall_hold_in_each_kind(kind):
     of_kind = score([row for row in rows() if row["kind"] == kind])
-    assert of_kind.recall >= MIN_RECALL, of_kind
-    # Of a kind with few facts, one wrong one is allowed.
+    # Of a kind with few facts, one may be missed or wrong.
+    assert of_kind.missed <= max(1, (1 - MIN_RECALL) * (of_kind.right + of_kind.missed)), of_kind
     assert of_kind.wrong <= max(1, (1 - MIN_PRECISION) * (of_kind.right + of_kind.wrong)), of_kind
 
 
@@ -100,13 +101,13 @@ def heard(text: str) -> Counter[Line]:
 
 
 def _said(candidate: CandidateFact) -> Line:
-    days = [day and day.isoformat() for day in (candidate.valid_from, candidate.valid_until)]
+    start, end = candidate.valid_from, candidate.valid_until
     return _line(
         candidate.subject,
         candidate.relation,
         candidate.object,
         retracts=candidate.retracts,
-        days=(days[0], days[1]),
+        days=(start.isoformat() if start else None, end.isoformat() if end else None),
     )
 
 
@@ -130,4 +131,4 @@ def _report() -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    print("\n".join(_report()))
+    sys.stdout.write("\n".join(_report()) + "\n")

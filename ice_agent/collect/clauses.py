@@ -227,7 +227,8 @@ _HANDS_OVER = re.compile(
 )
 _JOKE = re.compile(
     r"\b(?:just\s+(?:kidding|joking)|(?:only|i'm|am|i\s+was)\s+(?:kidding|joking)|jk|j/k|as\s+a\s+joke"
-    r"|april\s+fools?)\b|^\W*(?:ha(?:ha)*\W+)?(?:sure|yeah|right|yep|oh\s+(?:sure|yeah|right)),?\s+and\s+(?:i'?m|i\s+am|my)\b|(?<!\w)/s\b|(?:\.\.+|…|-)\s*not\s*[!.]*\s*$",
+    r"|april\s+fools?)\b|^\W*(?:ha(?:ha)*\W+)?(?:sure|yeah|right|yep|oh\s+(?:sure|yeah"
+    r"|right)),?\s+and\s+(?:i'?m|i\s+am|my)\b|(?<!\w)/s\b|(?:\.\.+|…|-)\s*not\s*[!.]*\s*$",
     re.IGNORECASE,
 )
 _REPORTS = re.compile(
@@ -256,7 +257,8 @@ _SPOILS_THE_REST = re.compile(
     r"|(?:they|people|some) say)\b",
 )
 _GUESS = re.compile(
-    r"\b(?:would|could|might|should|will|shall|must|can(?! ?not (?:really )?(?:stand|bear|get enough))|ought|wants?|wanted|wanna|gonna|probably|maybe"
+    r"\b(?:would|could|might|should|will|shall|must|can(?! ?not (?:really )?(?:stand|bear|get enough))"
+    r"|ought|wants?|wanted|wanna|gonna|probably|maybe"
     r"|perhaps|possibly"
     r"|allegedly|supposedly|apparently|presumably|likely|almost|nearly|basically|practically|virtually"
     r"|sort of|kind of"
@@ -264,7 +266,8 @@ _GUESS = re.compile(
     r"|about to|looking|trying|due)"
     r"|plans? to|intends? to|tends? to|(?:am|is|are|get|got) used to|tomorrow"
     r"|next (?:week|month|year|summer|spring|autumn|winter)"
-    r"|moving to|getting (?:married|engaged|divorced)|soon|some ?day|one day|never|died|passed away|as a (?:child|kid|teenager)|allowed"
+    r"|moving to|getting (?:married|engaged|divorced)|soon|some ?day|one day|never|died|passed away"
+    r"|as a (?:child|kid|teenager)|allowed"
     r"|wanting|so-called)\b"
     r"|(?<!\d )(?<!of )\bmay\b(?! \d)",
 )
@@ -285,12 +288,15 @@ def _segments(sentence: str, lead: int) -> Iterator[tuple[int, int]]:
 
 
 _OPENS = (
-    r"(?:[Ii]|we|he|she|they|it|you|there)\b(?=[ '])|(?:everyone|everybody|people|friends)\scalls?\b|(?:I|he|she|it|we|they|you)'"
+    r"(?:[Ii]|we|he|she|they|it|you|there)\b(?=[ '])|(?:everyone|everybody|people|friends)\scalls?\b"
+    r"|(?:I|he|she|it|we|they|you)'"
     r"|(?:my|our|his|her|its|their)\s|the\s(?:[\w'-]+\s){1,6}(?:is|are)\b"
-    rf"|{FINITE}|{NAME}(?:'s (?:[\w-]+ ){{1,3}}(?:is|are)\b|'s (?:my|our|an?)\s|\s{FINITE})|please\b|if\b|remember\b"
+    rf"|{FINITE}|{NAME}(?:'s (?:[\w-]+ ){{1,3}}(?:is|are)\b|'s (?:my|our|an?)\s|\s{FINITE})|please\b"
+    rf"|if\b|remember\b"
 )
 _CONNECTIVE = re.compile(
-    rf"\s*(?:;|\s-+\s|[\u2014\u2013])\s*(?!(?:no|scratch|sorry|wait|oops|I mean|make that|or rather)\b)|(?:,\s*|\s+)(?:and|but|so|yet|plus|because|although|though|while|whereas"
+    rf"\s*(?:;|\s-+\s|[\u2014\u2013])\s*(?!(?:no|scratch|sorry|wait|oops|I mean|make that|or rather)\b)"
+    rf"|(?:,\s*|\s+)(?:and|but|so|yet|plus|because|although|though|while|whereas"
     rf"|then)(?:\s+then)?\s+(?={_OPENS})"
     rf"|,\s+(?={_OPENS})|,\s+(?=(?:what|which|how|do|does|can|could|should|would)\s)|:\s+(?=(?:I|my|My"
     rf"|we|our)\b)"
@@ -356,7 +362,8 @@ def _written_out(words: str) -> str:
 
 # "Mum is a nurse" is about mine; "Nan Goldin" is a name.
 _KIN = re.compile(
-    r"^(?:[Mm]um|[Mm]om|[Dd]ad|[Mm]ummy|[Dd]addy|[Gg]randma|[Gg]ranny|[Gg]ran|[Nn]an|[Nn]ana|[Gg]randpa|[Gg]ran?dad)"
+    r"^(?:[Mm]um|[Mm]om|[Dd]ad|[Mm]ummy|[Dd]addy|[Gg]randma|[Gg]ranny|[Gg]ran|[Nn]an|[Nn]ana|[Gg]randpa"
+    r"|[Gg]ran?dad)"
     r"\b(?=(?:'s)? [a-z])"
 )
 _CONTRACTIONS = tuple(
@@ -382,12 +389,22 @@ _CONTRACTIONS = tuple(
         (r"\bcan ?not get enough of\b", "love"),
         (r"\b(am|is) (?:not married any ?(?:more|longer)|no longer married)$", r"\1 divorced"),
         # "The colour I like best" is my favourite.
-        (r"^[Tt]he (\w+) (?:that |which )?I (?:like|love|enjoy) (?:the )?(?:best|most)(?= is\b)", r"my favourite \1"),
-        (r"\bfavou?rite thing to (?:do|eat|drink|watch|play)(?: (?:on|in|at|with) [\w ]+)?(?=$| is\b)", "favourite thing"),
+        (
+            r"^[Tt]he (\w+) (?:that |which )?I (?:like|love|enjoy) (?:the )?(?:best|most)(?= is\b)",
+            r"my favourite \1",
+        ),
+        (
+            r"\bfavou?rite thing to (?:do|eat|drink|watch|play)(?: (?:on|in|at|with) [\w ]+)?(?=$| is\b)",
+            "favourite thing",
+        ),
         (r"\b([Hh]e|[Ss]he|[Ii]t|[Tt]hat|[Tt]here|[Ww]ho)'s\b", r"\1 is"),
         (r"\bname's(?= )", "name is"),
         (r"\b(birthday|bday|age|surname|hometown)'s(?= [A-Z\d])", r"\1 is"),
-        (r"(?<=\w)(?<!master)(?<!bachelor)'s (?=(?:called|named|married|born|based|an?|the|from|now|not|in|my) )", " is "),
+        (
+            r"(?<=\w)(?<!master)(?<!bachelor)'s (?=(?:called|named|married|born|based|an?|the|from|now"
+            r"|not|in|my) )",
+            " is ",
+        ),
         # "It is Acme that I work for" puts the object first.
         (rf"^[Ii]t is (?!not\b)({NAME}) (?:that|where|who|which) (I .+)$", r"\2 \1"),
         (rf"^[Nn]ot (?:in |at |an? )?{NAME},\s+(?=I\b|my\b)", ""),
@@ -397,8 +414,9 @@ _CONTRACTIONS = tuple(
         (
             r"(?:\b[\w-]+|"
             + NAME
-            + r")(?:,|\s-+|\.\.\.)?(?:,?\s+(?:no,? wait|wait|no|I mean|I meant|sorry|oops|or rather|scratch that"
-            r"|make that|correction)\b)+(?:,|:)?\s+(?:I meant?,? )?(?=[\w])(?!I\b|my\b|longer\b|one\b)",
+            + r")(?:,|\s-+|\.\.\.)?(?:,?\s+(?:no,? wait|wait|no|I mean|I meant|sorry|oops|or rather"
+            r"|scratch that|make that|correction)\b)+(?:,|:)?\s+(?:I meant?,? )?"
+            r"(?=[\w])(?!I\b|my\b|longer\b|one\b)",
             "",
         ),
         # "a nurse, sorry, a doctor" leaves its small word twice.

@@ -1,6 +1,6 @@
 """When a fact holds, by the words around it: "since March", "until last year". Knows no relation.
 
-A year, month, season or week stands for its first day. Words that name no day ("until I was 12") name none here.
+A year, month, season or week stands for its first day. What names no day ("until I was 12") is left out.
 """
 
 from __future__ import annotations
@@ -20,6 +20,10 @@ class Period:
 
     start: date | None = None
     end: date | None = None
+
+
+NEVER_SAID = Period()
+"""Of words that say nothing of when."""
 
 
 def period(text: str, said_on: date) -> Period:
@@ -96,7 +100,8 @@ _STOP = r"(?![\w'-])"
 
 _PHRASE = re.compile(
     r"(?<![\w'-])(?:"
-    rf"(?:from|between) (?P<range_start>{_DAY}){_STOP} (?:to|until|till|til|and|through) (?P<range_end>{_DAY})"
+    rf"(?:from|between) (?P<range_start>{_DAY}){_STOP} (?:to|until|till|til|and|through)"
+    rf" (?P<range_end>{_DAY})"
     rf"|(?:(?:up )?(?:until|till|til)|up to) (?P<until>{_DAY})"
     rf"|(?:ever )?since (?P<since>{_DAY})"
     rf"|(?:as of|as from|from|(?:starting|beginning|effective)(?: from| in| on| with)?) (?P<as_of>{_DAY})"
@@ -200,7 +205,9 @@ def _next(day: date, said_on: date, step: relativedelta) -> date:
 
 
 def _nearest(day: date, said_on: date, step: relativedelta) -> date:
-    return min((_latest(day, said_on, step), _next(day, said_on, step)), key=lambda other: abs(other - said_on))
+    return min(
+        (_latest(day, said_on, step), _next(day, said_on, step)), key=lambda other: abs(other - said_on)
+    )
 
 
 def _length(text: str) -> relativedelta:
@@ -211,4 +218,12 @@ def _length(text: str) -> relativedelta:
     *_, count, unit = whole.replace("couple of", "couple").split()
     number = int(count) if count.isdigit() else _NUMBERS[count]
     half = relativedelta(months=6 if whole != text.lower() and unit.startswith("year") else 0)
-    return half + relativedelta(**{f"{unit.removesuffix('s')}s": number})
+    return half + number * _ONE[unit.removesuffix("s")]
+
+
+_ONE = {
+    "day": relativedelta(days=1),
+    "week": relativedelta(weeks=1),
+    "month": relativedelta(months=1),
+    "year": relativedelta(years=1),
+}

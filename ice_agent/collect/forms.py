@@ -85,7 +85,8 @@ _BE = rf"(?:(?:am|is|are|being|have been|has been) {_A})"
 _HAVE = rf"(?:(?:have|has) {_A})?"
 
 _HOW = (
-    r"(?:(?:full[- ]time|part[- ]time|remotely|there|nights|days|weekends|shifts|night shifts|evenings|freelance"
+    r"(?:(?:full[- ]time|part[- ]time|remotely|there|nights|days|weekends|shifts|night shifts|evenings"
+    r"|freelance"
     r"|from home|hard|mostly|with [A-Z][a-z]+|in [a-z]+(?: [a-z]+){0,2}|on the [a-z]+(?: [a-z]+)? team) )*"
 )
 
@@ -131,7 +132,7 @@ PREDICATES = tuple(
         r"(?:at|with) (?P<employer>.+))?$",
         rf"(?:{_BE}|{_HAVE}(?:became|become|turned|trained as|qualified as) )(?P<profession>(?:an?"
         rf"|the) .+?)(?: (?:at|for|with|of) (?P<employer>.+))?$",
-        rf"(?:report|reports|reporting) (?:directly )?to (?P<boss>.+)",
+        r"(?:report|reports|reporting) (?:directly )?to (?P<boss>.+)",
         rf"{_BE}(?P<profession>(?:head|director|vice president) of \w+) (?:at|for|with) (?P<employer>.+)",
         # birth
         r"(?:was|were) born in (?P<birth_year>\d{4}),? (?:in|at) (?P<birthplace>.+)",
@@ -147,12 +148,14 @@ PREDICATES = tuple(
         rf"{_BE}(?P<nationality>.+)",
         rf"{_BE}(?P<star_sign>an? \w+)$",
         # education
-        rf"(?:study|studies|studying|{_BE}studying|{_HAVE}studied|majored in|{_BE}majoring in|majors? in|reads?"
+        rf"(?:study|studies|studying|{_BE}studying|{_HAVE}studied|majored in|{_BE}majoring in"
+        rf"|majors? in|reads?"
         rf"|did|{_BE}reading) (?P<field_of_study>.+?)(?: (?:at|from) (?P<university>.+))?$",
         rf"(?:study|studies|studying|{_BE}studying|{_HAVE}studied|{_BE}(?:a |an )?(?:[\w-]+ )?student|attend"
         rf"|attends|attended|go to|goes to|went to|{_BE}doing [^,]+? (?=at )|teach|teaches)"
         rf"(?: in [\w ]+?)? ?(?:at |from )?(?P<university>(?:the )?{NAME}.*)",
-        rf"(?:{_HAVE}graduated|{_HAVE}(?:got|did|earned|received|finished|completed) (?:my|his|her|a) (?:[\w']+ )?"
+        rf"(?:{_HAVE}graduated|{_HAVE}(?:got|did|earned|received|finished|completed) (?:my|his|her"
+        rf"|a) (?:[\w']+ )?"
         rf"(?:degree|master'?s?|bachelor'?s?|PhD|doctorate|MBA|diploma|undergrad)(?: in [\w ]+?)?)"
         rf" (?:at|from) (?P<alma_mater>.+)",
         rf"(?:attend|attends|attended|go to|goes to|went to) (?P<school>{NAME}.*)",
@@ -170,7 +173,7 @@ PREDICATES = tuple(
         rf"{_HAVE}turned (?P<age>.+)",
         rf"{_BE}(?P<height>\d[\w.,' \"]*?) tall",
         rf"{_BE}(?P<height>\d[.,]?\d* ?(?:m|cm)|\d'\d{{1,2}})$",
-        rf"(?:weigh|weighs) (?P<weight>\d.+)",
+        r"(?:weigh|weighs) (?P<weight>\d.+)",
         rf"(?:{_BE}(?:dating|in a relationship with|going out with|seeing)) (?P<partner>.+)",
         rf"(?:{_BE}engaged to|{_HAVE}got engaged to) (?P<fiance>.+)",
         rf"(?:{_BE}(?:called|named)|go by|goes by(?: the name)?|{_BE}known as|{_HAVE}changed (?:my|his"
@@ -183,29 +186,35 @@ PREDICATES = tuple(
         rf"|a (?:[\w-]+ ){{0,2}}fan of|a (?:[\w-]+ )?lover of|obsessed with|in love with"
         rf"|hooked on) (?P<likes>.+)",
         rf"{_HAVE}(?:fell|fallen) in love with (?P<likes>.+)",
-        rf"{_BE}an? (?:big|huge|massive|real|total|lifelong|die-hard|proper) (?P<likes>[\w' -]+?) (?:fan|lover|nut"
+        rf"{_BE}an? (?:big|huge|massive|real|total|lifelong|die-hard"
+        rf"|proper) (?P<likes>[\w' -]+?) (?:fan|lover|nut"
         r"|enthusiast|fanatic)$",
         rf"{_A}(?:hate|hates|hating|dislike|dislikes|detest|detests|despise|despises|loathe|loathes) "
         r"(?P<dislikes>.+)",
         rf"(?:play|plays|playing|{_BE}playing|{_HAVE}played|practi[cs]e|practi[cs]es|{_HAVE}taken up|took up)"
         r" (?P<instrument>.+)",
-        r"(?:go|goes) (?P<hobby>[a-z]+ing)(?= (?:every|each|on [A-Z]\w+days|once|twice|regularly|most|a lot))",
+        r"(?:go|goes) (?P<hobby>[a-z]+ing)(?= (?:every|each|on [A-Z]\w+days|once|twice|regularly|most"
+        r"|a lot))",
         rf"{_BE}(?:good |close |best )?friends with (?P<friend>.+)",
         rf"(?:play|plays|playing|{_BE}playing|{_HAVE}played|do|does|doing|practi[cs]e|practi[cs]es"
         rf"|{_HAVE}practi[cs]ed|{_HAVE}taken up|took up|{_BE}taking up) (?P<pastime>.+)",
         rf"(?:drive|drives|driving|{_HAVE}driven|{_HAVE}(?:bought|leased|got|own|owns|have|has)"
         rf"|{_BE}driving) (?P<car>.+)",
         rf"{_BE}(?P<allergy>lactose|gluten|histamine|fructose)[- ]intolerant",
-        rf"(?:eat|eats|keep|keeps|{_BE}) (?:only |strictly )?(?P<diet>halal|kosher|gluten[- ]free|dairy[- ]free|keto"
+        rf"(?:eat|eats|keep|keeps|{_BE}) (?:only |strictly )?(?P<diet>halal|kosher|gluten[- ]free"
+        rf"|dairy[- ]free|keto"
         r"|vegan|vegetarian)$",
         rf"{_BE}on (?:an? |the )?(?P<diet>[\w-]+) diet",
-        rf"(?:has|have) a population of (?:about |around |over |nearly )?(?P<population>\d.+)",
+        r"(?:has|have) a population of (?:about |around |over |nearly )?(?P<population>\d.+)",
         rf"{_BE}(?:[\w-]+ )?allergic to (?P<allergy>.+)",
-        r"(?:have|has) an? (?:(?:severe|bad|mild|serious|slight|nasty|terrible) )*(?P<allergy>[\w ]+) allergy",
+        r"(?:have|has) an? (?:(?:severe|bad|mild|serious|slight|nasty"
+        r"|terrible) )*(?P<allergy>[\w ]+) allergy",
         r"(?:have|has) an? (?:[\w]+ )?allergy to (?P<allergy>.+)",
-        rf"(?:{_BE}|{_HAVE}(?:gone|went|turned|became|become|been) )(?:an? )?(?:strict )?(?P<diet>vegan|vegetarian|veggie|pescatarian"
+        rf"(?:{_BE}|{_HAVE}(?:gone|went|turned|became|become|been) )(?:an? )?(?:strict )?(?P<diet>vegan"
+        rf"|vegetarian|veggie|pescatarian"
         rf"|flexitarian|gluten-free|teetotal)(?= |$)",
-        rf"(?:speak|speaks|speaking|{_BE}(?:fluent|bilingual) in|{_BE}a native speaker of) {_A}(?P<language>.+)",
+        rf"(?:speak|speaks|speaking|{_BE}(?:fluent|bilingual) in"
+        rf"|{_BE}a native speaker of) {_A}(?P<language>.+)",
         r"live at (?P<address>\d.+)",
         # countries
         rf"{_BE}(?:located |situated |a country |a state |a nation |a republic |an island "
@@ -223,7 +232,9 @@ PREDICATES = tuple(
 )
 """Verb phrases after a subject, the more specific first."""
 
-AT = re.compile(rf"(?:{_BE}|(?:have|has) been )(?:back )?(?:at|with) (?P<employer>{NAME})(?: now| again| these days)?$")
+AT = re.compile(
+    rf"(?:{_BE}|(?:have|has) been )(?:back )?(?:at|with) (?P<employer>{NAME})(?: now| again| these days)?$"
+)
 """Where somebody is may be an employer: it is one if they are there for years, or if it is a company."""
 
 TAKES_BACK = tuple(
@@ -318,12 +329,13 @@ WHOLE = tuple(
             "chief_executive",
         ),
         (
-            rf"(?:[Ii]t is|[Tt]his is) (?P<object>{NAME})(?:,? (?:here|speaking)(?: again)?|,? again)$(?P<subject>)",
+            rf"(?:[Ii]t is|[Tt]his is) (?P<object>{NAME})(?:,? (?:here|speaking)(?: again)?"
+            rf"|,? again)$(?P<subject>)",
             "name",
         ),
         (rf"(?P<object>{NAME}) here$(?P<subject>)", "name"),
         (
-            rf"[Ii]n (?P<subject>my|his|her) (?:free|spare) time,? (?:I|he|she) (?:mostly |usually |often )?"
+            r"[Ii]n (?P<subject>my|his|her) (?:free|spare) time,? (?:I|he|she) (?:mostly |usually |often )?"
             r"(?:do|does|go|goes|practi[cs]es?) (?P<object>.+)",
             "hobby",
         ),
@@ -360,7 +372,8 @@ INVERSE_OF = re.compile(
 ATTRIBUTE = re.compile(
     rf"(?P<owner>[Mm]y|[Oo]ur|[Hh]is|[Hh]er|[Ii]ts|[Tt]heir"
     rf"|{NAME}'s?) (?P<noun>[\w][\w '-]{{0,45}}?)(?P<named>'s name)?"
-    rf" (?P<link>(?:is|are|was|include|includes) {_A}(?:called |named |spelled |spelt |written )?|was named |answers to |goes by )(?:in "
+    rf" (?P<link>(?:is|are|was|include|includes) {_A}(?:called |named |spelled |spelt |written )?"
+    rf"|was named |answers to |goes by )(?:in "
     rf"|at |on )?(?P<value>.+)"
 )
 ATTRIBUTE_OF = re.compile(
@@ -374,7 +387,8 @@ ONE_OF = re.compile(
 )
 HAS = re.compile(
     rf"{_HAVE}(?:have|has|had|got|own|owns|adopted|bought|raise|gave birth to|welcomed) (?P<count>an?"
-    rf"|one|two|three|four|five|six|seven|[2-9]|a couple of|another|my|our|(?=twins|kids|children)) ?(?P<noun>[a-z][\w '-]{{0,40}}?)"
+    rf"|one|two|three|four|five|six|seven|[2-9]|a couple of|another|my|our|(?=twins|kids"
+    rf"|children)) ?(?P<noun>[a-z][\w '-]{{0,40}}?)"
     rf"(?: (?:called|named|whose names? (?:is|are)|by the name of)|,|:) (?:called |named "
     rf"|whose name is )?(?P<value>{NAME}.*)"
 )
@@ -391,7 +405,8 @@ DENIED = re.compile(
     r"|[Ii]t is not [\w' ]+? (?:that|where|who) (?P<cleft>I .+)"
 )
 UNCAPITALISED = re.compile(
-    rf"(?P<whose>\b(?:[Mm]y|[Oo]ur) (?:[a-z]+ )?(?:{'|'.join(sorted(ROLES, key=len, reverse=True))})) (?P<name>[a-z]{{2,}}) "
+    rf"(?P<whose>\b(?:[Mm]y"
+    rf"|[Oo]ur) (?:[a-z]+ )?(?:{'|'.join(sorted(ROLES, key=len, reverse=True))})) (?P<name>[a-z]{{2,}}) "
     r"(?=(?:is|works?|lives?|loves?|likes?|has|was|speaks?|plays?|drives?|hates?|studies|moved|turned|got)\b)"
 )
 """Who types without any capital: "my wife rachel works at tesco"."""

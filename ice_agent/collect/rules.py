@@ -81,22 +81,22 @@ class _Reader:
     lasts: bool = False
     """Whether the clause says for how long something holds."""
     sentence: int = -1
-    opening: days.Period = days.Period()
+    opening: days.Period = days.NEVER_SAID
     """What "Since March," says of the next clause."""
     open_question: str = ""
     """ "My cat is called": the opening that "Her name is Luna" completes, after "I have a cat"."""
 
     def read(self, clause: Clause) -> Iterator[CandidateFact]:
         if clause.sentence != self.sentence:
-            self.sentence, self.subject, self.opening = clause.sentence, None, days.Period()
+            self.sentence, self.subject, self.opening = clause.sentence, None, days.NEVER_SAID
             self.may_be_elided = True
         span = plain_text(self.text[clause.start : clause.end])
         period = days.period(span, self.said_on)
         if days.is_only_a_period(span):
             self.opening = period
             return
-        period = self.opening if period == days.Period() else period
-        self.lasts = period != days.Period()
+        period = self.opening if period == days.NEVER_SAID else period
+        self.lasts = period != days.NEVER_SAID
         words, retracts = _denial(clause)
         if words and (retracts or (period.end and period.end <= self.said_on)):
             words = _as_present(words)
@@ -115,7 +115,7 @@ class _Reader:
         retracts = retracts or clause.voice is Voice.TAKEN_BACK
         is_about_more = any(not one.in_passing for one in found)
         for one in found:
-            own = days.Period() if one.in_passing and is_about_more else period
+            own = days.NEVER_SAID if one.in_passing and is_about_more else period
             yield from self._candidate(one, clause, own, one.retracts or (retracts and not one.in_passing))
         if not found and clause.voice is not Voice.TOLD:
             yield from self._statement(clause)
@@ -174,10 +174,9 @@ class _Reader:
         return None
 
     def _capitalised(self, words: str) -> str:
-        """Names get the capital that somebody who types none leaves out; who a clause is about is met first."""
-        if match := re.match(rf"({NAME}) (?=[a-z])", words):
-            if not values.is_common_word(match[1]):
-                self._mention(match[1])
+        """Names get the capital that somebody who types none leaves out; whom a clause opens with is met."""
+        if (match := re.match(rf"({NAME}) (?=[a-z])", words)) and not values.is_common_word(match[1]):
+            self._mention(match[1])
         match = None if self._has_capitals() else forms.UNCAPITALISED.search(words)
         if match is None or match["name"] in _NOT_A_NAME_AFTER_A_ROLE:
             return words
@@ -455,7 +454,7 @@ class _Reader:
             statement=relations.state(found.subject, found.relation, obj) if obj else "",
             start=clause.start,
             end=clause.end,
-            cardinality=Cardinality.MANY if found.many or found.relation in _MANY else cardinality,
+            cardinality=Cardinality.MANY if found.many else cardinality,
             retracts=retracts,
             valid_from=start,
             valid_until=end,
@@ -486,8 +485,10 @@ class _Reader:
             return USER, words[match.end() :]
         if match := re.match(r"([Hh]e|[Ss]he|[Ii]t)\b ", words):
             return self.leading, words[match.end() :]
-        if self.may_be_elided and self.subject in (None, USER) and (
-            match := _ELIDED.match(lowered := words[:1].lower() + words[1:])
+        if (
+            self.may_be_elided
+            and self.subject in (None, USER)
+            and (match := _ELIDED.match(lowered := words[:1].lower() + words[1:]))
         ):
             opening = next(form for name, form in _ELIDED_FORMS.items() if match[name])
             return USER, opening + lowered[match.start("verb") :]
@@ -603,7 +604,7 @@ _SET_OFF = re.compile(
 
 
 def _as_present(words: str) -> str:
-    """What was, in the words of what is: the patterns know no past, so that a past without an end is no fact."""
+    """What was, in the words of what is: the patterns know no past, for a past without an end is no fact."""
     for past, present in _PRESENT:
         if past.search(words):
             return past.sub(present, words, count=1)
@@ -679,7 +680,6 @@ def _as_written(obj: str, span: str) -> str | None:
     return None if at < 0 else span[at : at + len(obj)]
 
 
-_MANY = frozenset({"likes", "allergy", "diet"})
 _DOGS = values.words("dog_breeds")
 _CATS = values.words("cat_breeds")
 # "My manager at Boots", "my best friend since school".
@@ -695,10 +695,12 @@ _WHO_IS = re.compile(
 )
 _ELIDED_FORMS = {"be": "am ", "was": "was ", "have": "have ", "did": ""}
 _ELIDED = re.compile(
-    r"(?:just |recently |finally |now |still |currently |happily |originally )*(?P<verb>(?P<have>been (?:living|"
+    r"(?:just |recently |finally |now |still |currently |happily "
+    r"|originally )*(?P<verb>(?P<have>been (?:living|"
     r"working|based|married))|(?P<was>born )|(?P<be>(?:based|living|working|employed) "
     r"(?!.*\b(?:is|was|are|has|can|makes?|sucks|feels?|means|costs?|takes?|gets?|seems)\b))"
-    r"|(?P<did>moved |relocated |joined |turned |got (?:hired|married|a new job|engaged) |started (?:at|as|working) "
+    r"|(?P<did>moved |relocated |joined |turned |got (?:hired|married|a new job|engaged) |started (?:at"
+    r"|as|working) "
     r"|quit |live in |work (?:at|for|as) |divorced))"
 )
 _PERSONAL = frozenset({*forms.RELATIVES, *forms.ROLES})
@@ -706,7 +708,9 @@ _OF_PERSONS = frozenset(
     {*_PERSONAL, "profession", "employer", "birthplace", "likes", "age", "birthday", "home"}
 )
 # "I said my name was Bob, but it's Tom."
-_SAID_BEFORE = re.compile(r"I (?:said|wrote|typed|told you) (?:that )?(?P<opening>my [a-z][\w' -]*?) (?:was|is) ")
+_SAID_BEFORE = re.compile(
+    r"I (?:said|wrote|typed|told you) (?:that )?(?P<opening>my [a-z][\w' -]*?) (?:was|is) "
+)
 _SPEAKING_AS = re.compile(r"(?:As|Being|Speaking as) (an? [\w -]+)")
 _I_FOLLOW = re.compile(r",\s+(?:I|my|we)\b")
 _LEFT = re.compile(
@@ -716,18 +720,17 @@ _BASED = re.compile(r"(?:is|has been) (?:\w+ )?based ")
 _SEVERAL = frozenset({"two", "three", "four", "five", "six", "seven", "a couple of", "", *"23456789"})
 _NAME_READERS = (values.place, values.organisation, values.person, values.somebody, values.people)
 _PAST_NOUN = re.compile(
-    r"\b(?:ex|late|former|previous|old|first|last|next|future|dream|ideal|would-be|imaginary|potential)\b|^ex-"
+    r"\b(?:ex|late|former|previous|old|first|last|next|future|dream|ideal|would-be|imaginary"
+    r"|potential)\b|^ex-"
 )
-_NOT_A_NAME_AFTER_A_ROLE = frozenset(
-    "also always already and both currently either ever finally hardly just never normally now often only rarely"
-    " really recently she he sometimes soon still that then there too usually who actually definitely".split()
-)
+_NOT_A_NAME_AFTER_A_ROLE = values.words("after_a_role")
 _NOT_A_NAME = re.compile(
     r"(?:a|an|the|my|our|your|his|her|this|that|it|not|hope|fear|peace|so|very|me|you|home|here|there"
     r"|bed|love|myself|people|fun)\b"
 )
 _TWO_PEOPLE = re.compile(
-    rf"(?P<one>{NAME}) and (?P<other>{NAME}) (?:both )?(?=(?:live|work|speak|love|like|hate|moved|come|study) )"
+    rf"(?P<one>{NAME}) and (?P<other>{NAME}) (?:both )?(?=(?:live|work|speak|love|like|hate|moved|come"
+    rf"|study) )"
 )
 _PAIR_WITH_ME = re.compile(rf"(?:(?:[Mm]y|our) [a-z]+|{NAME}) and I |[Mm]e and (?:my [a-z]+|{NAME}) ")
 _ROLE_SUBJECT = re.compile(

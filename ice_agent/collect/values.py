@@ -85,7 +85,9 @@ def people(text: str) -> tuple[str, ...]:
 def profession(text: str) -> tuple[str, ...]:
     """A job, without its article: "a software engineer at Acme" gives "software engineer"."""
     words = re.sub(r"^(?:an?|the|one of the|(?:my|our|his|her) \w+'s) ", "", text)
-    if head := re.match(r"(?:[Hh]ead|[Dd]irector|[Vv]ice [Pp]resident|VP|[Ss]ecretary) of [a-z]+(?: [a-z]+)?$", words):
+    if head := re.match(
+        r"(?:[Hh]ead|[Dd]irector|[Vv]ice [Pp]resident|VP|[Ss]ecretary) of [a-z]+(?: [a-z]+)?$", words
+    ):
         return (head[0],)
     words = _PROFESSION_ENDS.split(words, maxsplit=1)[0].strip()
     words = re.sub(
@@ -161,8 +163,9 @@ def measure(text: str) -> tuple[str, ...]:
 def times(text: str) -> tuple[str, ...]:
     """When something is that comes again: "Wednesdays at 6pm", "every Monday"."""
     match = re.match(
-        r"((?:every |each )?(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)days?(?: (?:mornings?|afternoons?|evenings?"
-        r"|nights?))?(?: and [A-Z][a-z]+days)?(?: at \d{1,2}(?:[:.]\d\d)?\s?(?:am|pm)?)?)$",
+        r"((?:every |each )?(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)days?"
+        r"(?: (?:mornings?|afternoons?|evenings?|nights?))?(?: and [A-Z][a-z]+days)?"
+        r"(?: at \d{1,2}(?:[:.]\d\d)?\s?(?:am|pm)?)?)$",
         text,
         re.IGNORECASE,
     )
@@ -276,7 +279,9 @@ def _listed_in(known: frozenset[str], text: str) -> tuple[str, ...]:
     """The items of a list as far as they are known ones: "the piano and a bit of guitar"."""
     items: list[str] = []
     for piece in _list_items(cut(text, keep_commas=True)):
-        words = _AT_TIMES.split(re.sub(r"^(?:(?:a bit of|some|the|an?|a little) )+", "", piece), maxsplit=1)[0]
+        words = _AT_TIMES.split(re.sub(r"^(?:(?:a bit of|some|the|an?|a little) )+", "", piece), maxsplit=1)[
+            0
+        ]
         if words.lower() not in known:
             break
         items.append(words)
@@ -330,7 +335,8 @@ _FIXED_PAIRS = re.compile(
     re.IGNORECASE,
 )
 _AFTERTHOUGHT = re.compile(
-    r"\s*[;:(\u2014\u2013?!]|(?<!\bDr)(?<!\bMr)(?<!\bMs)(?<!Mrs)(?<!\bSt)(?<!\bJr)(?<!Prof)\.\s|\s-+\s|\.\.\.|,?\s+(?:because|since|so that|which|who|whom"
+    r"\s*[;:(\u2014\u2013?!]|(?<!\bDr)(?<!\bMr)(?<!\bMs)(?<!Mrs)(?<!\bSt)(?<!\bJr)(?<!Prof)"
+    r"\.\s|\s-+\s|\.\.\.|,?\s+(?:because|since|so that|which|who|whom"
     r"|although|though|but"
     r"|when|while|whenever|where|rather than|instead of|more than|as much as|as well as"
     r"|especially|particularly|such as|by the way|btw|than"
@@ -380,9 +386,7 @@ _NATIONALITIES = words("nationalities")
 _INSTRUMENTS = words("instruments")
 _PASTIMES = words("pastimes")
 _CAR_MAKES = words("car_makes")
-_STAR_SIGNS = (
-    r"(?i:aries|taurus|gemini|cancer|leo|virgo|libra|scorpio|sagittarius|capricorn|aquarius|pisces)"
-)
+_STAR_SIGNS = r"(?i:aries|taurus|gemini|cancer|leo|virgo|libra|scorpio|sagittarius|capricorn|aquarius|pisces)"
 _FIELDS = (
     r"(?:ology|onomics|istry|ematics|maths|math|ics|ography|osophy|engineering|sciences?|studies|law|medicine"
     r"|nursing|architecture|design|history|literature|journalism|education|music|arts?|theology|finance"

@@ -16,7 +16,7 @@ from ice_agent.collect import Extractor, Heard
 from ice_agent.collect.requests import forget_request
 from ice_agent.config import Config
 from ice_agent.errors import ForgetError
-from memory import USER, Adapter, FactStatus, FactStore, Forgetting
+from memory import USER, Adapter, FactStatus, FactStore, Forgetting, UnknownFact
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def wish(
     if request is None:
         return None
     if request.is_last:
-        return _of_last(last)
+        return _of_last(store, last)
     if request.subject is not None:
         return _of_subject(store, request.subject)
     found = collect.extract_from(text, extractor, config.collect)
@@ -80,10 +80,20 @@ def forget_everything(store: FactStore, config: Config) -> tuple[Adapter, ...]:
     return adapters
 
 
-def _of_last(last: Heard | None) -> Wish:
+def _of_last(store: FactStore, last: Heard | None) -> Wish:
     if last is None:
         return Wish()
-    return Wish(fact_ids=tuple(fact.id for fact in last.learned), utterance_ids=(last.utterance.id,))
+    # Some of it may have been forgotten by name since.
+    ids = tuple(fact.id for fact in last.learned if _is_held(store, fact.id))
+    return Wish(fact_ids=ids, utterance_ids=(last.utterance.id,))
+
+
+def _is_held(store: FactStore, fact_id: str) -> bool:
+    try:
+        store.fact(fact_id)
+    except UnknownFact:
+        return False
+    return True
 
 
 def _of_subject(store: FactStore, called: str) -> Wish:

@@ -79,8 +79,7 @@ def hear(
 ) -> Heard:
     """Keep an utterance and the facts in it; of secrets and of what is off the record not even the words."""
     kept = kept_words(text, settings)
-    if not text.strip():
-        raise CollectError("nothing was said: there is no word in it to keep")
+    _require_words(text)
     candidates = of_known_subjects(store, extract(_unheard(text, speaker), extractor, settings))
     told = store.tell(
         kept,
@@ -110,6 +109,11 @@ def names_of(store: FactStore, subject: str) -> tuple[str, ...]:
     return kin.names_of(subject, store.facts(subject=USER, relation=KIN))
 
 
+def _require_words(text: str) -> None:
+    if not text.strip():
+        raise CollectError('nothing was said: give it words, as "I live in Lisbon."')
+
+
 def _unheard(text: str, speaker: str = USER) -> Utterance:
     """An utterance before it is kept: extraction comes first, so that what must not be kept never is."""
     return Utterance(id="", text=text, said_at=now(), speaker=speaker)
@@ -130,6 +134,7 @@ def kept_words(text: str, settings: Collect) -> str:
 
 def tried(text: str, settings: Collect) -> tuple[CandidateFact, ...]:
     """What hearing this from the user would find; nothing is kept."""
+    _require_words(text)
     return extract_from(text, extractor_named(settings.extractor), settings)
 
 

@@ -301,7 +301,8 @@ _CONNECTIVE = re.compile(
     rf"|,\s+(?={_OPENS})|,\s+(?=(?:what|which|how|do|does|can|could|should|would)\s)|:\s+(?=(?:I|my|My"
     rf"|we|our)\b)"
     r"|,?\s+(?=(?:who|whose)\s)|,?\s+(?:where|when|since|after|as)\s+(?=(?:I|we|he|she)\s)"
-    r"|,?\s+(?=(?:if|unless)\s|(?:before|until)\s(?:I|we|he|she|my|the)\b)"
+    r"|,?\s+(?=(?:if|unless)\s|(?:before|until)\s(?:I|we|he|she|my"
+    r"|the(?!\s(?:end|beginning|start|spring|summer|autumn|winter|\d)))\b)"
 )
 _BARE_NAMES = re.compile(
     rf"(?:(?:[Mm]y|[Oo]ur|[Hh]is|[Hh]er)\s[a-z]+(?:,?\s{NAME})?|{NAME},\s(?:my|our|his"

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.text import Text
 
-from ice_agent import explain, promote, screen
+from ice_agent import explain, forget, promote, screen
 from ice_agent.agent import Agent, Reply
 from ice_agent.collect import Heard
 from ice_agent.cycle import run_cycle
-from ice_agent.errors import IceError
+from ice_agent.errors import ForgetError, IceError
 from ice_agent.turns import Turn
-from memory import FactStatus, StoreError
+from memory import FactStatus, Forgetting, StoreError
 
 COMMANDS = "/facts /pending /cycle /quit"
 HISTORY = 12  # turns that are kept: six questions and their answers
@@ -22,11 +22,12 @@ HISTORY = 12  # turns that are kept: six questions and their answers
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
-    """One turn of a chat."""
+    """One turn of a chat: an answer and what was heard, or what was forgotten because it was asked for."""
 
     said: str
-    reply: Reply
-    heard: Heard
+    reply: Reply | None = None
+    heard: Heard | None = None
+    forgotten: Forgetting | None = None
 
 
 class Chat:
@@ -35,10 +36,16 @@ class Chat:
     def __init__(self, agent: Agent, out: Console, progress: Console) -> None:
         self._agent, self._out, self._progress = agent, out, progress
         self._history: list[Turn] = []
+        self._heard: list[Heard] = []
 
     def turn(self, text: str) -> Exchange:
-        """Say something; nothing is printed."""
-        reply, heard = self._agent.turn(text, self._history)
+        """Say something; nothing is printed. A request to forget is granted, and no word of it is kept."""
+        agent, last = self._agent, self._heard[-1] if self._heard else None
+        wish = forget.wish(agent.store, agent.config, agent.extractor, text, last)
+        if wish is not None:
+            return Exchange(said=text, forgotten=self._forgotten(wish))
+        reply, heard = agent.turn(text, self._history)
+        self._heard.append(heard)
         self._history += [Turn(role="user", content=text), Turn(role="assistant", content=reply.text)]
         del self._history[:-HISTORY]
         return Exchange(said=text, reply=reply, heard=heard)
@@ -66,11 +73,28 @@ class Chat:
             return "/quit"
 
     def _answer(self, text: str) -> None:
-        exchange = self.turn(text)
+        try:
+            exchange = self.turn(text)
+        except ForgetError as error:
+            self._out.print(str(error), markup=False)
+            return
+        if exchange.forgotten is not None:
+            self._out.print(screen.forgot(exchange.forgotten), markup=False)
+        if exchange.reply is None or exchange.heard is None:
+            return
         self._out.print(exchange.reply.text, markup=False)
         cost = f"prompt {exchange.reply.prompt_tokens} tokens, of them memory {exchange.reply.memory_tokens}"
         for line in filter(None, (screen.learned(exchange.heard), cost)):
             self._out.print(f"     {line}", style="dim", markup=False)
+
+    def _forgotten(self, wish: forget.Wish) -> Forgetting:
+        """What was said in this chat goes with it: the next prompt would repeat it."""
+        taken = forget.grant(self._agent.store, self._agent.config, wish)
+        if taken.facts or taken.utterances:
+            self._history.clear()
+        if wish.utterance_ids:
+            self._heard.pop()
+        return taken
 
     def _obey(self, command: str) -> None:
         if command in ("/facts", "/pending"):

@@ -63,6 +63,10 @@ CronLine = Annotated[str, _like(r"(\S+( +\S+){4})?", "0 3 * * *, or nothing")]
 HourWindow = Annotated[str, _like(rf"({_HOUR}-{_HOUR})?", "22:00-06:00, or nothing")]
 
 
+def _noun(relation: str) -> str:
+    return " ".join(relation.casefold().replace("_", " ").split())
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -115,6 +119,15 @@ class Collect(_Section):
     min_confidence: Share = 0.0
     sensitive: Patterns = ()
     sensitive_relations: Names = ()
+    functional: Names = ()
+    set_valued: Names = ()
+
+    @model_validator(mode="after")
+    def _has_one_cardinality_for_each(self) -> Self:
+        both = sorted({_noun(name) for name in self.functional} & {_noun(name) for name in self.set_valued})
+        if both:
+            raise ValueError(f"{', '.join(both)} is both functional and set_valued: name it in one of them")
+        return self
 
 
 class LoraSettings(_Section):

@@ -70,6 +70,39 @@ def relation(relation_id: str) -> Relation:
     return known.get(relation_id) or _generic(relation_id)
 
 
+def canonical(relation_id: str) -> str:
+    """The one name of a relation, however it is spelled: "Mum" is "mother", "favorite color" one with "u"."""
+    plain = " ".join(relation_id.casefold().replace("_", " ").split())
+    for american, british in _BRITISH:
+        plain = plain.replace(american, british)
+    return _names().get(plain, plain)
+
+
+def canonical_subject(subject: str) -> str:
+    """Whoever is named by a relation, by its one name: "the user's mum" is "the user's mother"."""
+    owner, separator, noun = subject.rpartition("'s ")
+    # "Joe's Firm" is a name.
+    return f"{owner}'s {canonical(noun)}" if separator and noun.islower() else subject
+
+
+def cardinality(subject: str, relation_id: str) -> Cardinality:
+    """One value at a time where the file says so, and of a favourite; else values live side by side."""
+    # A country has one official language here; a person may speak many.
+    speaks = subject == USER and relation_id == "language"
+    return Cardinality.MANY if speaks else relation(relation_id).cardinality
+
+
+def is_known(relation_id: str) -> bool:
+    """Whether the file says how many values the relation has."""
+    return relation_id in _file() or _is_functional(relation_id)
+
+
+@cache
+def words() -> frozenset[str]:
+    """Every name of a relation that the file knows, in any spelling."""
+    return frozenset({*_names(), *_names().values(), *_toml("relations.toml")["functional"]["relations"]})
+
+
 def named() -> tuple[str, ...]:
     """The relations that the file names, in its order."""
     return tuple(_file())
@@ -226,6 +259,22 @@ def with_article(noun: str) -> str:
     return f"an {noun}" if noun[:1].lower() in VOWELS else f"a {noun}"
 
 
+_BRITISH = (("favorite", "favourite"), ("color", "colour"), ("neighbor", "neighbour"))
+
+
+@cache
+def _names() -> dict[str, str]:
+    """What a relation may be called in words, with the id that is meant."""
+    synonyms = _toml("relations.toml")["synonyms"]
+    ids = {id_.replace("_", " "): id_ for id_ in _file()}
+    return ids | {word: id_ for id_, words in synonyms.items() for word in words}
+
+
+def _is_functional(relation_id: str) -> bool:
+    listed = relation_id in _toml("relations.toml")["functional"]["relations"]
+    return listed or relation_id.startswith("favourite ")
+
+
 @cache
 def _patterns() -> tuple[tuple[re.Pattern[str], str], ...]:
     return tuple(
@@ -240,7 +289,7 @@ def _file() -> dict[str, Relation]:
     raw = _toml("relations.toml")
     known = {id_: _relation(id_, row) for id_, row in raw["relations"].items()}
     for id_ in raw["named"]["relations"]:
-        known[id_] = _worded(id_, raw["named"], object_kind="name")
+        known[id_] = _worded(id_, raw["named"], Cardinality.ONE, object_kind="name")
     return known
 
 
@@ -269,10 +318,11 @@ def _with_held_out(forms: Forms, held: dict[str, list[str]] | None) -> Forms:
 
 @cache
 def _generic(relation_id: str) -> Relation:
-    return _worded(relation_id, _toml("relations.toml")["generic"], object_kind="thing")
+    values = Cardinality.ONE if _is_functional(relation_id) else Cardinality.MANY
+    return _worded(relation_id, _toml("relations.toml")["generic"], values, object_kind="thing")
 
 
-def _worded(relation_id: str, row: dict[str, Any], object_kind: str) -> Relation:
+def _worded(relation_id: str, row: dict[str, Any], values: Cardinality, object_kind: str) -> Relation:
     words = relation_id.replace("_", " ")
     worded = {
         key: [form.replace("{relation}", words) for form in forms]
@@ -283,7 +333,7 @@ def _worded(relation_id: str, row: dict[str, Any], object_kind: str) -> Relation
     }
     return Relation(
         id=relation_id,
-        cardinality=Cardinality.ONE,
+        cardinality=values,
         subject_kind="person",
         object_kind=object_kind,
         third=_forms(worded, ""),

@@ -145,6 +145,20 @@ def forgetting(out: Console, taken: Forgetting, *, dry_run: bool) -> None:
         )
 
 
+def forgot(taken: Forgetting) -> str:
+    """What a request to forget took away, each fact in its words, or that there was nothing."""
+    if not taken.facts and not taken.utterances:
+        return "nothing of that is known here: nothing was forgotten"
+    lines = [f"forgot: {fact.statement}" for fact in taken.facts] or [
+        "forgot what was said; no fact was in it"
+    ]
+    if taken.bereft:
+        lines.append(f"{count(len(taken.bereft), 'fact')} said in the same words stay, without the words")
+    if taken.adapters:
+        lines.append(f"deleted {', '.join(adapter.id for adapter in taken.adapters)}, which had learned it")
+    return "\n".join(lines)
+
+
 def adapters(rows: Sequence[Adapter], n_facts: dict[str, int]) -> Table:
     """`n_facts` says how many facts each adapter's batch holds."""
     table = _table("adapter", "status", "parent", "facts", "edit success", "rephrase", "made")

@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 
@@ -39,17 +40,40 @@ def about(tx: Transaction, subject: str) -> Sequence[FactRow]:
     return tx.scalars(sa.select(FactRow).where(named).order_by(FactRow.number)).all()
 
 
-def foreseen(tx: Transaction, facts: Sequence[FactRow], subject: str | None) -> Forgetting:
-    """What forgetting these facts, or all about a subject, takes away; nothing is changed."""
-    heard = _heard_in(tx, facts, _proposed(tx, facts, subject))
-    held = lineage.holding(tx, [row.id for row in facts])
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meant:
+    """What is to be forgotten: facts, what was proposed and not yet a fact, and the words of both."""
+
+    facts: Sequence[FactRow]
+    proposals: Sequence[ProposalRow]
+    utterances: Sequence[UtteranceRow]
+    subject: str | None
+
+
+def meant(
+    tx: Transaction, fact_ids: Sequence[str], subject: str | None, utterance_ids: Sequence[str]
+) -> Meant:
+    """The facts of these ids and all about a subject, and what was proposed in these utterances."""
+    rows = {row.id: row for row in (tx.named(FactRow, fact_id) for fact_id in fact_ids)}
+    if subject is not None:
+        rows |= {row.id: row for row in about(tx, subject)}
+    facts = sorted(rows.values(), key=lambda row: row.number)
+    said = {tx.named(UtteranceRow, id_).id for id_ in utterance_ids}
+    proposals = _proposed(tx, facts, subject, said)
+    utterances = _heard_in(tx, facts, said | {row.utterance_id for row in proposals})
+    return Meant(facts=facts, proposals=proposals, utterances=utterances, subject=subject)
+
+
+def foreseen(tx: Transaction, meant: Meant) -> Forgetting:
+    """What forgetting takes away; nothing is changed."""
+    held = lineage.holding(tx, [row.id for row in meant.facts])
     undone, ancestor = lineage.clean_ancestor(tx, held)
-    gone = {row.id for row in facts}
+    gone = {row.id for row in meant.facts}
     relearned = sa.select(FactRow).where(FactRow.adapter_id.in_([row.id for row in undone]))
-    bereft = sa.select(FactRow).where(FactRow.utterance_id.in_([row.id for row in heard]))
+    bereft = sa.select(FactRow).where(FactRow.utterance_id.in_([row.id for row in meant.utterances]))
     return Forgetting(
-        facts=slots.fact_records(facts),
-        utterances=tuple(slots.utterance_record(row) for row in heard),
+        facts=slots.fact_records(meant.facts),
+        utterances=tuple(slots.utterance_record(row) for row in meant.utterances),
         bereft=_but(gone, tx.scalars(bereft.order_by(FactRow.number)).all()),
         adapters=tuple(lineage.adapter_record(row) for row in held),
         relearned=_but(gone, tx.scalars(relearned.order_by(FactRow.number)).all()),
@@ -57,24 +81,19 @@ def foreseen(tx: Transaction, facts: Sequence[FactRow], subject: str | None) -> 
     )
 
 
-def forget(tx: Transaction, facts: Sequence[FactRow], subject: str | None) -> None:
-    """Take these facts away, as if they had never been heard; nothing about a subject is to be learned again.
-
-    What was proposed and is the same, or about the subject, goes with them.
-    """
-    proposals = _proposed(tx, facts, subject)
-    heard = _heard_in(tx, facts, proposals)
-    lineage.forget(tx, [row.id for row in facts])
-    for utterance in heard:
+def forget(tx: Transaction, meant: Meant) -> None:
+    """Take it away, as if it had never been heard; nothing about its subject is to be learned again."""
+    lineage.forget(tx, [row.id for row in meant.facts])
+    for utterance in meant.utterances:
         _erase_words(tx, utterance)
-    for row in facts:
+    for row in meant.facts:
         _bury(tx, digest(tx, row.subject_key, row.relation, row.value_key))
-    if subject is not None:
-        _bury(tx, digest(tx, key(subject)))
-    for proposal in proposals:
+    if meant.subject is not None:
+        _bury(tx, digest(tx, key(meant.subject)))
+    for proposal in meant.proposals:
         ledger.append(tx, "proposal.forgotten", proposal.id, ledger.commit_proposal(proposal))
         tx.delete(proposal)
-    for row in facts:
+    for row in meant.facts:
         _erase(tx, row)
 
 
@@ -117,27 +136,31 @@ def digest(tx: Transaction, *parts: str) -> str:
 
 def _tombstones(tx: Transaction, candidate: CandidateFact) -> set[str]:
     """Under what it may be buried: the value of its slot, all about its subject, all about its value."""
-    subject, relation, value = slots.slot_and_value(candidate)
-    return {digest(tx, subject, relation, value), digest(tx, subject), digest(tx, value)}
+    subjects, value = slots.subject_keys(candidate), slots.value_key(candidate)
+    return {
+        *(digest(tx, subject, candidate.relation, value) for subject in subjects),
+        *(digest(tx, name) for name in (*subjects, value)),
+    }
 
 
-def _proposed(tx: Transaction, facts: Sequence[FactRow], subject: str | None) -> list[ProposalRow]:
-    """The proposals of the same values, and those about the subject."""
-    name, same = key(subject or ""), {(row.subject_key, row.relation, row.value_key) for row in facts}
-    return [
-        row
-        for row in tx.scalars(sa.select(ProposalRow).order_by(ProposalRow.number))
-        if (said := slots.slot_and_value(row.candidate)) in same
-        or (subject is not None and name in (said[0], said[2]))
-    ]
+def _proposed(
+    tx: Transaction, facts: Sequence[FactRow], subject: str | None, said: Set[str]
+) -> list[ProposalRow]:
+    """The proposals of the same values, those about the subject, and those of utterances that go."""
+    same = {(row.subject_key, row.relation, row.value_key) for row in facts}
+    names = set() if subject is None else {key(subject)}
+
+    def is_meant(row: ProposalRow) -> bool:
+        subjects, value = slots.subject_keys(row.candidate), slots.value_key(row.candidate)
+        slots_of_it = {(name, row.candidate.relation, value) for name in subjects}
+        return bool(row.utterance_id in said or slots_of_it & same or {*subjects, value} & names)
+
+    return [row for row in tx.scalars(sa.select(ProposalRow).order_by(ProposalRow.number)) if is_meant(row)]
 
 
-def _heard_in(
-    tx: Transaction, facts: Sequence[FactRow], proposals: Sequence[ProposalRow]
-) -> Sequence[UtteranceRow]:
+def _heard_in(tx: Transaction, facts: Sequence[FactRow], said: Set[str]) -> Sequence[UtteranceRow]:
     again = sa.select(MentionRow.utterance_id).where(MentionRow.fact_id.in_([row.id for row in facts]))
-    ids = {row.utterance_id for row in facts} | {row.utterance_id for row in proposals}
-    ids |= set(tx.scalars(again))
+    ids = {row.utterance_id for row in facts} | set(tx.scalars(again)) | said
     return tx.scalars(
         sa.select(UtteranceRow).where(UtteranceRow.id.in_(ids)).order_by(UtteranceRow.number)
     ).all()

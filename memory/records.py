@@ -92,6 +92,8 @@ class CandidateFact:
     valid_until: date | None = None
     confidence: float = 1.0
     """How sure the extractor is that this was said, in 0-1."""
+    aliases: tuple[str, ...] = ()
+    """What else the subject goes by: its slot is one, whichever name a value was told of."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.confidence <= 1:

@@ -31,13 +31,13 @@ from memory.transaction import Transaction
 def record(tx: Transaction, utterance: UtteranceRow, candidate: CandidateFact) -> Recorded:
     """Apply one candidate to its slot."""
     rivals = _rivals(tx, candidate)
-    same = next((row for row in rivals if row.value_key == value_key(candidate)), None)
+    alike = [row for row in rivals if row.value_key == value_key(candidate)]
     if candidate.retracts:
         return _retract_all(tx, rivals, _moment(candidate.valid_until, utterance))
     if candidate.valid_until and _midnight(candidate.valid_until) <= utterance.said_at:
-        return _record_past(tx, utterance, candidate, same)
-    if same is not None:
-        return _said_again(tx, utterance, candidate, same)
+        return _record_past(tx, utterance, candidate, alike)
+    if alike:
+        return _said_again(tx, utterance, candidate, alike[0])
     return _record_new(tx, utterance, candidate, rivals)
 
 
@@ -133,7 +133,7 @@ def _rivals(tx: Transaction, candidate: CandidateFact) -> Sequence[FactRow]:
     Statements share one slot, so "whatever it holds" never means them.
     """
     wanted = sa.select(FactRow).where(
-        FactRow.subject_key == key(candidate.subject),
+        FactRow.subject_key.in_(subject_keys(candidate)),
         FactRow.relation == candidate.relation,
         is_current,
     )
@@ -170,12 +170,12 @@ def _said_again(tx: Transaction, utterance: UtteranceRow, candidate: CandidateFa
 
 
 def _record_past(
-    tx: Transaction, utterance: UtteranceRow, candidate: CandidateFact, same: FactRow | None
+    tx: Transaction, utterance: UtteranceRow, candidate: CandidateFact, alike: Sequence[FactRow]
 ) -> Recorded:
     """ "Until 2010": ends the value if it still stood, and else goes straight into history."""
     until = _moment(candidate.valid_until, utterance)
-    if same is not None:
-        return _retract_all(tx, [same], until)
+    if alike:
+        return _retract_all(tx, alike, until)
     row = _new_row(utterance, candidate, supersedes_id=None)
     row.valid_from = min(row.valid_from, until)
     _end(row, FactStatus.SUPERSEDED, until)
@@ -188,14 +188,24 @@ def _record_new(
     tx: Transaction, utterance: UtteranceRow, candidate: CandidateFact, displaced: Sequence[FactRow]
 ) -> Recorded:
     row = _new_row(utterance, candidate, supersedes_id=displaced[-1].id if displaced else None)
+    # Weights that were taught a value of "the user's sister" go on saying it when they are taught one of
+    # Anna: it is not only superseded, it has to be unlearned.
+    of_another_name = [o for o in displaced if o.subject_key != row.subject_key and o.adapter_id]
+    superseded = [older for older in displaced if older not in of_another_name]
     for older in displaced:
-        _end(older, FactStatus.SUPERSEDED, row.valid_from)
+        ending = FactStatus.RETRACTED if older in of_another_name else FactStatus.SUPERSEDED
+        _end(older, ending, row.valid_from)
     # The older value leaves the unique index before the newer one enters it.
     tx.flush()
     _add(tx, row)
     for older in displaced:
-        ledger.append(tx, "fact.superseded", older.id, older.commitment)
-    return Recorded(fact=fact_record(row), is_new=True, superseded=fact_records(displaced))
+        ledger.append(tx, f"fact.{older.status}", older.id, older.commitment)
+    return Recorded(
+        fact=fact_record(row),
+        is_new=True,
+        superseded=fact_records(superseded),
+        retracted=fact_records(of_another_name),
+    )
 
 
 def _new_row(utterance: UtteranceRow, candidate: CandidateFact, *, supersedes_id: str | None) -> FactRow:
@@ -253,13 +263,23 @@ def reopen_before(tx: Transaction, row: FactRow) -> FactRow | None:
     return before
 
 
+def told_of(tx: Transaction, candidate: CandidateFact) -> Sequence[FactRow]:
+    """Every fact of the candidate's slot, standing or ended; of its value alone where it names one."""
+    in_slot = sa.select(FactRow).where(
+        FactRow.subject_key.in_(subject_keys(candidate)), FactRow.relation == candidate.relation
+    )
+    if candidate.object or candidate.relation == STATEMENT:
+        in_slot = in_slot.where(FactRow.value_key == value_key(candidate))
+    return tx.scalars(in_slot.order_by(FactRow.number)).all()
+
+
+def subject_keys(candidate: CandidateFact) -> list[str]:
+    """What its subject is compared by: its name, and what else it goes by."""
+    return [key(name) for name in (candidate.subject, *candidate.aliases)]
+
+
 def value_key(candidate: CandidateFact) -> str:
     return key(candidate.statement if candidate.relation == STATEMENT else candidate.object)
-
-
-def slot_and_value(candidate: CandidateFact) -> tuple[str, str, str]:
-    """What a candidate is compared by."""
-    return key(candidate.subject), candidate.relation, value_key(candidate)
 
 
 def _cardinality(candidate: CandidateFact) -> Cardinality:

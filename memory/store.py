@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any
@@ -212,7 +212,7 @@ class FactStore:
         *,
         statuses: Iterable[FactStatus] | None = None,
         subject: str | None = None,
-        relation: str | None = None,
+        relation: str | Collection[str] | None = None,
         as_of: datetime | None = None,
         recorded_as_of: datetime | None = None,
     ) -> tuple[Fact, ...]:
@@ -226,13 +226,18 @@ class FactStore:
         if subject is not None:
             wanted = wanted.where(FactRow.subject_key == key(subject))
         if relation is not None:
-            wanted = wanted.where(FactRow.relation == relation)
+            wanted = wanted.where(FactRow.relation.in_([relation] if isinstance(relation, str) else relation))
         if statuses is not None:
             wanted = wanted.where(FactRow.status.in_(tuple(statuses)))
         elif as_of is None and recorded_as_of is None:
             wanted = wanted.where(is_current)
         with self._reading() as tx:
             return slots.fact_records(tx.scalars(wanted.where(*_stood(as_of, recorded_as_of))))
+
+    def told_of(self, candidate: CandidateFact) -> tuple[Fact, ...]:
+        """The facts of a candidate's slot, whatever became of them; of its value alone where it names one."""
+        with self._reading() as tx:
+            return slots.fact_records(slots.told_of(tx, candidate))
 
     def history(self, fact_id: str) -> tuple[Fact, ...]:
         """A fact with all that it superseded and all that superseded it, oldest first."""
@@ -308,22 +313,28 @@ class FactStore:
 
     # Forgetting
 
-    def foresee(self, fact_ids: Sequence[str] = (), subject: str | None = None) -> Forgetting:
+    def foresee(
+        self, fact_ids: Sequence[str] = (), subject: str | None = None, utterance_ids: Sequence[str] = ()
+    ) -> Forgetting:
         """What forgetting would take away; nothing is changed."""
         with self._reading() as tx:
-            return forgetting.foreseen(tx, _meant(tx, fact_ids, subject), subject)
+            return forgetting.foreseen(tx, forgetting.meant(tx, fact_ids, subject, utterance_ids))
 
-    def forget(self, fact_ids: Sequence[str] = (), subject: str | None = None) -> Forgetting:
+    def forget(
+        self, fact_ids: Sequence[str] = (), subject: str | None = None, utterance_ids: Sequence[str] = ()
+    ) -> Forgetting:
         """Erase facts, or all about a subject, as if they had never been heard, and say what went.
+
+        Of utterances that are named the words go, and what was proposed because of them, whatever stays.
 
         The last clean ancestor serves at once, and what stays is served from the prompt until a rebuild. The
         files of the adapters are not the store's to delete. Nothing of the words is left in the database's
         file, which is written anew for that.
         """
         with self._writing() as tx:
-            rows = _meant(tx, fact_ids, subject)
-            taken = forgetting.foreseen(tx, rows, subject)
-            forgetting.forget(tx, rows, subject)
+            meant = forgetting.meant(tx, fact_ids, subject, utterance_ids)
+            taken = forgetting.foreseen(tx, meant)
+            forgetting.forget(tx, meant)
         logger.info("forgot %d facts of %s", len(taken.facts), self.tenant)
         database.sweep(self._engine)
         return taken
@@ -571,14 +582,6 @@ class FactStore:
         self, lease: Lease | None = None, *, shared: bool = False
     ) -> AbstractContextManager[Transaction]:
         return tenancy.writing(self._engine, self._turns, self.tenant, lease, shared=shared)
-
-
-def _meant(tx: Transaction, fact_ids: Sequence[str], subject: str | None) -> list[FactRow]:
-    """The facts named by their ids, and all about a subject."""
-    rows = {row.id: row for row in (tx.named(FactRow, fact_id) for fact_id in fact_ids)}
-    if subject is not None:
-        rows |= {row.id: row for row in forgetting.about(tx, subject)}
-    return sorted(rows.values(), key=lambda row: row.number)
 
 
 def _stood(as_of: datetime | None, recorded_as_of: datetime | None) -> Iterator[sa.ColumnElement[bool]]:

@@ -109,6 +109,7 @@ class CandidateText(sa.types.TypeDecorator[CandidateFact]):
         plain = json.loads(value)
         for end in ("valid_from", "valid_until"):
             plain[end] = date.fromisoformat(plain[end]) if plain[end] else None
+        plain["aliases"] = tuple(plain.get("aliases", ()))
         return CandidateFact(**plain | {"cardinality": Cardinality(plain["cardinality"])})
 
 
@@ -117,6 +118,9 @@ def plain_candidate(candidate: CandidateFact) -> dict[str, Any]:
     plain = asdict(candidate)
     for end in ("valid_from", "valid_until"):
         plain[end] = plain[end].isoformat() if plain[end] else None
+    # Candidates were committed to before there were aliases: one without any is still the same.
+    if not candidate.aliases:
+        del plain["aliases"]
     return plain
 
 

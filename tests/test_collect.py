@@ -95,6 +95,7 @@ STATED = [
     ("My boss is Karen Holt.", ["user | boss | Karen Holt"]),
     ("My best friend is called Luis.", ["user | best friend | Luis"]),
     ("My dog's birthday is 2 May.", ["the user's dog | birthday | 2 May"]),
+    ("I'm German.", ["user | nationality | German"]),
     # likes and other slots
     ("I like hiking.", ["user | likes | hiking"]),
     ("I really love black coffee.", ["user | likes | black coffee"]),
@@ -106,7 +107,7 @@ STATED = [
     ("What I like is sailing.", ["user | likes | sailing"]),
     ("My favourite colour is green.", ["user | favourite colour | green"]),
     ("Green is my favourite colour.", ["user | favourite colour | Green"]),
-    ("My favorite food is sushi, of course.", ["user | favorite food | sushi"]),
+    ("My favorite food is sushi, of course.", ["user | favourite food | sushi"]),
     ("One of my favourite films is Alien.", ["user | favourite film | Alien"]),
     ("My shoe size is 42.", ["user | shoe size | 42"]),
     ("My hobby is chess.", ["user | hobby | chess"]),
@@ -216,6 +217,8 @@ TAKEN_BACK = [
     ("Please forget where I live.", "user | home | "),
     ("It's not true that I work at Acme.", "user | employer | Acme"),
     ("I moved out of Lisbon.", "user | home | Lisbon"),
+    ("I used to live in Lisbon.", "user | home | Lisbon"),
+    ("Anna formerly worked at Acme.", "Anna | employer | Acme"),
     ("Belmora Foods is no longer based in Ghent.", "Belmora Foods | seat | Ghent"),
 ]
 
@@ -240,7 +243,6 @@ NOTHING = [
     "I'm moving to Rome next year.",
     "I will join Acme.",
     "I'm going to marry Tom.",
-    "I used to live in Lisbon.",
     "I lived in Lisbon as a child.",
     "I worked at Acme for ten years.",
     "I don't live in Lisbon.",
@@ -267,7 +269,6 @@ NOTHING = [
     "I love my wife.",
     "I'm tired.",
     "I'm a bit of a perfectionist.",
-    "I'm German.",
     "I'm in Rome this week.",
     "I work in a bank.",
     "I live in fear.",
@@ -418,6 +419,106 @@ def test_the_time_of_the_world_is_read():
     assert candidate.valid_from == date(2020, 3, 1)
     (candidate,) = heard("I live in Oslo until 30 June 2027.")
     assert candidate.valid_until == date(2027, 6, 30)
+
+
+@pytest.mark.parametrize(
+    ("text", "start", "end"),
+    [
+        ("I've lived in Oslo since 2019.", "2019-01-01", None),
+        ("Since March, I've lived in Oslo.", "2026-03-01", None),
+        ("I lived in Oslo until last year.", None, "2025-01-01"),
+        ("I lived in Oslo from 3 May 2020 to June 2022.", "2020-05-03", "2022-06-01"),
+        ("Between 2015 and 2018 I lived in Oslo.", "2015-01-01", "2018-01-01"),
+        ("I've lived in Oslo for two years now.", "2024-11-20", None),
+        ("I've been living in Oslo for a year and a half.", "2025-05-20", None),
+        ("As of next Monday I live in Oslo.", "2026-11-23", None),
+        ("I live in Oslo as of 1 December.", "2026-12-01", None),
+        ("We moved to Oslo last summer.", "2026-06-01", None),
+        ("We moved to Oslo last winter.", "2025-12-01", None),
+        ("I moved to Oslo three weeks ago.", "2026-10-30", None),
+        ("I moved to Oslo yesterday.", "2026-11-19", None),
+        ("I live in Oslo until June.", None, "2027-06-01"),
+        ("I lived in Oslo until June.", None, "2026-06-01"),
+        ("I live in Oslo until the end of 2027.", None, "2027-12-31"),
+        ("I've lived in Oslo since last Tuesday.", "2026-11-17", None),
+        ("I've lived in Oslo since the beginning of the year.", "2026-01-01", None),
+        ("I've lived in Oslo since I was 12.", None, None),
+        ("I live in Oslo until I find a flat.", None, None),
+        ("I've lived in Oslo for 31 February.", None, None),
+    ],
+)
+def test_the_days_between_which_something_holds_are_in_the_words(text, start, end):
+    (candidate,) = heard(text)
+    assert (candidate.object, candidate.retracts) == ("Oslo", False)
+    assert candidate.valid_from == (start and date.fromisoformat(start))
+    assert candidate.valid_until == (end and date.fromisoformat(end))
+
+
+@pytest.mark.parametrize(
+    "text", ["I lived in Oslo.", "I lived in Oslo until I was 12.", "I was in Oslo in May."]
+)
+def test_a_past_that_names_no_end_is_no_fact(text):
+    assert heard(text) == ()
+
+
+def test_when_something_ended_is_the_end_of_what_is_taken_back():
+    (candidate,) = heard("I quit my job at Acme last week.")
+    assert (candidate.retracts, candidate.valid_from, candidate.valid_until) == (
+        True,
+        None,
+        date(2026, 11, 9),
+    )
+
+
+def test_the_dates_of_a_clause_are_not_of_whoever_it_names_in_passing():
+    found = {c.relation: c.valid_from for c in heard("My sister Anna has lived in Rome since 2019.")}
+    assert found == {"sister": None, "home": date(2019, 1, 1)}
+
+
+def test_a_value_of_the_past_is_history_and_ends_none_that_stands(tmp_path):
+    with Archive.open(f"sqlite:///{tmp_path / 'm.db'}") as archive:
+        store = archive.store("tom")
+        for text in ("I live in Oslo.", "I lived in Hamburg from 2010 until 2015."):
+            collect.hear(store, DEFAULTS, text, rules)
+        assert [fact.object for fact in store.facts()] == ["Oslo"]
+        then = datetime(2012, 1, 1, tzinfo=UTC)
+        assert [fact.object for fact in store.facts(relation="home", as_of=then)] == ["Hamburg"]
+
+
+def test_a_relation_that_nobody_knows_supersedes_nothing():
+    assert [c.cardinality for c in heard("My locker is Blue 14.")] == [Cardinality.MANY]
+    assert [c.cardinality for c in heard("My favourite colour is blue.")] == [Cardinality.ONE]
+    assert [c.cardinality for c in heard("I speak German.")] == [Cardinality.MANY]
+    assert [c.cardinality for c in heard("The language of Peru is Quechua.")] == [Cardinality.ONE]
+
+
+def test_the_settings_say_how_many_values_a_relation_has():
+    settings = Collect(set_valued=("job", "home"), functional=("likes",))
+    found = heard("I live in Oslo. I work as a nurse. I like tea. I work at Acme.", settings)
+    assert {c.relation: c.cardinality for c in found} == {
+        "home": Cardinality.MANY, "profession": Cardinality.MANY, "likes": Cardinality.ONE,
+        "employer": Cardinality.ONE,
+    }  # fmt: skip
+
+
+def test_a_sensitive_relation_is_kept_out_by_any_of_its_names():
+    assert heard("I work as a nurse. My mum is Clara.", Collect(sensitive_relations=("job", "Mother"))) == ()
+
+
+def test_a_sensitive_relation_that_is_a_slip_of_the_pen_is_warned_of(caplog):
+    heard("I work as a nurse.", Collect(sensitive_relations=("profesion", "religion")))
+    (warning,) = caplog.messages
+    assert "'profesion'" in warning
+    assert "did you mean 'profession'?" in warning
+
+
+@pytest.mark.parametrize("text", ["", "   ", "\n"])
+def test_an_utterance_without_a_word_is_refused(tmp_path, text):
+    with Archive.open(f"sqlite:///{tmp_path / 'm.db'}") as archive:
+        store = archive.store("tom")
+        with pytest.raises(CollectError, match="nothing was said"):
+            collect.hear(store, DEFAULTS, text, rules)
+        assert store.utterances() == ()
 
 
 @pytest.mark.parametrize("relation_id", relations.named())

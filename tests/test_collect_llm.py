@@ -36,6 +36,24 @@ def test_a_quoted_fact_becomes_a_candidate_with_its_span():
     assert candidate.cardinality is Cardinality.ONE, "a known relation decides how many values it has"
 
 
+def test_what_nobody_knows_has_as_many_values_as_the_model_says_unless_the_settings_do():
+    fact = {"subject": "user", "relation": "Locker", "object": "Porto", "quote": "I live in Porto"}
+    assert [c.cardinality for c in heard([fact | {"cardinality": "many"}])] == [Cardinality.MANY]
+    assert [c.cardinality for c in heard([fact | {"cardinality": "one"}])] == [Cardinality.ONE]
+    settings = Collect(set_valued=("locker",))
+    assert [c.cardinality for c in heard([fact | {"cardinality": "one"}], settings)] == [Cardinality.MANY]
+
+
+@pytest.mark.parametrize(
+    ("relation", "canonical"),
+    [("Husband", "spouse"), ("workplace", "employer"), ("chief_executive", "chief_executive"),
+     ("CEO", "chief_executive"), ("favorite_color", "favourite colour")],
+)  # fmt: skip
+def test_a_model_may_call_a_relation_by_any_of_its_names(relation, canonical):
+    fact = {"subject": "my mum", "relation": relation, "object": "Porto", "quote": "I live in Porto"}
+    assert [c.relation for c in heard([fact])] == [canonical]
+
+
 def test_a_fact_that_is_taken_back_needs_no_object():
     fact = {
         "subject": "I",

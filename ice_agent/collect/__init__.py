@@ -9,18 +9,35 @@ from __future__ import annotations
 import importlib.util
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from functools import cache
 
+from ice_agent import relations
+from ice_agent.collect import kin
 from ice_agent.collect.rules import rules
 from ice_agent.collect.sensitive import is_off_record, secret_spans
 from ice_agent.config import Collect
 from ice_agent.errors import CollectError
-from memory import USER, CandidateFact, Fact, FactStore, Proposal, Recorded, Utterance, now
+from memory import (
+    USER,
+    CandidateFact,
+    Cardinality,
+    Fact,
+    FactStore,
+    Proposal,
+    Recorded,
+    Utterance,
+    now,
+)
 
 logger = logging.getLogger(__name__)
 
 Extractor = Callable[[Utterance], tuple[CandidateFact, ...]]
 """Reads one utterance and returns every fact it finds there, in the order of the text."""
+
+KIN = kin.RELATIONS
+"""The relations of people and animals that the user may speak of by them: "my sister"."""
 
 MASK = "\u2588"
 OFF_RECORD = "(off the record)"
@@ -62,7 +79,8 @@ def hear(
 ) -> Heard:
     """Keep an utterance and the facts in it; of secrets and of what is off the record not even the words."""
     kept = kept_words(text, settings)
-    candidates = extract(_unheard(text, speaker), extractor, settings)
+    _require_words(text)
+    candidates = of_known_subjects(store, extract(_unheard(text, speaker), extractor, settings))
     told = store.tell(
         kept,
         [c for c in candidates if not _needs_review(c, settings)],
@@ -77,6 +95,23 @@ def hear(
         refused=told.refused,
         is_masked=kept != text,
     )
+
+
+def of_known_subjects(store: FactStore, candidates: tuple[CandidateFact, ...]) -> tuple[CandidateFact, ...]:
+    """The candidates with the names of those whom the user has named before: "my sister" is Anna."""
+    if not any(kin.is_about_kin(candidate) for candidate in candidates):
+        return candidates
+    return kin.resolved(candidates, store.facts(subject=USER, relation=KIN))
+
+
+def names_of(store: FactStore, subject: str) -> tuple[str, ...]:
+    """All that a subject goes by, its name first: ("Anna", "the user's sister")."""
+    return kin.names_of(subject, store.facts(subject=USER, relation=KIN))
+
+
+def _require_words(text: str) -> None:
+    if not text.strip():
+        raise CollectError('nothing was said: give it words, as "I live in Lisbon."')
 
 
 def _unheard(text: str, speaker: str = USER) -> Utterance:
@@ -99,6 +134,7 @@ def kept_words(text: str, settings: Collect) -> str:
 
 def tried(text: str, settings: Collect) -> tuple[CandidateFact, ...]:
     """What hearing this from the user would find; nothing is kept."""
+    _require_words(text)
     return extract_from(text, extractor_named(settings.extractor), settings)
 
 
@@ -120,10 +156,31 @@ def extract(utterance: Utterance, extractor: Extractor, settings: Collect) -> tu
     secrets = secret_spans(utterance.text, settings.sensitive)
     return tuple(
         candidate
-        for candidate in extractor(utterance)
+        for candidate in (_canonical(found, settings) for found in extractor(utterance))
         if (candidate.subject != USER or utterance.speaker == USER)
         and not _is_sensitive(candidate, secrets, settings)
     )
+
+
+def _canonical(found: CandidateFact, settings: Collect) -> CandidateFact:
+    """The fact in the one name of its relation, whichever extractor found it in whatever words.
+
+    How many values a relation has is said by the settings, else by relations.toml, else by the extractor.
+    """
+    relation = relations.canonical(found.relation)
+    subject = relations.canonical_subject(found.subject)
+    candidate = found
+    if (subject, relation) != (found.subject, found.relation):
+        statement = relations.state(subject, relation, found.object) if found.object else found.statement
+        candidate = replace(found, subject=subject, relation=relation, statement=statement)
+    return replace(candidate, cardinality=_cardinality(candidate, settings))
+
+
+def _cardinality(candidate: CandidateFact, settings: Collect) -> Cardinality:
+    for names, said in ((settings.set_valued, Cardinality.MANY), (settings.functional, Cardinality.ONE)):
+        if candidate.relation in map(relations.canonical, names):
+            return said
+    return candidate.cardinality
 
 
 def extractor_named(name: str) -> Extractor:
@@ -147,11 +204,24 @@ def extractor_named(name: str) -> Extractor:
 
 
 def _is_sensitive(candidate: CandidateFact, secrets: tuple[tuple[int, int], ...], settings: Collect) -> bool:
-    relations = {relation.lower().replace("_", " ") for relation in settings.sensitive_relations}
-    is_named = candidate.relation.lower().replace("_", " ") in relations
+    is_named = candidate.relation in _sensitive_relations(settings.sensitive_relations)
     overlaps = any(candidate.start < end and start < candidate.end for start, end in secrets)
     # A model may quote one thing and write another: what it wrote is read as well.
     is_written = bool(secret_spans(f"{candidate.relation} is {candidate.object}", settings.sensitive))
     if is_named or overlaps or is_written:
         logger.info("a sensitive fact (%s) was not kept", "relation" if is_named else "text")
     return is_named or overlaps or is_written
+
+
+@cache
+def _sensitive_relations(names: tuple[str, ...]) -> frozenset[str]:
+    """The relations that are never learned; any noun may be one, so a slip of the pen is only warned of."""
+    wanted = frozenset(map(relations.canonical, names))
+    for name in sorted(wanted - relations.words()):
+        if near := get_close_matches(name, relations.words(), n=1, cutoff=0.8):
+            logger.warning(
+                "sensitive_relations: %r is no relation known here; kept out as it stands (did you mean %r?)",
+                name,
+                near[0],
+            )
+    return wanted

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ice_agent.collect import days
+
 UPPER = "".join(c for c in map(chr, range(0x530)) if c.isupper())
 """The capital letters of Latin, Greek and Cyrillic: what a name starts with."""
 
@@ -117,7 +119,7 @@ def _sentence_clauses(sentence: str, offset: int, number: int) -> Iterator[Claus
     for start, end in _segments(sentence, lead):
         if end - start > LONGEST_CLAUSE:
             continue
-        words, is_correction = _without_preamble(sentence[start:end].strip(" ,;:"))
+        words, is_correction = _without_preamble(days.untimed(sentence[start:end]).strip(" ,;:"))
         words = _written_out(words)
         spoiled = spoiled or bool(_SPOILS_THE_REST.search(words))
         # "Since I live in Turin, which ...?" asks one thing and takes the other for granted.
@@ -159,8 +161,8 @@ _TEACHES = re.compile(
     | (?:please\s+)?remember\s+(?=I'm\b
         |(?:my|I\b|our)(?:\s+\w+){{1,4}}\s+(?:is|am|are|live|work|like|love|have)\b)
     | (?:note|write|jot)\s+(?:this|that|it)\s+down\s*[:,.-]
-    | keep\s+in\s+mind(?:\s+that|:|,) | bear\s+in\s+mind(?:\s+that|:|,)
-    | (?:do\s+not|don't)\s+forget(?:\s+that|:|,) | never\s+forget\s+that
+    | keep\s+in\s+mind(?:\s+that|:|,|\s+(?=I\b|I'm\b|my\b)) | bear\s+in\s+mind(?:\s+that|:|,)
+    | (?:do\s+not|don't|dont)\s+forget(?:\s+that|:|,|\s+(?=I\b|I'm\b|my\b)) | never\s+forget\s+that
     | (?:make|take)\s+(?:a\s+)?note(?:\s+that|:|,|\s+of\s+this:)
     | for\s+(?:the\s+record|your\s+information|future\s+reference)\s*[:,]? | fyi\s*[:,]?
     | just\s+so\s+(?:that\s+)?you\s+know\s*[:,]? | so\s+(?:that\s+)?you\s+know\s*[:,]
@@ -225,7 +227,8 @@ _HANDS_OVER = re.compile(
 )
 _JOKE = re.compile(
     r"\b(?:just\s+(?:kidding|joking)|(?:only|i'm|am|i\s+was)\s+(?:kidding|joking)|jk|j/k|as\s+a\s+joke"
-    r"|april\s+fools?)\b|(?<!\w)/s\b|(?:\.\.+|…|-)\s*not\s*[!.]*\s*$",
+    r"|april\s+fools?)\b|^\W*(?:ha(?:ha)*\W+)?(?:sure|yeah|right|yep|oh\s+(?:sure|yeah"
+    r"|right)),?\s+and\s+(?:i'?m|i\s+am|my)\b|(?<!\w)/s\b|(?:\.\.+|…|-)\s*not\s*[!.]*\s*$",
     re.IGNORECASE,
 )
 _REPORTS = re.compile(
@@ -254,15 +257,17 @@ _SPOILS_THE_REST = re.compile(
     r"|(?:they|people|some) say)\b",
 )
 _GUESS = re.compile(
-    r"\b(?:would|could|might|should|will|shall|must|can|ought|wants?|wanted|wanna|gonna|probably|maybe"
+    r"\b(?:would|could|might|should|will|shall|must|can(?! ?not (?:really )?(?:stand|bear|get enough))"
+    r"|ought|wants?|wanted|wanna|gonna|probably|maybe"
     r"|perhaps|possibly"
     r"|allegedly|supposedly|apparently|presumably|likely|almost|nearly|basically|practically|virtually"
     r"|sort of|kind of"
     r"|kinda|(?:am|is|are|was|were) (?:\w+ly )?(?:thinking|planning|considering|hoping|going to"
     r"|about to|looking|trying|due)"
-    r"|plans? to|intends? to|tends? to|used to|formerly|previously|once (?:lived|worked)|tomorrow"
+    r"|plans? to|intends? to|tends? to|(?:am|is|are|get|got) used to|tomorrow"
     r"|next (?:week|month|year|summer|spring|autumn|winter)"
-    r"|moving to|soon|some ?day|one day|never|died|passed away|as a (?:child|kid|teenager)|allowed"
+    r"|moving to|getting (?:married|engaged|divorced)|soon|some ?day|one day|never|died|passed away"
+    r"|as a (?:child|kid|teenager)|allowed"
     r"|wanting|so-called)\b"
     r"|(?<!\d )(?<!of )\bmay\b(?! \d)",
 )
@@ -283,17 +288,21 @@ def _segments(sentence: str, lead: int) -> Iterator[tuple[int, int]]:
 
 
 _OPENS = (
-    r"(?:[Ii]|we|he|she|they|it|you|there)\b(?=[ '])|(?:I|he|she|it|we|they|you)'"
+    r"(?:[Ii]|we|he|she|they|it|you|there)\b(?=[ '])|(?:everyone|everybody|people|friends)\scalls?\b"
+    r"|(?:I|he|she|it|we|they|you)'"
     r"|(?:my|our|his|her|its|their)\s|the\s(?:[\w'-]+\s){1,6}(?:is|are)\b"
-    rf"|{FINITE}|{NAME}(?:'s (?:[\w-]+ ){{1,3}}(?:is|are)\b|\s{FINITE})|please\b|if\b|remember\b"
+    rf"|{FINITE}|{NAME}(?:'s (?:[\w-]+ ){{1,3}}(?:is|are)\b|'s (?:my|our|an?)\s|\s{FINITE})|please\b"
+    rf"|if\b|remember\b"
 )
 _CONNECTIVE = re.compile(
-    rf"\s*(?:;|\s-+\s|[\u2014\u2013])\s*|(?:,\s*|\s+)(?:and|but|so|yet|plus|because|although|though|while|whereas"
+    rf"\s*(?:;|\s-+\s|[\u2014\u2013])\s*(?!(?:no|scratch|sorry|wait|oops|I mean|make that|or rather)\b)"
+    rf"|(?:,\s*|\s+)(?:and|but|so|yet|plus|because|although|though|while|whereas"
     rf"|then)(?:\s+then)?\s+(?={_OPENS})"
     rf"|,\s+(?={_OPENS})|,\s+(?=(?:what|which|how|do|does|can|could|should|would)\s)|:\s+(?=(?:I|my|My"
     rf"|we|our)\b)"
     r"|,?\s+(?=(?:who|whose)\s)|,?\s+(?:where|when|since|after|as)\s+(?=(?:I|we|he|she)\s)"
-    r"|,?\s+(?=(?:if|unless)\s|(?:before|until)\s(?:I|we|he|she|my|the)\b)"
+    r"|,?\s+(?=(?:if|unless)\s|(?:before|until)\s(?:I|we|he|she|my"
+    r"|the(?!\s(?:end|beginning|start|spring|summer|autumn|winter|\d)))\b)"
 )
 _BARE_NAMES = re.compile(
     rf"(?:(?:[Mm]y|[Oo]ur|[Hh]is|[Hh]er)\s[a-z]+(?:,?\s{NAME})?|{NAME},\s(?:my|our|his"
@@ -326,7 +335,7 @@ _PREAMBLE = re.compile(
           |(?:a\s+bit|a\s+little|more)?\s*about\s+me|personally|my\s+bad|by\s+(?:profession|trade
           |training|occupation)|for\s+a\s+living|I\s+(?:said|wrote|typed)\s+[\w' ]{1,30}?(?=,|\s+but\b)
           |no\s+way|you\s+can(?:\s+just|\s+also)?(?=\s+call\s+me)
-        |the\s+(?:truth|thing|fact|point)\s+is|I\s+(?:just\s+)?(?:mean|meant)|if\s+you\s+must\s+know
+        |the\s+(?:truth|thing|fact|point)\s+is|I\s+(?:just\s+)?(?:meant\s+to\s+say|mean|meant)|if\s+you\s+must\s+know
           |if\s+you're\s+(?:wondering|curious)|in\s+case\s+you\s+(?:wonder|are\s+wondering|were\s+wondering)
         |I\s+(?:already\s+)?(?:told|am\s+telling)\s+you|I\s+can\s+tell\s+you|let\s+me\s+(?:correct
           |introduce)\s+(?:that|myself|you)|that's\s+(?:wrong|not\s+right|incorrect|not\s+true)
@@ -346,14 +355,25 @@ _CORRECTS = re.compile(
 
 
 def _written_out(words: str) -> str:
+    words = _KIN.sub(lambda kin: f"my {kin[0].lower()}", words)
     for pattern, replacement in _CONTRACTIONS:
         words = pattern.sub(replacement, words)
     return words
 
 
+# "Mum is a nurse" is about mine; "Nan Goldin" is a name.
+_KIN = re.compile(
+    r"^(?:[Mm]um|[Mm]om|[Dd]ad|[Mm]ummy|[Dd]addy|[Gg]randma|[Gg]ranny|[Gg]ran|[Nn]an|[Nn]ana|[Gg]randpa"
+    r"|[Gg]ran?dad)"
+    r"\b(?=(?:'s)? [a-z])"
+)
 _CONTRACTIONS = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
+        # Smileys and the like say nothing that is kept.
+        (r"\s*(?:[:;=]-?[()DPp3]+|<3|[\u2600-\u27bf\U0001f300-\U0001faff]+)(?=\s|$)", ""),
+        (r"\b(do|does|did|is|are|was|were|has|have)nt\b", r"\1 not"),
+        (r"\b[Ii]ve\b", "I have"),
         (r"\b[Ii]'?m\b(?=\s)", "I am"),
         (r"\bi\b(?!\.)", "I"),
         (r"(?<=\w)'re\b", " are"),
@@ -363,19 +383,41 @@ _CONTRACTIONS = tuple(
         (r"\b([Cc])an't\b", r"\1an not"),
         (r"\b([Ww])on't\b", r"\1ill not"),
         (r"(?<=[a-z])n't\b", " not"),
+        (r"\b(?:all-time )?fav(?:e|ou?rites?)?(?= [a-z])(?! of\b)", "favourite"),
+        (r"\b(favourite [a-z]+)'s (?=[\w -]+$)", r"\1 is "),
+        (r"(?<=\w) of all time(?= (?:is|are)\b)", ""),
+        (r"\bcan ?not (?:really )?(?:stand|bear)\b", "hate"),
+        (r"\bcan ?not get enough of\b", "love"),
+        (r"\b(am|is) (?:not married any ?(?:more|longer)|no longer married)$", r"\1 divorced"),
+        # "The colour I like best" is my favourite.
+        (
+            r"^[Tt]he (\w+) (?:that |which )?I (?:like|love|enjoy) (?:the )?(?:best|most)(?= is\b)",
+            r"my favourite \1",
+        ),
+        (
+            r"\bfavou?rite thing to (?:do|eat|drink|watch|play)(?: (?:on|in|at|with) [\w ]+)?(?=$| is\b)",
+            "favourite thing",
+        ),
         (r"\b([Hh]e|[Ss]he|[Ii]t|[Tt]hat|[Tt]here|[Ww]ho)'s\b", r"\1 is"),
         (r"\bname's(?= )", "name is"),
-        (r"(?<=\w)'s (?=(?:called|named|married|born|based|an?|the|from|now|not|in|my) )", " is "),
+        (r"\b(birthday|bday|age|surname|hometown)'s(?= [A-Z\d])", r"\1 is"),
+        (
+            r"(?<=\w)(?<!master)(?<!bachelor)'s (?=(?:called|named|married|born|based|an?|the|from|now"
+            r"|not|in|my) )",
+            " is ",
+        ),
         # "It is Acme that I work for" puts the object first.
         (rf"^[Ii]t is (?!not\b)({NAME}) (?:that|where|who|which) (I .+)$", r"\2 \1"),
+        (rf"^[Nn]ot (?:in |at |an? )?{NAME},\s+(?=I\b|my\b)", ""),
         # "not in Lisbon but in Porto": what is denied goes, what is said stays.
         (r"\bnot ((?:in|at|for|as|called|an?) )?[^,.;]{1,40}?,? but (?!I\b|my\b|we\b)", ""),
         # "Lisbon, no wait, Porto": a slip of the tongue is replaced by what follows.
         (
             r"(?:\b[\w-]+|"
             + NAME
-            + r")(?:,|\s-+|\.\.\.)?\s+(?:no,? wait|wait,? no|no|I mean|I meant|sorry|or rather|scratch that"
-            r"|make that|correction)(?:,|:)?\s+(?:I mean(?:t)?,? )?(?=[\w])(?!I\b|my\b|longer\b|one\b)",
+            + r")(?:,|\s-+|\.\.\.)?(?:,?\s+(?:no,? wait|wait|no|I mean|I meant|sorry|oops|or rather"
+            r"|scratch that|make that|correction)\b)+(?:,|:)?\s+(?:I meant?,? )?"
+            r"(?=[\w])(?!I\b|my\b|longer\b|one\b)",
             "",
         ),
         # "a nurse, sorry, a doctor" leaves its small word twice.

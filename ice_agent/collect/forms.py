@@ -12,89 +12,13 @@ from ice_agent.collect.clauses import NAME
 
 RELATIVES = ("sister", "brother", "mother", "father", "son", "daughter", "dog", "cat")
 
-NOUNS = {
-    "wife": "spouse",
-    "husband": "spouse",
-    "spouse": "spouse",
-    "hubby": "spouse",
-    "mum": "mother",
-    "mom": "mother",
-    "mummy": "mother",
-    "mommy": "mother",
-    "dad": "father",
-    "daddy": "father",
-    "papa": "father",
-    "mama": "mother",
-    "puppy": "dog",
-    "doggy": "dog",
-    "doggo": "dog",
-    "kitten": "cat",
-    "kitty": "cat",
-    "girl": "daughter",
-    "boy": "son",
-    "job": "profession",
-    "profession": "profession",
-    "occupation": "profession",
-    "job title": "profession",
-    "day job": "profession",
-    "kid": "child",
-    "baby": "child",
-    "employer": "employer",
-    "company": "employer",
-    "firm": "employer",
-    "workplace": "employer",
-    "home": "home",
-    "home city": "home",
-    "place of residence": "home",
-    "residence": "home",
-    "city of residence": "home",
-    "birthplace": "birthplace",
-    "place of birth": "birthplace",
-    "birth place": "birthplace",
-    "city of birth": "birthplace",
-    "name": "name",
-    "full name": "name",
-    "first name": "name",
-    "real name": "name",
-    "age": "age",
-    "birthday": "birthday",
-    "date of birth": "birthday",
-    "birth date": "birthday",
-    "birthdate": "birthday",
-    "capital": "capital",
-    "capital city": "capital",
-    "continent": "continent",
-    "language": "language",
-    "official language": "language",
-    "national language": "language",
-    "mother tongue": "language",
-    "native language": "language",
-    "first language": "language",
-    "main language": "language",
-    "favourite thing": "likes",
-    "favorite thing": "likes",
-    "currency": "currency",
-    "official currency": "currency",
-    "national currency": "currency",
-    "headquarters": "seat",
-    "headquarter": "seat",
-    "head office": "seat",
-    "hq": "seat",
-    "seat": "seat",
-    "main office": "seat",
-    "chief executive": "chief_executive",
-    "chief executive officer": "chief_executive",
-    "ceo": "chief_executive",
-}
-"""Nouns that mean a known relation; any other noun is a relation of its own ("favourite colour")."""
-
 READERS: dict[str, values.Reader] = {
     "home": values.place,
     "birthplace": values.place,
     "seat": values.place,
     "capital": values.place,
     "employer": values.organisation,
-    "spouse": values.person,
+    "spouse": values.somebody,
     "chief_executive": values.person,
     "name": values.person,
     "profession": values.profession,
@@ -105,10 +29,28 @@ READERS: dict[str, values.Reader] = {
     "currency": values.currency,
     "likes": values.things,
     "allergy": values.things,
-    "nationality": values.languages,
+    "nationality": values.nationality,
+    "star sign": values.star_sign,
+    "dislikes": values.things,
+    "instrument": values.instruments,
+    "hobby": values.things,
+    "pastime": values.pastimes,
+    "car": values.car,
+    "field of study": values.field_of_study,
+    "university": values.university,
+    "school": values.school,
+    "alma mater": values.organisation,
+    "friend": values.people,
+    "height": values.measure,
+    "weight": values.measure,
+    "degree": values.thing,
     "diet": values.thing,
     "birth year": values.name_or_number,
     "address": values.thing,
+    "boss": values.somebody,
+    "partner": values.somebody,
+    "fiance": values.somebody,
+    "population": values.name_or_number,
     "hometown": values.place,
     "known currency": values.currency,
     **dict.fromkeys(RELATIVES, values.people),
@@ -136,10 +78,17 @@ HEADS = (
 _A = (
     r"(?:(?:also|now|currently|still|just|recently|already|really|actually|truly|absolutely"
     r"|particularly|quite|very much|always|both|happily|originally|permanently|officially|finally"
-    r"|proudly|presently|newly|since|only) )*"
+    r"|proudly|presently|newly|since|only|definitely|easily|obviously|certainly|totally|mostly|mainly"
+    r"|usually|gladly|simply|sadly|technically|lately|normally|generally|hands down|by far) )*"
 )
 _BE = rf"(?:(?:am|is|are|being|have been|has been) {_A})"
 _HAVE = rf"(?:(?:have|has) {_A})?"
+
+_HOW = (
+    r"(?:(?:full[- ]time|part[- ]time|remotely|there|nights|days|weekends|shifts|night shifts|evenings"
+    r"|freelance"
+    r"|from home|hard|mostly|with [A-Z][a-z]+|in [a-z]+(?: [a-z]+){0,2}|on the [a-z]+(?: [a-z]+)? team) )*"
+)
 
 ADVERBS = re.compile(_A)
 
@@ -150,13 +99,14 @@ PREDICATES = tuple(
         rf"{_BE}(?:headquartered|head-quartered|seated) (?:in|at) (?P<seat>.+)",
         rf"(?:{_BE}(?:living|residing|based|located|settled|domiciled)|live|lives|living|reside|resides"
         rf"|residing|dwell|dwells|(?:have|has) {_A}lived)"
-        rf" {_A}(?:(?:back|here|together|alone|happily|abroad|with [^,]+?|over|down|up) )*(?:in"
+        rf" {_A}(?:(?:back|here|together|alone|happily|abroad|with [^,]+?|over|down|up"
+        rf"|(?:on|by) the [a-z]+) )*(?:in"
         rf"|at) (?:the (?:city|town|village|suburbs|centre|center|north|south"
         rf"|outskirts) of )?(?P<home>.+)",
         rf"{_HAVE}(?:moved|relocated|emigrated|immigrated|settled|settled down|transferred)(?: (?:back"
         rf"|over|house|home|here|again|away|out|permanently|down|up|together|with [^,]+?))*"
         r"(?: (?:from|out of) .+?)? (?:to|in|into) (?:the (?:city|town|village) of )?(?P<home>.+)",
-        r"calls? (?P<home>.+?) (?:my |his |her |our |their )?home",
+        rf"{_HAVE}call(?:s|ed)? (?P<home>.+?) (?:my |his |her |our |their )?home",
         r"(?:has|have|had|keeps?) (?:its|the|their|a|his|her|my) (?:[\w-]+ )?(?:headquarters"
         r"|head office|seat|main office|HQ) (?:in|at) (?P<seat>.+)",
         r"(?:has|have) (?:its|the|their) capital (?:in|at) (?P<capital>.+)",
@@ -165,12 +115,10 @@ PREDICATES = tuple(
         r"(?:has|have |had )?moved (?:its|the|their) capital(?: city)?(?: from .+?)? to (?P<capital>.+)",
         # work
         rf"(?:work|works|working|{_BE}(?:working|employed)|(?:have|has) {_A}worked|{_HAVE}(?:started"
-        rf"|began)(?: working| work)?|{_HAVE}become) {_A}(?:full-time |part-time "
-        rf"|remotely )?as (?P<profession>.+?)"
+        rf"|began)(?: working| work)?|{_HAVE}become) {_A}{_HOW}as (?P<profession>.+?)"
         r"(?: (?:at|for|with|by) (?P<employer>.+))?$",
-        rf"(?:work|works|working|{_BE}(?:working|employed|hired)|(?:have|has) {_A}worked"
-        rf"|{_HAVE}(?:started|began)(?: working| work| a (?:new )?job)?) {_A}(?:full-time |part-time "
-        rf"|remotely |there )?"
+        rf"(?:work|works|working|freelance|freelances|{_BE}(?:working|employed|hired|freelancing|interning)"
+        rf"|(?:have|has) {_A}worked|{_HAVE}(?:started|began)(?: working| work| a (?:new )?job)?) {_A}{_HOW}"
         r"(?:at|for|by) (?P<employer>.+?)(?: as (?P<profession>.+))?$",
         rf"{_HAVE}(?:joined|rejoined) (?P<employer>.+?)(?: as (?P<profession>.+))?$",
         rf"{_HAVE}(?:got|get|gets|landed|took|taken|found|accepted|started|have|has|got hired|hold"
@@ -184,15 +132,37 @@ PREDICATES = tuple(
         r"(?:at|with) (?P<employer>.+))?$",
         rf"(?:{_BE}|{_HAVE}(?:became|become|turned|trained as|qualified as) )(?P<profession>(?:an?"
         rf"|the) .+?)(?: (?:at|for|with|of) (?P<employer>.+))?$",
+        r"(?:report|reports|reporting) (?:directly )?to (?P<boss>.+)",
         rf"{_BE}(?P<profession>(?:head|director|vice president) of \w+) (?:at|for|with) (?P<employer>.+)",
         # birth
+        r"(?:was|were) born in (?P<birth_year>\d{4}),? (?:in|at) (?P<birthplace>.+)",
         rf"(?:was|were) {_A}born (?:and (?:raised|bred) )?(?:on (?P<birthday>.+?) )?(?:in"
         rf"|at) (?P<birthplace>.+)",
         r"(?:was|were) born (?:in .+? )?on (?P<birthday>.+)",
         r"(?:was|were) born (?P<birthday>\d.+)",
         r"(?:was|were) born in (?P<birth_year>\d{4})",
         rf"(?:{_BE}|come |comes |hail |hails )(?:originally )?from (?P<birthplace>.+)",
-        r"grew up in (?P<hometown>.+)",
+        rf"{_HAVE}(?:grew up|grown up|{_A}raised|been raised|was raised|was brought up|were raised) in"
+        r" (?P<hometown>.+)",
+        rf"{_BE}(?:an? )?(?:native|citizen) of (?P<birthplace>.+)",
+        rf"{_BE}(?P<nationality>.+)",
+        rf"{_BE}(?P<star_sign>an? \w+)$",
+        # education
+        rf"(?:study|studies|studying|{_BE}studying|{_HAVE}studied|majored in|{_BE}majoring in"
+        rf"|majors? in|reads?"
+        rf"|did|{_BE}reading) (?P<field_of_study>.+?)(?: (?:at|from) (?P<university>.+))?$",
+        rf"(?:study|studies|studying|{_BE}studying|{_HAVE}studied|{_BE}(?:a |an )?(?:[\w-]+ )?student|attend"
+        rf"|attends|attended|go to|goes to|went to|{_BE}doing [^,]+? (?=at )|teach|teaches)"
+        rf"(?: in [\w ]+?)? ?(?:at |from )?(?P<university>(?:the )?{NAME}.*)",
+        rf"(?:{_HAVE}graduated|{_HAVE}(?:got|did|earned|received|finished|completed) (?:my|his|her"
+        rf"|a) (?:[\w']+ )?"
+        rf"(?:degree|master'?s?|bachelor'?s?|PhD|doctorate|MBA|diploma|undergrad)(?: in [\w ]+?)?)"
+        rf" (?:at|from) (?P<alma_mater>.+)",
+        rf"(?:attend|attends|attended|go to|goes to|went to) (?P<school>{NAME}.*)",
+        rf"{_HAVE}(?:have|has|got|holds?) an? (?:(?:bachelor|master)'?s? )?degree in (?P<degree>.+?)"
+        r"(?: (?:at|from) (?P<university>.+))?$",
+        rf"{_HAVE}(?:have|has|got|holds?) an? (?P<degree>(?:PhD|MBA|MSc|BSc|MA|BA|(?:master|bachelor)'?s?"
+        rf"|doctorate) in .+?)(?: (?:at|from) (?P<university>.+))?$",
         # people
         rf"(?:{_BE}(?:happily )?married to|{_HAVE}(?:married|wed|got married to|been married to"
         rf"|tied the knot with)) (?P<spouse>.+)",
@@ -200,8 +170,13 @@ PREDICATES = tuple(
         r"celebrates? (?:my|his|her) birthday on (?P<birthday>.+)",
         r"(?:pay|pays) (?:with|in) (?P<currency>.+)",
         rf"{_BE}(?P<age>\d+|{values._NUMBER_WORDS})(?P<_years>\b.*)",
-        rf"{_HAVE}(?:turned|turn|turns) (?P<age>.+)",
-        rf"(?:{_BE}(?:called|named)|go by|goes by(?: the name)?|{_HAVE}changed (?:my|his"
+        rf"{_HAVE}turned (?P<age>.+)",
+        rf"{_BE}(?P<height>\d[\w.,' \"]*?) tall",
+        rf"{_BE}(?P<height>\d[.,]?\d* ?(?:m|cm)|\d'\d{{1,2}})$",
+        r"(?:weigh|weighs) (?P<weight>\d.+)",
+        rf"(?:{_BE}(?:dating|in a relationship with|going out with|seeing)) (?P<partner>.+)",
+        rf"(?:{_BE}engaged to|{_HAVE}got engaged to) (?P<fiance>.+)",
+        rf"(?:{_BE}(?:called|named)|go by|goes by(?: the name)?|{_BE}known as|{_HAVE}changed (?:my|his"
         rf"|her) name to) (?P<name>.+)",
         # likes and habits
         rf"{_A}(?:like|likes|liking|love|loves|loving|enjoy|enjoys|enjoying|adore|adores|prefer|prefers"
@@ -211,10 +186,35 @@ PREDICATES = tuple(
         rf"|a (?:[\w-]+ ){{0,2}}fan of|a (?:[\w-]+ )?lover of|obsessed with|in love with"
         rf"|hooked on) (?P<likes>.+)",
         rf"{_HAVE}(?:fell|fallen) in love with (?P<likes>.+)",
+        rf"{_BE}an? (?:big|huge|massive|real|total|lifelong|die-hard"
+        rf"|proper) (?P<likes>[\w' -]+?) (?:fan|lover|nut"
+        r"|enthusiast|fanatic)$",
+        rf"{_A}(?:hate|hates|hating|dislike|dislikes|detest|detests|despise|despises|loathe|loathes) "
+        r"(?P<dislikes>.+)",
+        rf"(?:play|plays|playing|{_BE}playing|{_HAVE}played|practi[cs]e|practi[cs]es|{_HAVE}taken up|took up)"
+        r" (?P<instrument>.+)",
+        r"(?:go|goes) (?P<hobby>[a-z]+ing)(?= (?:every|each|on [A-Z]\w+days|once|twice|regularly|most"
+        r"|a lot))",
+        rf"{_BE}(?:good |close |best )?friends with (?P<friend>.+)",
+        rf"(?:play|plays|playing|{_BE}playing|{_HAVE}played|do|does|doing|practi[cs]e|practi[cs]es"
+        rf"|{_HAVE}practi[cs]ed|{_HAVE}taken up|took up|{_BE}taking up) (?P<pastime>.+)",
+        rf"(?:drive|drives|driving|{_HAVE}driven|{_HAVE}(?:bought|leased|got|own|owns|have|has)"
+        rf"|{_BE}driving) (?P<car>.+)",
+        rf"{_BE}(?P<allergy>lactose|gluten|histamine|fructose)[- ]intolerant",
+        rf"(?:eat|eats|keep|keeps|{_BE}) (?:only |strictly )?(?P<diet>halal|kosher|gluten[- ]free"
+        rf"|dairy[- ]free|keto"
+        r"|vegan|vegetarian)$",
+        rf"{_BE}on (?:an? |the )?(?P<diet>[\w-]+) diet",
+        r"(?:has|have) a population of (?:about |around |over |nearly )?(?P<population>\d.+)",
         rf"{_BE}(?:[\w-]+ )?allergic to (?P<allergy>.+)",
-        r"(?:have|has) an? (?P<allergy>[\w ]+) allergy",
-        rf"{_BE}(?:an? )?(?:strict )?(?P<diet>vegan|vegetarian|pescatarian|gluten-free)$",
-        rf"(?:speak|speaks|speaking) {_A}(?P<language>.+)",
+        r"(?:have|has) an? (?:(?:severe|bad|mild|serious|slight|nasty"
+        r"|terrible) )*(?P<allergy>[\w ]+) allergy",
+        r"(?:have|has) an? (?:[\w]+ )?allergy to (?P<allergy>.+)",
+        rf"(?:{_BE}|{_HAVE}(?:gone|went|turned|became|become|been) )(?:an? )?(?:strict )?(?P<diet>vegan"
+        rf"|vegetarian|veggie|pescatarian"
+        rf"|flexitarian|gluten-free|teetotal)(?= |$)",
+        rf"(?:speak|speaks|speaking|{_BE}(?:fluent|bilingual) in"
+        rf"|{_BE}a native speaker of) {_A}(?P<language>.+)",
         r"live at (?P<address>\d.+)",
         # countries
         rf"{_BE}(?:located |situated |a country |a state |a nation |a republic |an island "
@@ -231,6 +231,11 @@ PREDICATES = tuple(
     )
 )
 """Verb phrases after a subject, the more specific first."""
+
+AT = re.compile(
+    rf"(?:{_BE}|(?:have|has) been )(?:back )?(?:at|with) (?P<employer>{NAME})(?: now| again| these days)?$"
+)
+"""Where somebody is may be an employer: it is one if they are there for years, or if it is a company."""
 
 TAKES_BACK = tuple(
     re.compile(pattern)
@@ -249,6 +254,7 @@ TAKES_BACK = tuple(
         rf"{_HAVE}(?:divorced|split up with|split from|separated from|broke up with"
         rf"|split with) (?P<spouse>.+)",
         rf"{_HAVE}(?:moved (?:away|out)(?: from| of)?|moved away from|moved out of) (?P<home>.+)",
+        rf"{_HAVE}(?:sold|crashed|totalled|got rid of|scrapped|traded in) (?:my|our|his|her|the) (?P<car>.+)",
         rf"{_HAVE}(?:went off|gone off|lost interest in|grown tired of|fell out of love with) (?P<likes>.+)",
     )
 )
@@ -323,8 +329,19 @@ WHOLE = tuple(
             "chief_executive",
         ),
         (
+            rf"(?:[Ii]t is|[Tt]his is) (?P<object>{NAME})(?:,? (?:here|speaking)(?: again)?"
+            rf"|,? again)$(?P<subject>)",
+            "name",
+        ),
+        (rf"(?P<object>{NAME}) here$(?P<subject>)", "name"),
+        (
+            r"[Ii]n (?P<subject>my|his|her) (?:free|spare) time,? (?:I|he|she) (?:mostly |usually |often )?"
+            r"(?:do|does|go|goes|practi[cs]es?) (?P<object>.+)",
+            "hobby",
+        ),
+        (
             r"(?:[Yy]ou can |[Jj]ust |[Pp]lease |[Mm]y friends |[Ff]riends |[Pp]eople |[Ee]veryone "
-            r"|[Ee]verybody )*[Cc]alls? (?P<subject>me) (?P<object>.+)",
+            r"|[Ee]verybody )*(?:[Cc]alls?|knows?) (?P<subject>me)(?: as)? (?P<object>.+)",
             "name",
         ),
     )
@@ -355,8 +372,9 @@ INVERSE_OF = re.compile(
 ATTRIBUTE = re.compile(
     rf"(?P<owner>[Mm]y|[Oo]ur|[Hh]is|[Hh]er|[Ii]ts|[Tt]heir"
     rf"|{NAME}'s?) (?P<noun>[\w][\w '-]{{0,45}}?)(?P<named>'s name)?"
-    rf" (?P<link>(?:is|are|was) {_A}(?:called |named )?|was named |answers to |goes by )(?:in "
-    rf"|at )?(?P<value>.+)"
+    rf" (?P<link>(?:is|are|was|include|includes) {_A}(?:called |named |spelled |spelt |written )?"
+    rf"|was named |answers to |goes by )(?:in "
+    rf"|at |on )?(?P<value>.+)"
 )
 ATTRIBUTE_OF = re.compile(
     rf"[Tt]he (?P<noun>[\w][\w '-]{{0,40}}?) (?:of|in|at) (?P<owner>my|our|his|her"
@@ -369,7 +387,8 @@ ONE_OF = re.compile(
 )
 HAS = re.compile(
     rf"{_HAVE}(?:have|has|had|got|own|owns|adopted|bought|raise|gave birth to|welcomed) (?P<count>an?"
-    rf"|one|two|three|four|five|another|my|our) (?P<noun>[a-z][\w '-]{{0,40}}?)"
+    rf"|one|two|three|four|five|six|seven|[2-9]|a couple of|another|my|our|(?=twins|kids"
+    rf"|children)) ?(?P<noun>[a-z][\w '-]{{0,40}}?)"
     rf"(?: (?:called|named|whose names? (?:is|are)|by the name of)|,|:) (?:called |named "
     rf"|whose name is )?(?P<value>{NAME}.*)"
 )
@@ -385,6 +404,12 @@ DENIED = re.compile(
     r"(?P<opening>(?:[Mm]y|[Oo]ur) [a-z][\w '-]{0,40}? (?:is|are)(?: called| named)?) not "
     r"|[Ii]t is not [\w' ]+? (?:that|where|who) (?P<cleft>I .+)"
 )
+UNCAPITALISED = re.compile(
+    rf"(?P<whose>\b(?:[Mm]y"
+    rf"|[Oo]ur) (?:[a-z]+ )?(?:{'|'.join(sorted(ROLES, key=len, reverse=True))})) (?P<name>[a-z]{{2,}}) "
+    r"(?=(?:is|works?|lives?|loves?|likes?|has|was|speaks?|plays?|drives?|hates?|studies|moved|turned|got)\b)"
+)
+"""Who types without any capital: "my wife rachel works at tesco"."""
 COMPLETES = re.compile(
     r"(?:(?:[Ii]t|[Ss]he|[Hh]e|[Tt]hat) is|(?:[Hh]er|[Hh]is|[Ii]ts) name is) (?:called |named )?(?P<value>.+)"
 )

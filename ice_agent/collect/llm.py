@@ -86,7 +86,7 @@ def _failure(utterance: Utterance, reason: str) -> str:
 
 
 def _candidate(utterance: Utterance, fact: ExtractedFact) -> CandidateFact | None:
-    subject, relation, obj = _subject(fact.subject), _relation(fact.relation), fact.object.strip()
+    subject, relation, obj = _subject(fact.subject), relations.canonical(fact.relation), fact.object.strip()
     span = _locate(fact.quote, utterance.text)
     if span is None:
         logger.warning(
@@ -98,7 +98,6 @@ def _candidate(utterance: Utterance, fact: ExtractedFact) -> CandidateFact | Non
             "utterance %s: dropped an incomplete fact (%s)", utterance.id, relation or "no relation"
         )
         return None
-    is_known = relation in relations.named()
     return CandidateFact(
         subject=subject,
         relation=relation,
@@ -106,7 +105,7 @@ def _candidate(utterance: Utterance, fact: ExtractedFact) -> CandidateFact | Non
         statement=relations.state(subject, relation, obj) if obj else "",
         start=span[0],
         end=span[1],
-        cardinality=relations.relation(relation).cardinality if is_known else _cardinality(fact, relation),
+        cardinality=_cardinality(fact, subject, relation),
         retracts=fact.retracts,
         valid_from=fact.valid_from,
         valid_until=fact.valid_until,
@@ -117,15 +116,11 @@ def _subject(name: str) -> str:
     return USER if name.strip().lower() in _FIRST_PERSON else name.strip()
 
 
-def _relation(name: str) -> str:
-    """The id of a known relation however it is spelled; any other as a plain noun."""
-    plain = name.strip().lower()
-    known = plain.replace(" ", "_")
-    return known if known in relations.named() else plain.replace("_", " ")
-
-
-def _cardinality(fact: ExtractedFact, relation: str) -> Cardinality:
-    return Cardinality.MANY if relation == STATEMENT else fact.cardinality
+def _cardinality(fact: ExtractedFact, subject: str, relation: str) -> Cardinality:
+    """What relations.toml knows, it knows better than the model; of the rest the model may say."""
+    if relation == STATEMENT or relations.is_known(relation):
+        return relations.cardinality(subject, relation)
+    return fact.cardinality
 
 
 def _locate(quote: str, text: str) -> tuple[int, int] | None:

@@ -9,16 +9,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from datetime import date
 
 from ice_agent import relations
-from ice_agent.collect import forms, values
+from ice_agent.collect import days, forms, values
 from ice_agent.collect.clauses import FINITE, NAME, Clause, Voice, clauses, plain_text
 from memory import STATEMENT, USER, CandidateFact, Cardinality, Utterance
 
 
 def rules(utterance: Utterance) -> tuple[CandidateFact, ...]:
     """Every fact that the utterance states; a slot that it states twice keeps what was said last."""
-    reader = _Reader(text=utterance.text)
+    reader = _Reader(text=utterance.text, said_on=utterance.said_at.date())
     found = [candidate for clause in clauses(utterance.text) for candidate in reader.read(clause)]
     return tuple(_without_repeats(found))
 
@@ -55,6 +56,8 @@ class _Found:
     object: str
     retracts: bool = False
     many: bool = False
+    in_passing: bool = False
+    """ "My sister Anna" says who that is, beside what the clause is about: its dates are not of this."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -62,6 +65,7 @@ class _Reader:
     """Reads the clauses of one utterance in turn and remembers who was named, for "she" and "my sister"."""
 
     text: str
+    said_on: date
     people: list[tuple[str, str]] = field(default_factory=list)
     """Names in the order of the text, each with "she", "he" or "" where the text does not tell."""
     roles: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -70,14 +74,32 @@ class _Reader:
     topic: str | None = None
     """What the last fact was about, when it was not the user: "it" and "its"."""
     subject: str | None = None
+    leading: str | None = None
+    """Whom "he", "she" or "it" at the head of the clause means, before the clause names anybody itself."""
+    may_be_elided: bool = True
+    """Whether a clause without a subject is about the user: "Just moved to Lisbon"."""
+    lasts: bool = False
+    """Whether the clause says for how long something holds."""
     sentence: int = -1
+    opening: days.Period = days.NEVER_SAID
+    """What "Since March," says of the next clause."""
     open_question: str = ""
     """ "My cat is called": the opening that "Her name is Luna" completes, after "I have a cat"."""
 
     def read(self, clause: Clause) -> Iterator[CandidateFact]:
         if clause.sentence != self.sentence:
-            self.sentence, self.subject = clause.sentence, None
+            self.sentence, self.subject, self.opening = clause.sentence, None, days.NEVER_SAID
+            self.may_be_elided = True
+        span = plain_text(self.text[clause.start : clause.end])
+        period = days.period(span, self.said_on)
+        if days.is_only_a_period(span):
+            self.opening = period
+            return
+        period = self.opening if period == days.NEVER_SAID else period
+        self.lasts = period != days.NEVER_SAID
         words, retracts = _denial(clause)
+        if words and (retracts or (period.end and period.end <= self.said_on)):
+            words = _as_present(words)
         words = self._completed(words) if words else words
         self._leave_open(clause)
         if clause.voice is Voice.UNSAID or words is None:
@@ -86,12 +108,15 @@ class _Reader:
             self._meet(clause.words, introduced=[])
             return
         found = list(self._facts(words, clause))
+        self.may_be_elided = self.subject == USER
         self._meet(clause.words, introduced=[one.object for one in found if one.relation in _PERSONAL])
         for one in found:
             self._learn_about(one)
         retracts = retracts or clause.voice is Voice.TAKEN_BACK
+        is_about_more = any(not one.in_passing for one in found)
         for one in found:
-            yield from self._candidate(one, clause, one.retracts or retracts)
+            own = days.NEVER_SAID if one.in_passing and is_about_more else period
+            yield from self._candidate(one, clause, own, one.retracts or (retracts and not one.in_passing))
         if not found and clause.voice is not Voice.TOLD:
             yield from self._statement(clause)
 
@@ -105,7 +130,9 @@ class _Reader:
 
     def _leave_open(self, clause: Clause) -> None:
         """ "I have a cat" and "My name is not Bob" leave open what the next clause may say."""
-        if match := forms.HAS_UNNAMED.match(clause.words):
+        if match := _SAID_BEFORE.match(clause.words):
+            self.open_question = f"{match['opening']} is"
+        elif match := forms.HAS_UNNAMED.match(clause.words):
             self.open_question = f"My {match['noun']} is called"
         elif match := forms.DENIED.match(clause.words):
             self.open_question = match["opening"] or match["cleft"]
@@ -126,7 +153,9 @@ class _Reader:
         if (role := _SPEAKING_AS.fullmatch(words)) and _I_FOLLOW.match(self.text, clause.end):
             yield from self._values(USER, "profession", role[1])
             return
-        named, words = self._appositives(words)
+        pronoun = re.match(r"(?:[Hh]e|[Ss]he|[Ii]t)\b", words)
+        self.leading = self._resolve(pronoun[0]) if pronoun else None
+        named, words = self._appositives(self._capitalised(words))
         yield from named
         for way in (self._whole, self._couple, self._inverse, self._one_of, self._attribute, self._phrase):
             found = list(way(words))
@@ -135,12 +164,26 @@ class _Reader:
                 return
 
     def _topic(self, words: str) -> _Found | None:
-        plain = re.sub(r"^(?:forget )?(?:about )?", "", plain_text(words))
+        plain = re.sub(r"^(?:forget )?(?:about )?|,? please$", "", plain_text(words))
         if relation := forms.TOPICS.get(plain):
             return _Found(subject=USER, relation=relation, object="")
-        if match := re.fullmatch(r"(?:[Mm]y|our) ([a-z][\w '-]*)", plain):
+        if match := re.fullmatch(r"(?:[Mm]y|our) ((?:[a-z][\w'-]* ?){1,4})", plain):
+            if _VERB_IN_TOPIC.search(match[1]):
+                return None
             return _Found(subject=USER, relation=_noun(match[1])[0], object="")
         return None
+
+    def _capitalised(self, words: str) -> str:
+        """Names get the capital that somebody who types none leaves out; whom a clause opens with is met."""
+        if (match := re.match(rf"({NAME}) (?=[a-z])", words)) and not values.is_common_word(match[1]):
+            self._mention(match[1])
+        match = None if self._has_capitals() else forms.UNCAPITALISED.search(words)
+        if match is None or match["name"] in _NOT_A_NAME_AFTER_A_ROLE:
+            return words
+        return f"{words[: match.start('name')]}{match['name'].capitalize()}{words[match.end('name') :]}"
+
+    def _has_capitals(self) -> bool:
+        return any(c.isupper() for c in self.text.replace("I", ""))
 
     def _appositives(self, words: str) -> tuple[list[_Found], str]:
         """ "my sister Anna lives" and "Anna, my sister, lives": who that is, and the words without it."""
@@ -155,14 +198,16 @@ class _Reader:
                 self._introduce(owner, relation, match["noun"], name[0])
                 if relation in {"friend", "colleague", "cousin", "coworker", "neighbour", "neighbor"}:
                     many = True
-                found.append(_Found(subject=owner, relation=relation, object=name[0], many=many))
+                found.append(
+                    _Found(subject=owner, relation=relation, object=name[0], many=many, in_passing=True)
+                )
                 words = f"{words[: match.start()]}{match['name']} {words[match.end() :].lstrip()}".strip()
         return found, words
 
     def _whole(self, words: str) -> Iterator[_Found]:
         for pattern, relation in forms.WHOLE:
             if match := pattern.match(words):
-                subject = self._resolve(match["subject"])
+                subject = self._resolve(match["subject"] or "I")
                 yield from self._values(subject, relation, match["object"])
         match = forms.LEADS.match(words)
         if match and values.is_organisation(match["subject"]):
@@ -223,7 +268,8 @@ class _Reader:
         if match is None:
             return
         groups = match.groupdict()
-        noun, owner = match["noun"].removesuffix("'s"), self._owner(match["owner"])
+        noun = _WHERE_KNOWN.sub("", match["noun"].removesuffix("'s"))
+        owner = self._owner(match["owner"])
         if owned := groups.get("owned"):
             # "The name of my dog is Rex" is about the dog; of "The capital of my heart" we know nothing.
             if noun != "name":
@@ -240,7 +286,7 @@ class _Reader:
         ):
             return
         is_named = bool(groups.get("named") or owned) or "called" in match["link"] or "named" in match["link"]
-        plural = " are " in f" {match['link']}"
+        plural = match["link"].startswith(("are ", "include"))
         relation, many = _noun(forms.singular(noun) if plural else noun)
         yield from self._described(owner, relation, match["value"], is_named, many=many or plural)
 
@@ -261,11 +307,21 @@ class _Reader:
 
     def _phrase(self, words: str) -> Iterator[_Found]:
         """A subject, then a verb phrase: "I live in Lisbon"."""
+        if match := _TWO_PEOPLE.match(words):
+            for name in (match["one"], match["other"]):
+                yield from self._verb_phrase(name, words[match.end() :])
+            return
         subject, rest = self._subject(words)
         self.subject = subject
         if subject is None:
             return
         rest = rest[forms.ADVERBS.match(rest).end() :]  # type: ignore[union-attr]
+        if match := _WHO_IS.match(rest):
+            yield from self._verb_phrase(subject, match["is"])
+            rest = f"{match['be']} {match['who']}"
+        yield from self._verb_phrase(subject, rest)
+
+    def _verb_phrase(self, subject: str, rest: str) -> Iterator[_Found]:
         if match := forms.HAS.match(rest):
             relation, many = _noun(
                 forms.singular(match["noun"]) if match["count"] in _SEVERAL else match["noun"]
@@ -279,6 +335,9 @@ class _Reader:
             if match := pattern.match(values.cut(rest, keep_commas=True)):
                 yield from self._taken_back(subject, match)
                 return
+        if (match := forms.AT.match(rest)) and (self.lasts or values.is_organisation(match["employer"])):
+            yield from self._values(subject, "employer", match["employer"])
+            return
         for pattern in forms.PREDICATES:
             if match := pattern.match(rest):
                 found = list(self._filled(subject, match))
@@ -302,11 +361,18 @@ class _Reader:
             groups = {"age": f"{groups['age']}{groups['_years']}"}
         for group, text in groups.items():
             if text:
-                relation = _fitting(subject, group.replace("birth_year", "birth year"), match[0])
+                relation = _fitting(subject, relations.canonical(group), match[0])
+                if relation == "employer" and (groups.get("profession") or "").endswith("student"):
+                    relation = "university"
                 if relation == "home" and _BASED.match(match[0]) and not self._is_person(subject):
                     relation = "seat"
                 found = list(
-                    self._values(subject, relation, text, many=subject == USER and relation == "language")
+                    self._values(
+                        subject,
+                        relation,
+                        text,
+                        reader=forms.READERS.get(group.replace("_", " ")),
+                    )
                 )
                 # "a fan of the Beatles" is no job at the Beatles: what comes first must be what it seems.
                 if not found:
@@ -324,7 +390,9 @@ class _Reader:
 
     def _introduction(self, subject: str, rest: str) -> Iterator[_Found]:
         """ "I am Mia": a bare name after "I am" is the speaker's."""
-        match = re.fullmatch(rf"am ({NAME})(?:(?:,| from| and|, from) .*)?", rest)
+        match = re.fullmatch(
+            rf"am ({NAME})(?:(?:,| from|,? and (?:I|my|we|\d|live|work|am)\b|, from)(?: .*)?)?", rest
+        )
         if subject == USER and match and len(match[1].split()) <= 3:
             name = values.person(match[1])
             if name and not values.is_demonym(name[0]) and not name[0].isupper():
@@ -362,19 +430,23 @@ class _Reader:
 
     def _lower_case(self, reader: values.Reader, text: str) -> tuple[str, ...]:
         """Who types without any capital gets names read without them: "i live in lisbon"."""
-        if reader not in _NAME_READERS or any(c.isupper() for c in self.text.replace("I", "")):
+        if reader not in _NAME_READERS or self._has_capitals():
             return ()
         words = re.split(r" (?:as|with|in|at|for|from|on|since|by|and|near|to) ", values.cut(text))[0]
         capital = " ".join(word.capitalize() for word in words.split())
-        is_plain = 0 < len(words.split()) <= 3 and not _NOT_A_NAME.match(words)
+        is_plain = 0 < len(words.split()) <= 3 and not _NOT_A_NAME.match(words) and not words.endswith("ing")
         return (words,) if is_plain and reader(capital) else ()
 
-    def _candidate(self, found: _Found, clause: Clause, retracts: bool) -> Iterator[CandidateFact]:
+    def _candidate(
+        self, found: _Found, clause: Clause, period: days.Period, retracts: bool
+    ) -> Iterator[CandidateFact]:
         span = self.text[clause.start : clause.end]
         obj = _as_written(found.object, span)
         if obj is None:
             return
-        cardinality = relations.relation(found.relation).cardinality
+        cardinality = relations.cardinality(found.subject, found.relation)
+        # "I quit last week" says when it ended.
+        start, end = (None, period.end or period.start) if retracts else (period.start, period.end)
         yield CandidateFact(
             subject=found.subject,
             relation=found.relation,
@@ -382,12 +454,10 @@ class _Reader:
             statement=relations.state(found.subject, found.relation, obj) if obj else "",
             start=clause.start,
             end=clause.end,
-            cardinality=Cardinality.MANY if found.many or found.relation in _MANY else cardinality,
+            cardinality=Cardinality.MANY if found.many else cardinality,
             retracts=retracts,
-            valid_from=values.world_time(
-                clause.words, _FROM_CHANGE if _CHANGES.search(clause.words) else "since|as of"
-            ),
-            valid_until=values.world_time(clause.words, "until|till"),
+            valid_from=start,
+            valid_until=end,
         )
 
     def _statement(self, clause: Clause) -> Iterator[CandidateFact]:
@@ -411,8 +481,17 @@ class _Reader:
     def _subject(self, words: str) -> tuple[str | None, str]:
         if match := _PAIR_WITH_ME.match(words):
             return USER, words[match.end() :]
-        if match := re.match(r"([Ww]e|I|[Hh]e|[Ss]he|[Ii]t)\b ", words):
-            return self._resolve(match[1]), words[match.end() :]
+        if match := re.match(r"([Ww]e|I)\b ", words):
+            return USER, words[match.end() :]
+        if match := re.match(r"([Hh]e|[Ss]he|[Ii]t)\b ", words):
+            return self.leading, words[match.end() :]
+        if (
+            self.may_be_elided
+            and self.subject in (None, USER)
+            and (match := _ELIDED.match(lowered := words[:1].lower() + words[1:]))
+        ):
+            opening = next(form for name, form in _ELIDED_FORMS.items() if match[name])
+            return USER, opening + lowered[match.start("verb") :]
         if words.startswith("who "):
             return (self.people[-1][0] if self.people else None), words[4:]
         if re.match(FINITE, words):
@@ -458,7 +537,7 @@ class _Reader:
             return None
         named = self.roles.get((owner, relation))
         whose = "the user's" if owner == USER else f"{owner}'s"
-        return named or f"{whose} {noun}"
+        return named or relations.canonical_subject(f"{whose} {noun}")
 
     def _introduce(self, owner: str, relation: str, noun: str, name: str) -> None:
         last = noun.split()[-1]
@@ -490,8 +569,9 @@ _MENTIONED = re.compile(rf"(?<!in )(?<!at )(?<!from )(?<!to )(?<!of )(?<!near )(
 def _denial(clause: Clause) -> tuple[str | None, bool]:
     """The clause without its "no longer", and whether that takes the fact back; None for a plain denial."""
     words, n_removed = _NO_LONGER.subn(" ", clause.words)
+    words, n_once = _USED_TO.subn(" ", words)
     words, stopped = _STOPPED.sub("", words), bool(_STOPPED.search(clause.words))
-    if n_removed or stopped:
+    if n_removed or n_once or stopped:
         words = " ".join(_NOT.sub(" ", words).split())
         return _BEING.sub("am ", words) if stopped else words, True
     if not _NOT.search(words):
@@ -513,11 +593,38 @@ _NOT = re.compile(r"\b(?:do not|does not|have not|has not|not)\b")
 _NO_LONGER = re.compile(r"\s+(?:no longer|no more|any ?more|any longer)\b(?!\s+than)")
 _STOPPED = re.compile(
     r"\b(?:have |has )?(?:stopped|gave up|given up|quit)\s+(?=(?:living|working|liking|loving|enjoying"
-    r"|being)\b)"
+    r"|being|playing|studying|driving|speaking|doing|practi[cs]ing)\b)"
 )
 _BEING = re.compile(r"\bbeing ")
+# "I used to live in Lisbon" says that it is over, and not since when: it takes the fact back where it stands.
+_USED_TO = re.compile(r"\s+(?:used to|formerly|previously|once(?= (?:lived|worked)))\b")
 _SET_OFF = re.compile(
     r",?\s+(?:and\s+)?not\s+(?:in\s+|at\s+|for\s+|an?\s+|the\s+)?[\w' -]+$|,\s+not\s+[\w' -]+(?=,)"
+)
+
+
+def _as_present(words: str) -> str:
+    """What was, in the words of what is: the patterns know no past, for a past without an end is no fact."""
+    for past, present in _PRESENT:
+        if past.search(words):
+            return past.sub(present, words, count=1)
+    return words
+
+
+_PRESENT = tuple(
+    (re.compile(past), present)
+    for past, present in (
+        (r"^I was\b|^I be\b", "I am"),
+        (r"\bwere\b|\bbe\b", "are"),
+        (r"\bwas\b", "is"),
+        (r"\blived\b", "live"),
+        (r"\bworked\b", "work"),
+        (r"\bplayed\b", "play"),
+        (r"\bstudied\b", "study"),
+        (r"\b(like|love|drive|own|support)d\b", r"\1"),
+        (r"\bdrove\b", "drive"),
+        (r"\bhad\b", "have"),
+    )
 )
 
 
@@ -531,9 +638,13 @@ def _noun(noun: str) -> tuple[str, bool]:
         plain,
     )
     plain = _AGED.sub("", plain)
+    if of_role := _ROLE_WITH_PLACE.match(plain):
+        plain = of_role[1]
     lower = plain if forms.is_favourite(plain) else plain[:1].lower() + plain[1:]
-    known = forms.NOUNS.get(plain.lower())
-    return (known or lower), many and (known or lower) in forms.ROLES
+    breed = plain.split()[-1] if plain else ""
+    known = "dog" if breed in _DOGS else "cat" if breed in _CATS else relations.canonical(plain)
+    relation = known if known != plain.lower() or known in relations.named() else lower
+    return relation, many and relation in forms.ROLES
 
 
 _AGED = re.compile(r"^(?:older|elder|eldest|oldest|younger|youngest|little|big|twin|baby|middle|only) (?=\w)")
@@ -569,10 +680,36 @@ def _as_written(obj: str, span: str) -> str | None:
     return None if at < 0 else span[at : at + len(obj)]
 
 
-_MANY = frozenset({"likes", "allergy", "diet"})
+_DOGS = values.words("dog_breeds")
+_CATS = values.words("cat_breeds")
+# "My manager at Boots", "my best friend since school".
+_ROLE_WITH_PLACE = re.compile(
+    rf"((?:[\w-]+ )?(?:{'|'.join(sorted(forms.ROLES, key=len, reverse=True))})) (?:at|from|in|since) .+"
+)
+_VERB_IN_TOPIC = re.compile(r"\b(?:is|are|was|has|lives|works|likes|loves|speaks|plays|moved|got)\b")
+# "My boss at work" is my boss, "my favourite thing to do on Sundays" something that I like.
+_WHERE_KNOWN = re.compile(r" (?:at|from) (?:work|school|home|uni|university|college|church|the office)$")
+_WHO_IS = re.compile(
+    r"(?P<is>(?P<be>am|is) (?:an? )?[\w' -]+?),? (?:who is |currently |now )*"
+    r"(?P<who>(?:living|based|residing) in .+|working (?:at|for|as|in) .+|married to .+)$"
+)
+_ELIDED_FORMS = {"be": "am ", "was": "was ", "have": "have ", "did": ""}
+_ELIDED = re.compile(
+    r"(?:just |recently |finally |now |still |currently |happily "
+    r"|originally )*(?P<verb>(?P<have>been (?:living|"
+    r"working|based|married))|(?P<was>born )|(?P<be>(?:based|living|working|employed) "
+    r"(?!.*\b(?:is|was|are|has|can|makes?|sucks|feels?|means|costs?|takes?|gets?|seems)\b))"
+    r"|(?P<did>moved |relocated |joined |turned |got (?:hired|married|a new job|engaged) |started (?:at"
+    r"|as|working) "
+    r"|quit |live in |work (?:at|for|as) |divorced))"
+)
 _PERSONAL = frozenset({*forms.RELATIVES, *forms.ROLES})
 _OF_PERSONS = frozenset(
     {*_PERSONAL, "profession", "employer", "birthplace", "likes", "age", "birthday", "home"}
+)
+# "I said my name was Bob, but it's Tom."
+_SAID_BEFORE = re.compile(
+    r"I (?:said|wrote|typed|told you) (?:that )?(?P<opening>my [a-z][\w' -]*?) (?:was|is) "
 )
 _SPEAKING_AS = re.compile(r"(?:As|Being|Speaking as) (an? [\w -]+)")
 _I_FOLLOW = re.compile(r",\s+(?:I|my|we)\b")
@@ -580,18 +717,21 @@ _LEFT = re.compile(
     r"(?:(?:have|has) )?(?:\w+ )?(?:left|departed from|parted ways with) (?!(?:my|our|his|her|the|their) )"
 )
 _BASED = re.compile(r"(?:is|has been) (?:\w+ )?based ")
-_SEVERAL = frozenset({"two", "three", "four", "five"})
-_NAME_READERS = (values.place, values.organisation, values.person, values.people)
+_SEVERAL = frozenset({"two", "three", "four", "five", "six", "seven", "a couple of", "", *"23456789"})
+_NAME_READERS = (values.place, values.organisation, values.person, values.somebody, values.people)
 _PAST_NOUN = re.compile(
-    r"\b(?:ex|late|former|previous|old|first|last|next|future|dream|ideal|would-be|imaginary|potential"
-    r"|step|in-law)\b|^ex-"
+    r"\b(?:ex|late|former|previous|old|first|last|next|future|dream|ideal|would-be|imaginary"
+    r"|potential)\b|^ex-"
 )
+_NOT_A_NAME_AFTER_A_ROLE = values.words("after_a_role")
 _NOT_A_NAME = re.compile(
     r"(?:a|an|the|my|our|your|his|her|this|that|it|not|hope|fear|peace|so|very|me|you|home|here|there"
     r"|bed|love|myself|people|fun)\b"
 )
-_CHANGES = re.compile(r"\b(?:moved|joined|married|started|became|relocated|settled|hired|got)\b")
-_FROM_CHANGE = "since|as of|in|on"
+_TWO_PEOPLE = re.compile(
+    rf"(?P<one>{NAME}) and (?P<other>{NAME}) (?:both )?(?=(?:live|work|speak|love|like|hate|moved|come"
+    rf"|study) )"
+)
 _PAIR_WITH_ME = re.compile(rf"(?:(?:[Mm]y|our) [a-z]+|{NAME}) and I |[Mm]e and (?:my [a-z]+|{NAME}) ")
 _ROLE_SUBJECT = re.compile(
     rf"(?P<owner>[Mm]y|[Oo]ur|[Hh]is|[Hh]er|{NAME}'s) (?P<noun>(?:(?:older|younger|little|big|twin"

@@ -23,10 +23,12 @@ _OFF_RECORD = re.compile(
 _NAMED_SECRET = re.compile(
     r"""\b(?:pass(?:word|phrase|code|wd)|pin|pin[\s-](?:code|number)|cvv|cvc
       | (?:security|locker|door|alarm|entry|gate|safe|lock)\s+(?:code|number)
-      | social\s+security\s+number|ssn|iban
+      | social\s+security\s+number|ssn|iban|(?:passport|driver'?s?\s+licen[cs]e|driving\s+licen[cs]e
+      |national\s+insurance|tax\s+(?:id|file|identification)|id\s+card|health\s+insurance)(?:\s+(?:no|number|id))
       | (?:api|access|secret|private|encryption|ssh|licen[cs]e|recovery|seed)[\s_-]?(?:key|phrase|code)
       | (?:access|api|auth|bearer|bot|refresh|session|security|secret)[\s_-]?token
-      | (?:credit|debit|bank)\s+card(?:\s+number)?|card\s+number|(?:bank\s+)?account\s+number)s?
+      | (?:credit|debit|bank)\s+card(?:\s+number)?|card\s+number|(?:bank\s+)?account\s+number|bank\s+account
+      |sort\s+code|log-?in(?:\s+details|\s+data)?(?=\s*:))s?
       \b(?:\s+(?:for|of|to|on|at)\s+[^.;:=!?]{1,40}?)?\s*
       (?::|=|\b(?:is|are|was|to|will\s+be)\b|'s\b)\s*[^.!?\n]+""",
     re.IGNORECASE | re.VERBOSE,

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable
-from datetime import date
 from functools import cache
 from importlib import resources
 
@@ -57,6 +56,12 @@ def organisation(text: str) -> tuple[str, ...]:
     return (pair[0],) if pair else _one(_name(text))
 
 
+def somebody(text: str) -> tuple[str, ...]:
+    """A person, who may be described first: "a guy named Hugo"."""
+    described = re.match(rf"(?:an?|the) [\w ]{{2,30}}? (?:called|named) (?={NAME})", text)
+    return person(text[described.end() :] if described else text)
+
+
 def person(text: str) -> tuple[str, ...]:
     name = _name(text)
     if name is None or _NOT_A_PERSON.search(name) or name.lower().startswith("the "):
@@ -80,6 +85,10 @@ def people(text: str) -> tuple[str, ...]:
 def profession(text: str) -> tuple[str, ...]:
     """A job, without its article: "a software engineer at Acme" gives "software engineer"."""
     words = re.sub(r"^(?:an?|the|one of the|(?:my|our|his|her) \w+'s) ", "", text)
+    if head := re.match(
+        r"(?:[Hh]ead|[Dd]irector|[Vv]ice [Pp]resident|VP|[Ss]ecretary) of [a-z]+(?: [a-z]+)?$", words
+    ):
+        return (head[0],)
     words = _PROFESSION_ENDS.split(words, maxsplit=1)[0].strip()
     words = re.sub(
         r"^(?:(?:full-time|part-time|freelance|self-employed|proud|new|professional|trained|qualified"
@@ -91,6 +100,77 @@ def profession(text: str) -> tuple[str, ...]:
     if not 0 < len(parts) <= 4 or not is_profession(parts[-1]) or any(w in _NOT_IN_JOBS for w in parts):
         return ()
     return (words,)
+
+
+def nationality(text: str) -> tuple[str, ...]:
+    """ "Portuguese", "a Canadian"; typed without a capital only if no other word is meant by it."""
+    match = re.match(r"(?:an? )?((?:[Ss]outh |[Nn]ew |[Ss]ri )?[\w-]+)(?=$|[,.;]| and\b| but\b| by\b)", text)
+    if match is None:
+        return ()
+    is_formed = re.fullmatch(r"[A-Z][a-z]+(?:ian|ese|ish)", match[1]) and match[1] not in _DEMONYMS
+    return (match[1],) if is_formed or match[1].lower() in _NATIONALITIES else ()
+
+
+def star_sign(text: str) -> tuple[str, ...]:
+    match = re.match(rf"(?:an? )?({_STAR_SIGNS})$", cut(text))
+    return (match[1],) if match else ()
+
+
+def car(text: str) -> tuple[str, ...]:
+    """A car by its make: "a red Skoda Octavia"."""
+    value = re.sub(r"^(?:an?|the|my|our|his|her) ", "", cut(text))
+    is_car = any(word.lower() in _CAR_MAKES for word in value.split()) and len(value.split()) <= 6
+    return (value,) if is_car else ()
+
+
+def instruments(text: str) -> tuple[str, ...]:
+    return _listed_in(_INSTRUMENTS, text)
+
+
+def pastimes(text: str) -> tuple[str, ...]:
+    return _listed_in(_PASTIMES, text)
+
+
+def field_of_study(text: str) -> tuple[str, ...]:
+    """What is read at a university; "I studied all night" names nothing."""
+    value = re.sub(rf"^(?:an? |the )| in {NAME}$", "", cut(text))
+    is_field = re.search(_FIELDS, value, re.IGNORECASE) and 0 < len(value.split()) <= 4
+    return (value,) if is_field else ()
+
+
+def university(text: str) -> tuple[str, ...]:
+    found = organisation(text)
+    is_one = found and re.search(r"Universi|College|Institute|Polytechnic|^[A-Z]{2,5}\b|^TU ", found[0])
+    return found if is_one else ()
+
+
+def school(text: str) -> tuple[str, ...]:
+    found = organisation(text)
+    is_one = found and re.search(r"School|Academy|Primary|Elementary|High\b|Gymnasium|Lyc[eé]e", found[0])
+    return found if is_one else ()
+
+
+def measure(text: str) -> tuple[str, ...]:
+    """A length or weight with its unit: "1.82 m", "6 foot 2"."""
+    match = re.match(
+        r"(\d[\d.,]*\s?(?:m|cm|metres?|meters?|kg|kilos?|kilograms?|lbs?|pounds|stone|feet|foot|ft|'|inches)"
+        r"(?:\s?\d[\d.,]*(?:\s?(?:cm|inches|in|\"|'')(?!\w))?)?)(?=$|[\s,.])",
+        text,
+    )
+    return (match[1],) if match else ()
+
+
+def times(text: str) -> tuple[str, ...]:
+    """When something is that comes again: "Wednesdays at 6pm", "every Monday"."""
+    match = re.match(
+        r"((?:every |each )?(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)days?"
+        r"(?: (?:mornings?|afternoons?|evenings?|nights?))?(?: and [A-Z][a-z]+days)?"
+        r"(?: at \d{1,2}(?:[:.]\d\d)?\s?(?:am|pm)?)?)$",
+        text,
+        re.IGNORECASE,
+    )
+    comes_again = match and re.search(r"days\b|^(?:every|each)\b", match[1], re.IGNORECASE)
+    return (match[1],) if match and comes_again else ()
 
 
 def age(text: str) -> tuple[str, ...]:
@@ -138,7 +218,7 @@ def things(text: str) -> tuple[str, ...]:
     """What somebody likes, item by item: "hiking, jazz and fish and chips"."""
     items: list[str] = []
     for piece in _list_items(cut(text, keep_commas=True)):
-        item = cut(piece)
+        item = cut(piece.removeprefix("both "))
         if not item or len(item.split()) > 6 or _NOT_LIKED.match(item):
             break
         items.append(item)
@@ -147,7 +227,7 @@ def things(text: str) -> tuple[str, ...]:
 
 def thing(text: str) -> tuple[str, ...]:
     """Any short value: "green", "O negative", "the third of May"."""
-    value = re.sub(r"^(?:an?|the) (?=[a-z])", "", cut(text))
+    value = re.sub(r"^(?:an?|the) (?=[a-z\d])", "", cut(text))
     if not value or len(value.split()) > 6 or _NOT_AN_OBJECT.match(value):
         return ()
     return (value,)
@@ -156,6 +236,8 @@ def thing(text: str) -> tuple[str, ...]:
 def name_or_number(text: str) -> tuple[str, ...]:
     """A value that shows by its form that it is one: nothing but a name, a number or a date."""
     value = re.sub(r"^(?:an?|the) ", "", cut(text))
+    if when := times(value):
+        return when
     is_value = re.fullmatch(rf"{NAME}|[\d][\d.,:/ -]*(?: ?[\w%€$]+)?|{DATE}", value)
     is_name = not _NOT_A_PERSON.search(value) and not is_demonym(value)
     return (value,) if is_value and is_name and value not in _NOT_NAMES else ()
@@ -184,7 +266,7 @@ def is_profession(noun: str) -> bool:
 
 
 def is_organisation(name: str) -> bool:
-    return any(word in _COMPANY_WORDS for word in re.split(r"[ ,.]+", name))
+    return "&" in name or any(word in _COMPANY_WORDS for word in re.split(r"[ ,.]+", name))
 
 
 def is_demonym(word: str) -> bool:
@@ -193,28 +275,20 @@ def is_demonym(word: str) -> bool:
     )
 
 
-def world_time(text: str, prepositions: str) -> date | None:
-    """The day that follows one of the prepositions: "since March 2020" is 2020-03-01."""
-    match = re.search(rf"\b(?:{prepositions})\s+({DATE}|{_MONTH}\s+\d{{4}}|(?:19|20)\d{{2}})\b", text)
-    return _day_of(match[1]) if match else None
+def _listed_in(known: frozenset[str], text: str) -> tuple[str, ...]:
+    """The items of a list as far as they are known ones: "the piano and a bit of guitar"."""
+    items: list[str] = []
+    for piece in _list_items(cut(text, keep_commas=True)):
+        words = _AT_TIMES.split(re.sub(r"^(?:(?:a bit of|some|the|an?|a little) )+", "", piece), maxsplit=1)[
+            0
+        ]
+        if words.lower() not in known:
+            break
+        items.append(words)
+    return tuple(items)
 
 
-def _day_of(text: str) -> date | None:
-    year = re.search(r"\b(?:19|20)\d{2}\b", text)
-    if year is None:
-        return None
-    month = re.search(_MONTH, text)
-    day_of_month = re.search(r"(?<!\d)(\d{1,2})(?!\d)", text.replace(year[0], ""))
-    iso = re.fullmatch(r"(\d{4})-(\d{2})-(\d{2})", text)
-    try:
-        if iso:
-            return date(*map(int, iso.groups()))
-        if month is None:
-            return date(int(year[0]), 1, 1)
-        number = next(i for i, name in enumerate(MONTHS, 1) if name.startswith(month[0][:3].lower()))
-        return date(int(year[0]), number, int(day_of_month[1]) if day_of_month else 1)
-    except ValueError:
-        return None
+_AT_TIMES = re.compile(r",? (?:in|at|on|every|each|with|for|once|twice|since|most|professionally|again)\b")
 
 
 def _one(value: str | None) -> tuple[str, ...]:
@@ -261,7 +335,8 @@ _FIXED_PAIRS = re.compile(
     re.IGNORECASE,
 )
 _AFTERTHOUGHT = re.compile(
-    r"\s*[;:(\u2014\u2013?!]|\.\s|\s-+\s|\.\.\.|,?\s+(?:because|since|so that|which|who|whom"
+    r"\s*[;:(\u2014\u2013?!]|(?<!\bDr)(?<!\bMr)(?<!\bMs)(?<!Mrs)(?<!\bSt)(?<!\bJr)(?<!Prof)"
+    r"\.\s|\s-+\s|\.\.\.|,?\s+(?:because|since|so that|which|who|whom"
     r"|although|though|but"
     r"|when|while|whenever|where|rather than|instead of|more than|as much as|as well as"
     r"|especially|particularly|such as|by the way|btw|than"
@@ -307,6 +382,16 @@ _NUMBER_WORDS = (
     r"|seventeen|eighteen|nineteen|a hundred)"
 )
 _PROFESSIONS = words("professions")
+_NATIONALITIES = words("nationalities")
+_INSTRUMENTS = words("instruments")
+_PASTIMES = words("pastimes")
+_CAR_MAKES = words("car_makes")
+_STAR_SIGNS = r"(?i:aries|taurus|gemini|cancer|leo|virgo|libra|scorpio|sagittarius|capricorn|aquarius|pisces)"
+_FIELDS = (
+    r"(?:ology|onomics|istry|ematics|maths|math|ics|ography|osophy|engineering|sciences?|studies|law|medicine"
+    r"|nursing|architecture|design|history|literature|journalism|education|music|arts?|theology|finance"
+    r"|accounting|accountancy|business|management|marketing|theatre|film|languages|dentistry|pharmacy|IT)$"
+)
 _NO_PROFESSION = words("no_professions")
 _COMPANY_WORDS = words("company_words")
 _DEMONYMS = words("demonyms")

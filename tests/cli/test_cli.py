@@ -31,7 +31,7 @@ PROJECT = Path(__file__).parents[2]
 VERBS = (
     "init", "chat", "add", "search", "facts", "review", "approve", "decline", "pending", "plan", "cycle",
     "run", "adapters", "show", "compare", "promote", "revert", "release", "explain", "verify", "checkpoint",
-    "prove", "consistency", "export", "forget", "allow", "status", "bench",
+    "prove", "consistency", "export", "forget", "allow", "keys", "status", "bench",
 )  # fmt: skip
 
 

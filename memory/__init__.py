@@ -41,7 +41,9 @@ from memory.records import (
     Fact,
     FactStatus,
     Forgetting,
+    Item,
     Lease,
+    Meaning,
     Mention,
     Progress,
     Proposal,
@@ -57,6 +59,7 @@ from memory.records import (
     now,
 )
 from memory.store import FactStore
+from memory.vectors import Among
 
 __all__ = [
     "CHAT",
@@ -67,6 +70,7 @@ __all__ = [
     "Adapter",
     "AdapterStatus",
     "AmbiguousId",
+    "Among",
     "Archive",
     "Batch",
     "BatchStatus",
@@ -82,9 +86,11 @@ __all__ = [
     "FactStore",
     "Forged",
     "Forgetting",
+    "Item",
     "Key",
     "Lease",
     "LeaseHeld",
+    "Meaning",
     "Mention",
     "Notary",
     "NotaryError",

@@ -7,24 +7,25 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import secrets
 from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from memory import ledger, lineage, slots
-from memory.records import ERASED, Adapter, CandidateFact, Fact, FactStatus, Forgetting, now
+from memory import items, ledger, lineage, slots
+from memory.records import Adapter, CandidateFact, Fact, FactStatus, Forgetting, now
 from memory.tables import (
     AdapterRow,
     BatchFactRow,
     BatchRow,
     FactRow,
+    ItemRow,
     LeaseRow,
     MentionRow,
     ProposalRow,
     TenantRow,
     TombstoneRow,
     UtteranceRow,
+    VectorRow,
 )
 from memory.text import key
 from memory.transaction import Transaction
@@ -60,7 +61,8 @@ def forget(tx: Transaction, facts: Sequence[FactRow]) -> None:
     heard = _heard_in(tx, facts)
     lineage.forget(tx, lineage.holding(tx, [row.id for row in facts]))
     for utterance in heard:
-        _erase_words(tx, utterance)
+        slots.erase_words(tx, utterance)
+    items.drop(tx, [row.id for row in heard])
     for row in facts:
         _bury(tx, digest(tx, row.subject_key, row.relation, row.value_key))
     for proposal in tx.scalars(sa.select(ProposalRow)).all():
@@ -81,7 +83,8 @@ def forget_tenant(tx: Transaction) -> tuple[Adapter, ...]:
     tx.execute(sa.delete(BatchFactRow).where(BatchFactRow.batch_id.in_(batches)))
     for links in (FactRow.supersedes_id, FactRow.adapter_id, FactRow.batch_id, AdapterRow.parent_id):
         tx.execute(sa.update(links.class_).values({links.key: None}))
-    for table in (ProposalRow, MentionRow, FactRow, AdapterRow, BatchRow, UtteranceRow, TombstoneRow):
+    holding = (VectorRow, ItemRow, ProposalRow, MentionRow, FactRow, AdapterRow, BatchRow, UtteranceRow)
+    for table in (*holding, TombstoneRow):
         tx.execute(sa.delete(table))
     tx.execute(sa.update(LeaseRow).values(owner=None))
     return adapters
@@ -128,11 +131,6 @@ def _heard_in(tx: Transaction, facts: Sequence[FactRow]) -> Sequence[UtteranceRo
 
 def _but(gone: set[str], rows: Sequence[FactRow]) -> tuple[Fact, ...]:
     return slots.fact_records(row for row in rows if row.id not in gone)
-
-
-def _erase_words(tx: Transaction, row: UtteranceRow) -> None:
-    row.text, row.details, row.salt = ERASED, {}, secrets.token_hex(16)
-    ledger.append(tx, "utterance.erased", row.id, ledger.commit_utterance(row))
 
 
 def _bury(tx: Transaction, buried: str) -> None:

@@ -10,11 +10,30 @@ import secrets
 from collections.abc import Sequence
 
 import sqlalchemy as sa
+from sqlalchemy.orm import aliased
 
 from memory import ledger
 from memory.errors import CannotRevert, StaleParent, WrongState
-from memory.records import STATEMENT, Adapter, AdapterStatus, Batch, BatchStatus, FactStatus, Verdict, now
-from memory.slots import ENDED, fact_records, is_displaced_by, resting_status, retract, same_slot
+from memory.records import (
+    STATEMENT,
+    Adapter,
+    AdapterStatus,
+    Batch,
+    BatchStatus,
+    Cardinality,
+    FactStatus,
+    Verdict,
+    now,
+)
+from memory.slots import (
+    ENDED,
+    FROM_PROMPT,
+    fact_records,
+    is_displaced_by,
+    resting_status,
+    retract,
+    same_slot,
+)
 from memory.tables import AdapterRow, BatchFactRow, BatchRow, FactRow, Role
 from memory.transaction import Transaction
 
@@ -60,6 +79,21 @@ def negated(tx: Transaction) -> list[FactRow]:
     )
     rows = tx.scalars(in_weights.order_by(FactRow.number)).all()
     return [row for row in rows if not any(is_displaced_by(row, other) for other in _current_beside(tx, row))]
+
+
+def contradicting(fact_ids: Sequence[str]) -> sa.Select[str]:
+    """Of these facts, those that override what the weights hold of their slot."""
+    held = aliased(FactRow)
+    holds_another = sa.exists().where(
+        held.tenant == FactRow.tenant,
+        held.subject_key == FactRow.subject_key,
+        held.relation == FactRow.relation,
+        held.value_key != FactRow.value_key,
+        held.adapter_id.is_not(None),
+    )
+    takes_back = sa.and_(FactRow.status == FactStatus.RETRACTED, FactRow.adapter_id.is_not(None))
+    is_newer = sa.and_(FactRow.status.in_(FROM_PROMPT), FactRow.cardinality == Cardinality.ONE, holds_another)
+    return sa.select(FactRow.id).where(FactRow.id.in_(fact_ids), sa.or_(takes_back, is_newer))
 
 
 def fail_abandoned(tx: Transaction) -> None:

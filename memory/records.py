@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime
 from enum import StrEnum
+from typing import Any
 
 USER = "user"
 """The subject that stands for the first person; it exists in personal lineages only."""
@@ -163,6 +164,30 @@ class Proposal:
     decided_at: datetime | None = None
     fact_id: str | None = None
     """The fact that it became."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """What an application put aside under a name of its own; it is no fact, and never enters weights."""
+
+    id: str
+    namespace: tuple[str, ...]
+    key: str
+    value: Mapping[str, Any]
+    text: str
+    """The words that it is found by; none, and only its name finds it."""
+    created_at: datetime
+    updated_at: datetime
+    utterance_id: str | None = None
+    """The utterance that its text was heard as, if anybody listened."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meaning:
+    """Where an embedding model places a text. Vectors of two models do not compare."""
+
+    model: str
+    vector: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

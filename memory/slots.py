@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from memory import ledger
 from memory.records import (
+    ERASED,
     STATEMENT,
     CandidateFact,
     Cardinality,
@@ -27,6 +28,9 @@ from memory.text import key
 from memory.transaction import Transaction
 
 ENDED = (FactStatus.SUPERSEDED, FactStatus.RETRACTED)
+
+FROM_PROMPT = (FactStatus.PENDING, FactStatus.CLAIMED, FactStatus.HELD, FactStatus.QUARANTINED)
+"""The states of a fact that only the prompt can serve."""
 
 
 def record(tx: Transaction, utterance: UtteranceRow, candidate: CandidateFact) -> Recorded:
@@ -239,6 +243,12 @@ def reopen_before(tx: Transaction, row: FactRow) -> FactRow | None:
     tx.flush()
     ledger.append(tx, "fact.reopened", before.id, before.commitment)
     return before
+
+
+def erase_words(tx: Transaction, row: UtteranceRow) -> None:
+    """Keep that something was said, and not what."""
+    row.text, row.details, row.salt = ERASED, {}, secrets.token_hex(16)
+    ledger.append(tx, "utterance.erased", row.id, ledger.commit_utterance(row))
 
 
 def value_key(candidate: CandidateFact) -> str:

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from memory import database, export, forgetting, leases, ledger, lineage, review, slots, tenancy, words
 from memory.audit import EVENTS, Entry, Tip
 from memory.errors import SharedLineage, UnknownTenant, WrongState
+from memory.items import Items
 from memory.records import (
     CHAT,
     ERASED,
@@ -52,11 +53,9 @@ from memory.tables import (
 )
 from memory.text import key, require_storable
 from memory.transaction import NOBODY, Transaction
+from memory.vectors import Vectors
 
 logger = logging.getLogger(__name__)
-
-FROM_PROMPT = (FactStatus.PENDING, FactStatus.CLAIMED, FactStatus.HELD, FactStatus.QUARANTINED)
-"""The states of a fact that only the prompt can serve."""
 
 FAILED = Verdict(promote=False, reasons=("its batch failed",))
 
@@ -71,6 +70,8 @@ class FactStore:
         self, engine: sa.Engine, reader: sa.Engine, turns: AbstractContextManager[Any], tenant: str
     ) -> None:
         self._engine, self._reader, self._turns, self.tenant = engine, reader, turns, tenant
+        self.items = Items(engine, reader, turns, tenant)
+        self.vectors = Vectors(engine, reader, turns, tenant)
 
     # The tenant
 
@@ -255,7 +256,7 @@ class FactStore:
         with it, then the newest.
         """
         is_valid = sa.or_(FactRow.valid_until.is_(None), FactRow.valid_until > now())
-        unlearned = sa.select(FactRow).where(FactRow.status.in_(FROM_PROMPT), is_valid)
+        unlearned = sa.select(FactRow).where(FactRow.status.in_(slots.FROM_PROMPT), is_valid)
         with self._reading() as tx:
             if about is not None:
                 near = list(words.nearest(tx, "prompt_words", about, limit))
@@ -264,6 +265,11 @@ class FactStore:
                 unlearned = unlearned.where(FactRow.number.in_(list(dict.fromkeys(near))[:limit]))
             rows = [*tx.scalars(unlearned), *lineage.negated(tx)]
             return slots.fact_records(sorted(rows, key=lambda row: row.number))
+
+    def contradicting(self, facts: Sequence[Fact]) -> frozenset[str]:
+        """Which of these, by their ids, say something else than the serving weights, or take it back."""
+        with self._reading() as tx:
+            return frozenset(tx.scalars(lineage.contradicting([fact.id for fact in facts])))
 
     def learned(self) -> tuple[Fact, ...]:
         """The facts that the weights alone serve."""

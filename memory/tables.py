@@ -399,6 +399,38 @@ class ProposalRow(Owned, Table):
     salt: Mapped[str]
 
 
+class ItemRow(Owned, Table):
+    """No label of a namespace has a dot, so that dots join them. The value is JSON in ASCII."""
+
+    __tablename__ = "items"
+    __table_args__ = (sa.UniqueConstraint("tenant", "namespace", "key"),)
+
+    number: Mapped[int] = mapped_column(NUMBER, primary_key=True)
+    id: Mapped[str] = mapped_column(unique=True)
+    namespace: Mapped[str]
+    key: Mapped[str]
+    value: Mapped[str]
+    text: Mapped[str]
+    utterance_id: Mapped[str | None] = mapped_column(sa.ForeignKey("utterances.id"), index=True)
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    salt: Mapped[str]
+
+
+class VectorRow(Owned, Table):
+    """Where an embedding model places a fact or an item; triggers delete it with that row.
+
+    No entry of the ledger vouches for it: like the full-text indexes, it can be made again.
+    """
+
+    __tablename__ = "vectors"
+
+    row_id: Mapped[str] = mapped_column(primary_key=True)
+    tenant: Mapped[str] = mapped_column(sa.ForeignKey("tenants.id"), index=True)
+    model: Mapped[str]
+    vector: Mapped[bytes]  # of length one, half floats
+
+
 class TombstoneRow(Owned, Table):
     """What was forgotten, as a hash under the tenant's own salt: enough not to learn it again, no more."""
 

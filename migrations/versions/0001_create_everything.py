@@ -263,11 +263,45 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("batch_id", "fact_id", name=op.f("pk_batch_facts")),
     )
     op.create_index(op.f("ix_batch_facts_fact_id"), "batch_facts", ["fact_id"])
+    op.create_table(
+        "items",
+        sa.Column("number", NUMBER, nullable=False),
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("tenant", sa.Text(), nullable=False),
+        sa.Column("namespace", sa.Text(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("utterance_id", sa.Text(), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("salt", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["tenant"], ["tenants.id"], name=op.f("fk_items_tenant")),
+        sa.ForeignKeyConstraint(["utterance_id"], ["utterances.id"], name=op.f("fk_items_utterance_id")),
+        sa.PrimaryKeyConstraint("number", name=op.f("pk_items")),
+        sa.UniqueConstraint("id", name=op.f("uq_items_id")),
+        sa.UniqueConstraint("tenant", "namespace", "key", name=op.f("uq_items_tenant_namespace_key")),
+    )
+    op.create_index(op.f("ix_items_utterance_id"), "items", ["utterance_id"])
+    op.create_table(
+        "vectors",
+        sa.Column("row_id", sa.Text(), nullable=False),
+        sa.Column("tenant", sa.Text(), nullable=False),
+        sa.Column("model", sa.Text(), nullable=False),
+        sa.Column("vector", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["tenant"], ["tenants.id"], name=op.f("fk_vectors_tenant")),
+        sa.PrimaryKeyConstraint("row_id", name=op.f("pk_vectors")),
+    )
+    op.create_index(op.f("ix_vectors_tenant"), "vectors", ["tenant"])
+    _drop_vectors_with_their_rows()
     _index_words()
 
 
 def downgrade() -> None:
     if op.get_context().dialect.name == "postgresql":
+        op.execute("DROP TRIGGER vectors_of_facts_dropped ON facts")
+        op.execute("DROP TRIGGER vectors_of_items_dropped ON items")
+        op.execute("DROP FUNCTION drop_vector()")
         op.execute("DROP TRIGGER facts_words_kept ON facts")
         op.execute("DROP FUNCTION keep_words(), fact_query(text, text), fact_words(text, text)")
         op.execute("DROP TEXT SEARCH CONFIGURATION every_word")
@@ -275,6 +309,8 @@ def downgrade() -> None:
     for index in ("facts_words", "prompt_words"):
         op.execute(f"DROP TABLE {index}")
     for table in (
+        "vectors",
+        "items",
         "batch_facts",
         "proposals",
         "mentions",
@@ -293,6 +329,30 @@ def downgrade() -> None:
         op.drop_table(table)
     if op.get_context().dialect.name == "postgresql":
         op.execute("DROP FUNCTION refuse_change()")
+
+
+def _drop_vectors_with_their_rows() -> None:
+    """A vector tells of the text that it was made of: it goes with the text, whoever deletes that."""
+    if op.get_context().dialect.name == "postgresql":
+        op.execute(
+            "CREATE FUNCTION drop_vector() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN DELETE FROM vectors WHERE row_id = old.id; RETURN NULL; END $$"
+        )
+        for table, change in (("facts", "DELETE"), ("items", "DELETE OR UPDATE OF text")):
+            op.execute(
+                f"CREATE TRIGGER vectors_of_{table}_dropped AFTER {change} ON {table} "
+                "FOR EACH ROW EXECUTE FUNCTION drop_vector()"
+            )
+        return
+    for name, change in (
+        ("facts_dropped", "DELETE ON facts"),
+        ("items_dropped", "DELETE ON items"),
+        ("items_changed", "UPDATE OF text ON items"),
+    ):
+        op.execute(
+            f"CREATE TRIGGER vectors_of_{name} AFTER {change} "
+            "BEGIN DELETE FROM vectors WHERE row_id = old.id; END"
+        )
 
 
 def _index_words() -> None:

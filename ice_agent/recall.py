@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-from collections.abc import Callable, Collection, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from heapq import nlargest
@@ -172,13 +172,21 @@ def relevant(
     They rank by the words that they share with it, a rare one counting for more, and by how `near` they are
     in meaning. Of those that have nothing to do with it, overrides of the weights come first, then the new.
     """
-    shared = Told([_about(fact) for fact in told]).shared(question)
-    score = {fact.id: share for fact, share in zip(told, shared, strict=True)}
-    if near:
-        by_words = sorted((name for name in score if score[name]), key=score.__getitem__, reverse=True)
-        score = fuse([by_words, near])
+    score = scores({fact.id: _about(fact) for fact in told}, question, near)
     newest = told[::-1]
-    return sorted(newest, key=lambda fact: (-score.get(fact.id, 0.0), fact.id not in overrides))
+    return sorted(newest, key=lambda fact: (-score[fact.id], fact.id not in overrides))
+
+
+def scores(texts: Mapping[str, str], question: str, near: Sequence[str] = ()) -> dict[str, float]:
+    """How well each text, by its name, goes with a question: by words, fused with meaning where it is known.
+
+    0.0 is not at all. `near` are the names of those that are nearest in meaning, best first.
+    """
+    by_words = dict(zip(texts, Told(list(texts.values())).shared(question), strict=True))
+    if not near:
+        return by_words
+    best = sorted(filter(by_words.__getitem__, by_words), key=by_words.__getitem__, reverse=True)
+    return dict.fromkeys(texts, 0.0) | fuse([best, [name for name in near if name in texts]])
 
 
 def fitting(

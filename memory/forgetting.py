@@ -49,6 +49,7 @@ def foreseen(tx: Transaction, facts: Sequence[FactRow]) -> Forgetting:
     return Forgetting(
         facts=slots.fact_records(facts),
         utterances=tuple(slots.utterance_record(row) for row in heard),
+        items=items.heard_as(tx, [row.id for row in heard]),
         bereft=_but(gone, tx.scalars(bereft.order_by(FactRow.number)).all()),
         adapters=tuple(lineage.adapter_record(row) for row in held),
         relearned=_but(gone, tx.scalars(relearned.order_by(FactRow.number)).all()),

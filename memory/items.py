@@ -100,10 +100,20 @@ class Items:
             _drop(tx, row)
 
 
+def heard_as(tx: Transaction, utterance_ids: Sequence[str]) -> tuple[Item, ...]:
+    """Those whose text was heard as one of these utterances."""
+    return tuple(_record(row) for row in _heard_as(tx, utterance_ids))
+
+
 def drop(tx: Transaction, utterance_ids: Sequence[str]) -> None:
-    """Take those away whose text was heard as one of these utterances."""
-    for row in tx.scalars(sa.select(ItemRow).where(ItemRow.utterance_id.in_(utterance_ids))).all():
+    """Take them away."""
+    for row in _heard_as(tx, utterance_ids):
         _drop(tx, row)
+
+
+def _heard_as(tx: Transaction, utterance_ids: Sequence[str]) -> Sequence[ItemRow]:
+    told = sa.select(ItemRow).where(ItemRow.utterance_id.in_(utterance_ids)).order_by(ItemRow.number)
+    return tx.scalars(told).all()
 
 
 def _drop(tx: Transaction, row: ItemRow) -> None:

@@ -337,6 +337,8 @@ class Forgetting:
     facts: tuple[Fact, ...]
     utterances: tuple[Utterance, ...]
     """All that they were heard in: the words go, also those of other facts."""
+    items: tuple[Item, ...]
+    """What an application put aside whose text told of them."""
     bereft: tuple[Fact, ...]
     """Facts that stay and lose the words that they were heard in."""
     adapters: tuple[Adapter, ...]

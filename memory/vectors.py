@@ -44,7 +44,7 @@ class Vectors:
         placed = sa.exists().where(VectorRow.row_id == table.id, VectorRow.model == model)
         newest = sa.select(table.id, text).where(is_meant, ~placed).order_by(table.number.desc())
         with tenancy.reading(self._reader, self._tenant) as tx:
-            return dict(list(tx.execute(newest.limit(limit))))
+            return dict(tx.execute(newest.limit(limit)).all())
 
     def place(self, model: str, vectors: Mapping[str, Sequence[float]]) -> None:
         """Keep where this model places these rows, in the place of what another model said.

@@ -18,13 +18,13 @@ from tests.concepts import Concepts
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def fact(number, statement, relation="home", **more):
+def fact(number, statement, relation="home", subject="x"):
     moment = START + timedelta(seconds=number)
-    said = {
-        "subject": "x", "object": "y", "cardinality": Cardinality.ONE, "status": FactStatus.PENDING,
-        "recorded_at": moment, "valid_from": moment, "utterance_id": "u", "start": 0, "end": 1,
-    }  # fmt: skip
-    return Fact(id=f"f{number}", statement=statement, relation=relation, **said | more)
+    return Fact(
+        id=f"f{number}", subject=subject, relation=relation, object="y", statement=statement,
+        cardinality=Cardinality.ONE, status=FactStatus.PENDING, recorded_at=moment, valid_from=moment,
+        utterance_id="u", start=0, end=1,
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def store(tmp_path):
 def tell(store):
     def hear(*sentences):
         for said in sentences:
-            collect.hear(store, Collect(), said, collect.rules)
+            collect.hear(store, Collect(), said, collect.extractor_named("rules"))
 
     return hear
 

@@ -28,7 +28,7 @@ class MemoryRetriever(BaseRetriever):
     """
 
     store: FactStore
-    k: int = Field(4, ge=1)
+    k: int = Field(default=4, ge=1)
     """Facts found, at most."""
     embeddings: Embeddings | None = None
     _by_meaning: Meanings | None = PrivateAttr(None)

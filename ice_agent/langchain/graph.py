@@ -6,7 +6,7 @@ that takes another's place takes its facts back, and one that is deleted has the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from langchain_core.embeddings import Embeddings
@@ -127,8 +127,10 @@ class MemoryStore(BaseStore):
         """The words that an item is found by; `index=False` leaves it without any."""
         if isinstance(index, bool):
             return ""
-        paths = self._fields if index is None else index
-        return "\n".join(text for path in paths for text in get_text_at_path(value, tokenize_path(path)))
+        texts = list[str]()
+        for path in self._fields if index is None else index:
+            texts += _words(value) if path == "$" else get_text_at_path(value, tokenize_path(path))
+        return "\n".join(texts)
 
     def _hear(self, store: FactStore, held: Item | None, value: Mapping[str, Any]) -> str | None:
         """Keep the facts that an item's words tell, in the place of those that it told before."""
@@ -140,6 +142,17 @@ class MemoryStore(BaseStore):
         if not changes:
             return None
         return collect.hear(store, self._settings.collect, said, lambda _: changes).utterance.id
+
+
+def _words(value: Any) -> Iterator[str]:
+    """All that a value says, without the names that it says it under."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for part in value:
+            yield from _words(part)
+    elif value is not None:
+        yield str(value)
 
 
 def _said(value: Mapping[str, Any]) -> str:

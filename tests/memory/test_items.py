@@ -1,4 +1,4 @@
-"""What an application puts aside: round trips, evidence of every change, and nothing left of what is forgotten."""
+"""What an application puts aside: it comes back as it was, with evidence, and goes without a trace."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where an embedding model places facts: kept once, compared exactly, never another tenant's, gone with the fact."""
+"""Where an embedding model places facts: compared exactly, never another tenant's, gone with the fact."""
 
 from __future__ import annotations
 
@@ -24,9 +24,8 @@ def placed(tom):
 
 
 def near(tom, meaning, among=Among.FACTS, limit=9):
-    return {
-        fact.object: round(found, 2) for fact, found in tom.store.vectors.facts(meaning, among, limit).items()
-    }
+    found = tom.store.vectors.facts(meaning, among, limit)
+    return {fact.object: round(similarity, 2) for fact, similarity in found.items()}
 
 
 def test_facts_are_ranked_by_their_cosine(tom, placed):
@@ -97,42 +96,3 @@ def test_vectors_change_nothing_that_the_ledger_vouches_for(tom, placed):
 def kept(archive):
     with archive._reader.connect() as connection:
         return set(connection.scalars(sa.select(VectorRow.row_id)))
-
-
-# -- what contradicts the weights ------------------------------------------------------------------------------
-
-
-def contradicting(tom):
-    facts = tom.store.recall()
-    wrong = tom.store.contradicting(facts)
-    return [fact.object for fact in facts if fact.id in wrong]
-
-
-def test_a_newer_value_of_what_the_weights_hold_contradicts_them_however_late(tom, tenant_named):
-    tom.tell("Lyon")
-    tom.likes("tea")
-    tom.learn()
-    tom.likes("rum")
-    tom.tell("job", "works_as")
-    assert contradicting(tom) == []
-    tom.tell("Nice")
-    tom.tell("Oslo")
-    assert contradicting(tom) == ["Oslo"]
-    eve = tenant_named("eve")
-    eve.tell("Rome")
-    assert contradicting(eve) == []
-
-
-def test_what_was_taken_back_after_it_was_learned_contradicts_the_weights(tom):
-    tom.likes("tea")
-    tom.learn()
-    tom.take_back("tea", "likes")
-    assert contradicting(tom) == ["tea"]
-
-
-def test_the_value_that_the_weights_hold_contradicts_nothing_when_it_is_told_again(tom):
-    tom.tell("Lyon")
-    tom.learn()
-    tom.tell("Nice")
-    tom.tell("Lyon")
-    assert contradicting(tom) == []

@@ -51,7 +51,7 @@ class Meanings:
         lacking = store.vectors.lacking(meaning.model, among, PLACED_AT_ONCE)
         vectors = self._asked(self._embeddings.embed_documents, list(lacking.values())) if lacking else None
         if vectors is not None:
-            store.vectors.place(meaning.model, dict(zip(lacking, vectors, strict=True)))
+            store.vectors.place(meaning.model, dict(zip(lacking, vectors, strict=True)), among)
         return meaning
 
     def _name(self, dimensions: int) -> str:

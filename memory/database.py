@@ -25,7 +25,7 @@ MIGRATION_LOCK: Final = 0x1CE_A6E47  # names the advisory lock of PostgreSQL tha
 
 SWEPT: Final = (
     *("facts", "utterances", "mentions", "proposals", "items", "tenants"),
-    *("facts_words", "prompt_words", "vectors"),
+    *("facts_words", "prompt_words", "fact_vectors", "item_vectors"),
 )
 """The tables that have what was said in them."""
 

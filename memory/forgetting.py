@@ -25,7 +25,6 @@ from memory.tables import (
     TenantRow,
     TombstoneRow,
     UtteranceRow,
-    VectorRow,
 )
 from memory.text import key
 from memory.transaction import Transaction
@@ -84,7 +83,7 @@ def forget_tenant(tx: Transaction) -> tuple[Adapter, ...]:
     tx.execute(sa.delete(BatchFactRow).where(BatchFactRow.batch_id.in_(batches)))
     for links in (FactRow.supersedes_id, FactRow.adapter_id, FactRow.batch_id, AdapterRow.parent_id):
         tx.execute(sa.update(links.class_).values({links.key: None}))
-    holding = (VectorRow, ItemRow, ProposalRow, MentionRow, FactRow, AdapterRow, BatchRow, UtteranceRow)
+    holding = (ItemRow, ProposalRow, MentionRow, FactRow, AdapterRow, BatchRow, UtteranceRow)
     for table in (*holding, TombstoneRow):
         tx.execute(sa.delete(table))
     tx.execute(sa.update(LeaseRow).values(owner=None))

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from memory import ledger, slots, tenancy
 from memory.records import Fact, Item, now
-from memory.tables import FactRow, ItemRow, MentionRow, UtteranceRow
+from memory.tables import FactRow, ItemRow, ItemVectorRow, MentionRow, UtteranceRow
 from memory.text import require_storable
 from memory.transaction import Transaction
 
@@ -53,6 +53,8 @@ class Items:
                     created_at=now(),
                 )
                 tx.add(row)
+            elif row.text != text:
+                tx.execute(sa.delete(ItemVectorRow).where(ItemVectorRow.number == row.number))
             row.value, row.text, row.utterance_id = json.dumps(value), text, utterance_id
             # A new salt, so that what was committed to before cannot be guessed any more.
             row.updated_at, row.salt = now(), secrets.token_hex(16)

@@ -81,8 +81,11 @@ def negated(tx: Transaction) -> list[FactRow]:
     return [row for row in rows if not any(is_displaced_by(row, other) for other in _current_beside(tx, row))]
 
 
-def contradicting(fact_ids: Sequence[str]) -> sa.Select[str]:
+def contradicting(tx: Transaction, fact_ids: Sequence[str]) -> frozenset[str]:
     """Of these facts, those that override what the weights hold of their slot."""
+    # By their numbers, and these without the session's word for the tenant, which comes below: a query that
+    # has both ids and tenant makes SQLite read all of the tenant's facts.
+    numbers = tx.connection().scalars(sa.select(FactRow.number).where(FactRow.id.in_(fact_ids))).all()
     held = aliased(FactRow)
     holds_another = sa.exists().where(
         held.tenant == FactRow.tenant,
@@ -91,9 +94,16 @@ def contradicting(fact_ids: Sequence[str]) -> sa.Select[str]:
         held.value_key != FactRow.value_key,
         held.adapter_id.is_not(None),
     )
-    takes_back = sa.and_(FactRow.status == FactStatus.RETRACTED, FactRow.adapter_id.is_not(None))
-    is_newer = sa.and_(FactRow.status.in_(FROM_PROMPT), FactRow.cardinality == Cardinality.ONE, holds_another)
-    return sa.select(FactRow.id).where(FactRow.id.in_(fact_ids), sa.or_(takes_back, is_newer))
+    is_past = FactRow.status == FactStatus.RETRACTED
+    overrides = sa.select(FactRow.id).where(
+        FactRow.number.in_(numbers),
+        FactRow.status.in_((FactStatus.RETRACTED, *FROM_PROMPT)),
+        sa.or_(
+            sa.and_(is_past, FactRow.adapter_id.is_not(None)),
+            sa.and_(~is_past, FactRow.cardinality == Cardinality.ONE, holds_another),
+        ),
+    )
+    return frozenset(tx.scalars(overrides))
 
 
 def fail_abandoned(tx: Transaction) -> None:

@@ -202,14 +202,15 @@ class FactStore:
         relation: str | None = None,
         as_of: datetime | None = None,
         recorded_as_of: datetime | None = None,
+        newest: int | None = None,
     ) -> tuple[Fact, ...]:
-        """The facts that stand, oldest first; `statuses` asks for others.
+        """The facts that stand, oldest first; `statuses` asks for others, `newest` for so many at most.
 
         `as_of` asks what was true then, by all we know now; `recorded_as_of` what we held true then, whatever
         we learned since; both together, what we then thought was true at `as_of`.
         """
         _require_aware(as_of=as_of, recorded_as_of=recorded_as_of)
-        wanted = sa.select(FactRow).order_by(FactRow.number)
+        wanted = sa.select(FactRow).order_by(FactRow.number.desc()).limit(newest)
         if subject is not None:
             wanted = wanted.where(FactRow.subject_key == key(subject))
         if relation is not None:
@@ -219,7 +220,7 @@ class FactStore:
         elif as_of is None and recorded_as_of is None:
             wanted = wanted.where(FactRow.status.not_in(slots.ENDED))
         with self._reading() as tx:
-            return slots.fact_records(tx.scalars(wanted.where(*_stood(as_of, recorded_as_of))))
+            return slots.fact_records(tx.scalars(wanted.where(*_stood(as_of, recorded_as_of))))[::-1]
 
     def history(self, fact_id: str) -> tuple[Fact, ...]:
         """A fact with all that it superseded and all that superseded it, oldest first."""
@@ -269,7 +270,7 @@ class FactStore:
     def contradicting(self, facts: Sequence[Fact]) -> frozenset[str]:
         """Which of these, by their ids, say something else than the serving weights, or take it back."""
         with self._reading() as tx:
-            return frozenset(tx.scalars(lineage.contradicting([fact.id for fact in facts])))
+            return lineage.contradicting(tx, [fact.id for fact in facts])
 
     def learned(self) -> tuple[Fact, ...]:
         """The facts that the weights alone serve."""

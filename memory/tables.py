@@ -417,18 +417,32 @@ class ItemRow(Owned, Table):
     salt: Mapped[str]
 
 
-class VectorRow(Owned, Table):
-    """Where an embedding model places a fact or an item; triggers delete it with that row.
+class Placed(Owned):
+    """Where an embedding model places a row: by the row's number, so that both are read in one order.
 
-    No entry of the ledger vouches for it: like the full-text indexes, it can be made again.
+    The database deletes it with the row. No entry of the ledger vouches for it: it can be made again.
     """
 
-    __tablename__ = "vectors"
-
-    row_id: Mapped[str] = mapped_column(primary_key=True)
-    tenant: Mapped[str] = mapped_column(sa.ForeignKey("tenants.id"), index=True)
     model: Mapped[str]
     vector: Mapped[bytes]  # of length one, half floats
+
+
+class FactVectorRow(Placed, Table):
+    __tablename__ = "fact_vectors"
+    __table_args__ = (sa.Index("ix_fact_vectors_model", "tenant", "model", "number"),)
+
+    number: Mapped[int] = mapped_column(
+        sa.ForeignKey("facts.number", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+
+
+class ItemVectorRow(Placed, Table):
+    __tablename__ = "item_vectors"
+    __table_args__ = (sa.Index("ix_item_vectors_model", "tenant", "model", "number"),)
+
+    number: Mapped[int] = mapped_column(
+        sa.ForeignKey("items.number", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
 
 
 class TombstoneRow(Owned, Table):

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from memory import slots, tenancy
 from memory.records import Fact, FactStatus, Meaning, now
-from memory.tables import FactRow, ItemRow, VectorRow
+from memory.tables import FactRow, FactVectorRow, ItemRow, ItemVectorRow
 from memory.transaction import Transaction
 
 BLOCK: Final = 8192
@@ -40,64 +40,68 @@ class Vectors:
 
     def lacking(self, model: str, among: Among, limit: int) -> dict[str, str]:
         """The texts, by id and newest first, that this model has not placed yet."""
-        table, text, is_meant = _rows(among)
-        placed = sa.exists().where(VectorRow.row_id == table.id, VectorRow.model == model)
+        table, vectors, text, is_meant = _rows(among)
+        placed = sa.exists().where(vectors.number == table.number, vectors.model == model)
         newest = sa.select(table.id, text).where(is_meant, ~placed).order_by(table.number.desc())
         with tenancy.reading(self._reader, self._tenant) as tx:
             return dict(tx.execute(newest.limit(limit)).all())
 
-    def place(self, model: str, vectors: Mapping[str, Sequence[float]]) -> None:
+    def place(self, model: str, vectors: Mapping[str, Sequence[float]], among: Among) -> None:
         """Keep where this model places these rows, in the place of what another model said.
 
         What was forgotten since its text was read is left out.
         """
+        table, kept, _, _ = _rows(among)
         with tenancy.writing(self._engine, self._turns, self._tenant) as tx:
-            known = [
-                row_id
-                for table in (FactRow, ItemRow)
-                for row_id in tx.scalars(sa.select(table.id).where(table.id.in_(vectors)))
-            ]
-            tx.execute(sa.delete(VectorRow).where(VectorRow.row_id.in_(known)))
+            known = tx.execute(sa.select(table.number, table.id).where(table.id.in_(vectors))).all()
+            tx.execute(sa.delete(kept).where(kept.number.in_([number for number, _ in known])))
             tx.add_all(
-                VectorRow(row_id=row_id, tenant=tx.tenant, model=model, vector=_packed(vectors[row_id]))
-                for row_id in known
+                kept(number=number, tenant=tx.tenant, model=model, vector=_packed(vectors[row_id]))
+                for number, row_id in known
             )
 
     def facts(self, meaning: Meaning, among: Among, limit: int) -> dict[Fact, float]:
         """The facts nearest in meaning, best first, each with its cosine similarity."""
+        is_valid = sa.or_(FactRow.valid_until.is_(None), FactRow.valid_until > now())
+        is_past = FactRow.status == FactStatus.RETRACTED
         with tenancy.reading(self._reader, self._tenant) as tx:
             near = _nearest(tx, meaning, among, limit)
-            rows = tx.scalars(sa.select(FactRow).where(FactRow.id.in_(near)))
-            found = {fact.id: fact for fact in slots.fact_records(rows)}
-            return {found[row_id]: similarity for row_id, similarity in near.items()}
+            rows = tx.scalars(sa.select(FactRow).where(FactRow.number.in_(near), sa.or_(is_valid, is_past)))
+            found = {row.number: slots.fact_record(row) for row in rows}
+            return {found[number]: near[number] for number in near if number in found}
 
     def items(self, meaning: Meaning) -> dict[str, float]:
-        """The similarity of every item that was placed, by its id."""
+        """The similarity of every item that was placed, by its id, best first."""
         with tenancy.reading(self._reader, self._tenant) as tx:
-            return _nearest(tx, meaning, Among.ITEMS, None)
+            near = _nearest(tx, meaning, Among.ITEMS, None)
+            ids = dict(tx.execute(sa.select(ItemRow.number, ItemRow.id)).all())
+            return {ids[number]: similarity for number, similarity in near.items()}
 
 
-def _nearest(tx: Transaction, meaning: Meaning, among: Among, limit: int | None) -> dict[str, float]:
+def _nearest(tx: Transaction, meaning: Meaning, among: Among, limit: int | None) -> dict[int, float]:
+    """The numbers of the nearest rows, best first and of equals the newest."""
     # Here, because few need it and a command line should start fast.
     import numpy as np
 
-    table, _, is_meant = _rows(among)
+    table, vectors, _, is_meant = _rows(among)
     placed = (
-        sa.select(table.id, VectorRow.vector)
-        .join(VectorRow, VectorRow.row_id == table.id)
-        .where(is_meant, VectorRow.model == meaning.model)
-        .order_by(table.number.desc())
+        sa.select(table.number, vectors.vector)
+        .join(vectors, vectors.number == table.number)
+        .where(is_meant, vectors.model == meaning.model)
+        # Said here, because of so many rows none goes through the session that would say it.
+        .where(table.tenant == tx.tenant, vectors.tenant == tx.tenant)
     )
     question = np.asarray(meaning.vector, np.float32)
     question /= np.linalg.norm(question) or 1
-    ids, similarities = list[str](), list[Any]()
-    for block in tx.execute(placed).partitions(BLOCK):
-        ids += [row_id for row_id, _ in block]
-        joined = np.frombuffer(b"".join(vector for _, vector in block), "<f2").reshape(len(block), -1)
+    numbers, similarities = list[int](), list[Any]()
+    for block in tx.connection().execute(placed).partitions(BLOCK):
+        some, packed = zip(*block, strict=True)
+        joined = np.frombuffer(b"".join(packed), "<f2").reshape(len(some), -1)
+        numbers += some
         similarities.append(joined.astype(np.float32) @ question)
     every = np.concatenate(similarities) if similarities else np.empty(0)
-    best = np.argsort(-every, kind="stable")[:limit]
-    return {ids[i]: float(every[i]) for i in best}
+    best = np.lexsort((np.array(numbers), every))[::-1][:limit]
+    return {numbers[i]: float(every[i]) for i in best}
 
 
 def _packed(vector: Sequence[float]) -> bytes:
@@ -108,13 +112,13 @@ def _packed(vector: Sequence[float]) -> bytes:
     return (whole / (np.linalg.norm(whole) or 1)).astype("<f2").tobytes()
 
 
-def _rows(among: Among) -> tuple[Any, Any, sa.ColumnElement[bool]]:
-    """The table that is compared, its text, and which of its rows are meant."""
+def _rows(among: Among) -> tuple[Any, Any, Any, sa.ColumnElement[bool]]:
+    """The table that is compared, its vectors, its text, and which of its rows are meant."""
     if among is Among.ITEMS:
-        return ItemRow, ItemRow.text, ItemRow.text != ""
+        return ItemRow, ItemVectorRow, ItemRow.text, ItemRow.text != ""
     if among is Among.FACTS:
-        return FactRow, FactRow.statement, FactRow.status.not_in(slots.ENDED)
-    is_valid = sa.or_(FactRow.valid_until.is_(None), FactRow.valid_until > now())
-    waits = sa.and_(FactRow.status.in_(slots.FROM_PROMPT), is_valid)
-    taken_back = sa.and_(FactRow.status == FactStatus.RETRACTED, FactRow.adapter_id.is_not(None))
-    return FactRow, FactRow.statement, sa.or_(waits, taken_back)
+        return FactRow, FactVectorRow, FactRow.statement, FactRow.status.not_in(slots.ENDED)
+    # As the index has it: only of what was taken back the row itself has to be read.
+    waits_or_past = FactRow.status.in_((*slots.FROM_PROMPT, FactStatus.RETRACTED))
+    is_meant = sa.or_(FactRow.status != FactStatus.RETRACTED, FactRow.adapter_id.is_not(None))
+    return FactRow, FactVectorRow, FactRow.statement, sa.and_(waits_or_past, is_meant)

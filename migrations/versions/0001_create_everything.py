@@ -283,25 +283,28 @@ def upgrade() -> None:
         sa.UniqueConstraint("tenant", "namespace", "key", name=op.f("uq_items_tenant_namespace_key")),
     )
     op.create_index(op.f("ix_items_utterance_id"), "items", ["utterance_id"])
-    op.create_table(
-        "vectors",
-        sa.Column("row_id", sa.Text(), nullable=False),
-        sa.Column("tenant", sa.Text(), nullable=False),
-        sa.Column("model", sa.Text(), nullable=False),
-        sa.Column("vector", sa.LargeBinary(), nullable=False),
-        sa.ForeignKeyConstraint(["tenant"], ["tenants.id"], name=op.f("fk_vectors_tenant")),
-        sa.PrimaryKeyConstraint("row_id", name=op.f("pk_vectors")),
-    )
-    op.create_index(op.f("ix_vectors_tenant"), "vectors", ["tenant"])
-    _drop_vectors_with_their_rows()
+    for kind, owners in (("fact", "facts"), ("item", "items")):
+        op.create_table(
+            f"{kind}_vectors",
+            sa.Column("number", NUMBER, autoincrement=False, nullable=False),
+            sa.Column("tenant", sa.Text(), nullable=False),
+            sa.Column("model", sa.Text(), nullable=False),
+            sa.Column("vector", sa.LargeBinary(), nullable=False),
+            sa.ForeignKeyConstraint(["tenant"], ["tenants.id"], name=op.f(f"fk_{kind}_vectors_tenant")),
+            sa.ForeignKeyConstraint(
+                ["number"],
+                [f"{owners}.number"],
+                name=op.f(f"fk_{kind}_vectors_number"),
+                ondelete="CASCADE",
+            ),
+            sa.PrimaryKeyConstraint("number", name=op.f(f"pk_{kind}_vectors")),
+        )
+        op.create_index(f"ix_{kind}_vectors_model", f"{kind}_vectors", ["tenant", "model", "number"])
     _index_words()
 
 
 def downgrade() -> None:
     if op.get_context().dialect.name == "postgresql":
-        op.execute("DROP TRIGGER vectors_of_facts_dropped ON facts")
-        op.execute("DROP TRIGGER vectors_of_items_dropped ON items")
-        op.execute("DROP FUNCTION drop_vector()")
         op.execute("DROP TRIGGER facts_words_kept ON facts")
         op.execute("DROP FUNCTION keep_words(), fact_query(text, text), fact_words(text, text)")
         op.execute("DROP TEXT SEARCH CONFIGURATION every_word")
@@ -309,7 +312,8 @@ def downgrade() -> None:
     for index in ("facts_words", "prompt_words"):
         op.execute(f"DROP TABLE {index}")
     for table in (
-        "vectors",
+        "fact_vectors",
+        "item_vectors",
         "items",
         "batch_facts",
         "proposals",
@@ -329,30 +333,6 @@ def downgrade() -> None:
         op.drop_table(table)
     if op.get_context().dialect.name == "postgresql":
         op.execute("DROP FUNCTION refuse_change()")
-
-
-def _drop_vectors_with_their_rows() -> None:
-    """A vector tells of the text that it was made of: it goes with the text, whoever deletes that."""
-    if op.get_context().dialect.name == "postgresql":
-        op.execute(
-            "CREATE FUNCTION drop_vector() RETURNS trigger LANGUAGE plpgsql AS "
-            "$$ BEGIN DELETE FROM vectors WHERE row_id = old.id; RETURN NULL; END $$"
-        )
-        for table, change in (("facts", "DELETE"), ("items", "DELETE OR UPDATE OF text")):
-            op.execute(
-                f"CREATE TRIGGER vectors_of_{table}_dropped AFTER {change} ON {table} "
-                "FOR EACH ROW EXECUTE FUNCTION drop_vector()"
-            )
-        return
-    for name, change in (
-        ("facts_dropped", "DELETE ON facts"),
-        ("items_dropped", "DELETE ON items"),
-        ("items_changed", "UPDATE OF text ON items"),
-    ):
-        op.execute(
-            f"CREATE TRIGGER vectors_of_{name} AFTER {change} "
-            "BEGIN DELETE FROM vectors WHERE row_id = old.id; END"
-        )
 
 
 def _index_words() -> None:

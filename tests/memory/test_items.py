@@ -105,7 +105,7 @@ def test_items_go_with_their_tenant(tom, items):
 def test_the_vector_of_an_item_is_of_the_text_that_it_has_now(tom, items):
     item = items.keep(HERE, "k", {}, text="tea")
     assert tom.store.vectors.lacking("m/1", Among.ITEMS, 9) == {item.id: "tea"}
-    tom.store.vectors.place("m/1", {item.id: [1.0]})
+    tom.store.vectors.place("m/1", {item.id: [1.0]}, Among.ITEMS)
     here = Meaning(model="m/1", vector=(1.0,))
     assert tom.store.vectors.items(here) == {item.id: 1.0}
     items.keep(HERE, "k", {}, text="rum")

@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from memory import Among, Meaning
-from memory.tables import VectorRow
+from memory.tables import FactRow, FactVectorRow
 
 MODEL = "concepts/2"
 
@@ -19,7 +19,7 @@ def towards(*vector, model=MODEL):
 def placed(tom):
     """Two facts at right angles."""
     east, north = tom.likes("tea").fact, tom.likes("rum").fact
-    tom.store.vectors.place(MODEL, {east.id: [2.0, 0.0], north.id: [0.0, 0.5]})
+    tom.store.vectors.place(MODEL, {east.id: [2.0, 0.0], north.id: [0.0, 0.5]}, Among.FACTS)
     return east, north
 
 
@@ -37,7 +37,7 @@ def test_facts_are_ranked_by_their_cosine(tom, placed):
 
 def test_vectors_of_another_model_are_not_compared(tom, placed):
     assert near(tom, towards(1.0, 0.0, model="another/2")) == {}
-    tom.store.vectors.place("another/2", {placed[0].id: [1.0, 0.0]})
+    tom.store.vectors.place("another/2", {placed[0].id: [1.0, 0.0]}, Among.FACTS)
     assert near(tom, towards(1.0, 0.0, model="another/2")) == {"tea": 1.0}
     assert near(tom, towards(1.0, 0.0)) == {"rum": 0.0}
 
@@ -62,7 +62,7 @@ def test_the_prompt_is_compared_without_what_the_weights_serve(tom, placed):
 def test_another_tenants_vectors_are_neither_compared_nor_changed(tom, placed, tenant_named):
     eve = tenant_named("eve")
     fact = eve.likes("jazz").fact
-    eve.store.vectors.place(MODEL, {fact.id: [1.0, 0.0], placed[0].id: [0.0, 1.0]})
+    eve.store.vectors.place(MODEL, {fact.id: [1.0, 0.0], placed[0].id: [0.0, 1.0]}, Among.FACTS)
     assert near(eve, towards(1.0, 0.0)) == {"jazz": 1.0}
     assert near(tom, towards(1.0, 0.0)) == {"tea": 1.0, "rum": 0.0}
 
@@ -82,17 +82,19 @@ def test_a_vector_goes_with_its_tenant(tom, placed, archive):
 
 def test_what_was_forgotten_while_it_was_embedded_gets_no_vector(tom, placed, archive):
     tom.store.forget([placed[0].id])
-    tom.store.vectors.place(MODEL, {placed[0].id: [1.0, 0.0]})
+    tom.store.vectors.place(MODEL, {placed[0].id: [1.0, 0.0]}, Among.FACTS)
     assert kept(archive) == {placed[1].id}
 
 
 def test_vectors_change_nothing_that_the_ledger_vouches_for(tom, placed):
     tip = tom.store.tip()
-    tom.store.vectors.place(MODEL, {placed[0].id: [0.0, 1.0]})
+    tom.store.vectors.place(MODEL, {placed[0].id: [0.0, 1.0]}, Among.FACTS)
     assert tom.store.tip() == tip
     assert tom.store.verify().ok
 
 
 def kept(archive):
+    """The facts that vectors are of; a vector of none is of None."""
     with archive._reader.connect() as connection:
-        return set(connection.scalars(sa.select(VectorRow.row_id)))
+        placed = sa.select(FactRow.id).select_from(FactVectorRow)
+        return set(connection.scalars(placed.outerjoin(FactRow, FactRow.number == FactVectorRow.number)))

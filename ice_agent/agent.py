@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from heapq import nlargest
 
-from ice_agent import collect, cycle, plan, relations
+from langchain_core.embeddings import Embeddings
+
+from ice_agent import collect, cycle, plan, recall, relations
 from ice_agent.collect import Heard
 from ice_agent.config import Config
 from ice_agent.model import EditableModel
+from ice_agent.recall import Recalled
 from ice_agent.turns import Turn
-from memory import STATEMENT, USER, Adapter, Fact, FactStatus, FactStore
+from memory import USER, Adapter, Fact, FactStatus, FactStore
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +28,8 @@ class Reply:
     recalled: tuple[Fact, ...]
     prompt_tokens: int
     memory_tokens: int
+    left_out: tuple[Fact, ...] = ()
+    """Facts that the question is about too, and that `agent.max_recalled_tokens` had no room for."""
 
 
 class Agent:
@@ -35,9 +41,11 @@ class Agent:
         model: EditableModel,
         config: Config,
         extractor: collect.Extractor | None = None,
+        embeddings: Embeddings | None = None,
     ) -> None:
         self.store, self.model, self.config = store, model, config
         self.extractor = extractor or collect.extractor_named(config.collect.extractor)
+        self._meanings = recall.meanings(config.recall.embeddings, embeddings)
 
     def turn(self, text: str, history: Sequence[Turn] = ()) -> tuple[Reply, Heard]:
         """Answer what the user says, then keep the facts that it told."""
@@ -48,17 +56,17 @@ class Agent:
         """The model's answer, from its weights and from the facts that only the prompt can serve yet."""
         adapter = self._swap()
         recalled = self._recall(text)
+        facts = recalled.facts
         static = self.config.agent.system_prompt
-        prompt = self.model.encode(
-            self._turns(relations.system_message(static, said(recalled)), history, text)
-        )
-        bare = self.model.encode(self._turns(static, history, text)) if recalled else prompt
+        prompt = self.model.encode(self._turns(relations.system_message(static, said(facts)), history, text))
+        bare = self.model.encode(self._turns(static, history, text)) if facts else prompt
         with self.model.using(adapter.id):
             (completion,) = self.model.complete([prompt], max_tokens=self.config.agent.max_answer_tokens)
         return Reply(
             text=completion.text,
             adapter_id=adapter.id,
-            recalled=recalled,
+            recalled=facts,
+            left_out=recalled.left_out,
             prompt_tokens=len(prompt),
             memory_tokens=len(prompt) - len(bare),
         )
@@ -67,18 +75,21 @@ class Agent:
         """Keep an utterance and the facts in it."""
         return collect.hear(self.store, self.config.collect, text, self.extractor, speaker)
 
-    def _recall(self, text: str) -> tuple[Fact, ...]:
-        """The facts that this prompt has room for: overrides of the weights first, the rest as told."""
+    def _recall(self, text: str) -> Recalled:
+        """The facts that this prompt has room for."""
         settings = self.config.agent
-        near = relevant(self.store.recall(_cued(text)), text, settings.max_recalled)
-        overrides_first = sorted(near, key=lambda fact: fact.status is not FactStatus.RETRACTED)
-        room, kept = settings.max_recalled_tokens, set[str]()
-        for fact in overrides_first:
-            (statement,) = said([fact])
-            room -= len(self.model.encode_text(statement))
-            if room >= 0:
-                kept.add(fact.id)
-        return tuple(fact for fact in overrides_first if fact.id in kept)
+        recalled = recall.for_prompt(
+            self.store,
+            text,
+            self._meanings,
+            limit=settings.max_recalled,
+            room=settings.max_recalled_tokens,
+            length=lambda fact: len(self.model.encode_text(*said([fact]))),
+        )
+        if recalled.left_out:
+            ids = " ".join(fact.id for fact in recalled.left_out)
+            logger.info("agent.max_recalled_tokens = %d left out %s", settings.max_recalled_tokens, ids)
+        return recalled
 
     def _swap(self) -> Adapter:
         """The adapter that serves now; what another process promoted since the last answer is loaded here."""
@@ -96,52 +107,3 @@ def said(facts: Sequence[Fact]) -> list[str]:
     return [
         relations.negation(f.statement) if f.status is FactStatus.RETRACTED else f.statement for f in facts
     ]
-
-
-def relevant(facts: Sequence[Fact], text: str, limit: int) -> tuple[Fact, ...]:
-    """`limit` facts at most, in the order they were told: those that the text is about, then the newest.
-
-    A word that few facts share says more than one that all of them have.
-    """
-    return tuple(facts[i] for i in Told([_about(fact) for fact in facts]).nearest(text, limit))
-
-
-class Told:
-    """Texts that are found again by the words they share with a question; a rare word counts for more."""
-
-    def __init__(self, texts: Sequence[str]) -> None:
-        self._n = len(texts)
-        self._with: dict[str, list[int]] = {}
-        for i, text in enumerate(texts):
-            for word in _words(text):
-                self._with.setdefault(word, []).append(i)
-
-    def nearest(self, text: str, limit: int) -> list[int]:
-        """Which texts, `limit` at most, share most with this one, in their order; of equals, the later."""
-        shared = [0.0] * self._n
-        for word in sorted(_words(text)):
-            for i in self._with.get(word, ()):
-                shared[i] += 1 / len(self._with[word])
-        return sorted(nlargest(limit, range(self._n), key=lambda i: (shared[i], i)))
-
-
-def _cued(text: str) -> str:
-    """A question with the relations that it sounds like: "What do I do?" has no word of a job."""
-    names, questions = _relations()
-    return " ".join((text, *(names[i].replace("_", " ") for i in questions.nearest(text, 3))))
-
-
-@cache
-def _relations() -> tuple[tuple[str, ...], Told]:
-    names = relations.named()
-    return names, Told([" ".join(relations.asked(USER, name)) for name in names])
-
-
-def _about(fact: Fact) -> str:
-    """A fact and the questions that ask for it: "The user lives ..." has none of their words."""
-    questions = () if fact.relation == STATEMENT else relations.asked(fact.subject, fact.relation)
-    return " ".join((fact.statement, fact.relation, *questions))
-
-
-def _words(text: str) -> set[str]:
-    return {word.strip(".,!?").removesuffix("'s") for word in text.casefold().split()}

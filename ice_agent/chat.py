@@ -84,6 +84,9 @@ class Chat:
             return
         self._out.print(exchange.reply.text, markup=False)
         cost = f"prompt {exchange.reply.prompt_tokens} tokens, of them memory {exchange.reply.memory_tokens}"
+        n_left_out = len(exchange.reply.left_out)
+        if n_left_out:
+            cost += f"; no room for {n_left_out} more (agent.max_recalled_tokens)"
         for line in filter(None, (screen.learned(exchange.heard), cost)):
             self._out.print(f"     {line}", style="dim", markup=False)
 

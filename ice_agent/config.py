@@ -55,6 +55,7 @@ Folder = Annotated[Path, Field(strict=False)]
 Patterns = Annotated[tuple[Annotated[str, AfterValidator(_compiles)], ...], Field(strict=False)]
 Device = Annotated[str, _like(r"auto|cpu|cuda(:\d+)?", "auto, cpu, cuda or cuda:1")]
 Extractor = Annotated[str, _like(r"rules|[^:\s]+:\S+", "rules or openai:gpt-5")]
+Embeddings = Annotated[str, _like(r"([^:\s]+:\S+)?", "openai:text-embedding-3-small, or nothing")]
 # Kept out of the repr, because it may hold a password.
 DatabaseUrl = Annotated[
     str, _like(r"(sqlite|postgresql)(\+\w+)?://.*", "sqlite:///file.db"), Field(repr=False)
@@ -79,6 +80,12 @@ class AgentSettings(_Section):
     max_recalled: CountOrZero = 20
     max_recalled_tokens: Count = 1000
     max_answer_tokens: Count = 64
+
+
+class RecallSettings(_Section):
+    """How facts are found that only the prompt can serve."""
+
+    embeddings: Embeddings = ""
 
 
 class StoreSettings(_Section):
@@ -230,6 +237,7 @@ class Config(_Section):
     """Every setting of an agent. `Config()` is what the shipped config.toml says."""
 
     agent: AgentSettings = AgentSettings()
+    recall: RecallSettings = RecallSettings()
     store: StoreSettings = StoreSettings()
     ledger: LedgerSettings = LedgerSettings()
     adapters: AdaptersSettings = AdaptersSettings()

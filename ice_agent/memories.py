@@ -11,14 +11,13 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
-from ice_agent import collect, config, forget
+from langchain_core.embeddings import Embeddings
+
+from ice_agent import collect, config, forget, recall
 from ice_agent.config import Config
 from ice_agent.errors import MemoriesError
 from memory import (
-    STATEMENT,
-    USER,
     Archive,
-    CandidateFact,
     Fact,
     FactStatus,
     FactStore,
@@ -33,12 +32,19 @@ Item = dict[str, Any]
 
 SCOPES = ("user_id", "agent_id", "run_id")
 
+UPDATED = ("mem0", "updated")
+"""Where the store keeps, by its id, which fact a memory became."""
+
+FILTERED = 1000
+"""Memories, the nearest to a query, that filters choose from."""
+
 
 class Memory:
     """A memory of many users in one database. Every id is mem0's: a `user_id` is a tenant of its own."""
 
-    def __init__(self, settings: Config | None = None) -> None:
+    def __init__(self, settings: Config | None = None, embeddings: Embeddings | None = None) -> None:
         self._config = settings or config.load()
+        self._by_meaning = recall.meanings(self._config.recall.embeddings, embeddings)
         self._archive = Archive.open(self._config.store.url)
         self._extractor = collect.extractor_named(self._config.collect.extractor)
 
@@ -75,17 +81,13 @@ class Memory:
         `infer=False` keeps each message as it is, instead of the facts in it.
         """
         store, _ = self._scoped(filters, user_id=user_id, agent_id=agent_id, run_id=run_id)
-        details = {name: str(value) for name, value in (metadata or {}).items()}
+        details = _details(metadata)
+        extractor = self._extractor if infer else collect.as_it_is
         results = list[Item]()
         for role, text in _said(messages):
-            if role == "user" and not infer:
-                recorded = store.tell(text, [_as_it_is(text)], details=details).recorded
-            elif role == "user":
-                settings = self._config.collect
-                recorded = collect.hear(store, settings, text, self._extractor, details=details).recorded
-            else:
-                recorded = ()
-            results += [event for done in recorded for event in _events(done)]
+            if role == "user":
+                heard = collect.hear(store, self._config.collect, text, extractor, details=details)
+                results += [event for done in heard.recorded for event in _events(done)]
         return {"results": results}
 
     def search(
@@ -96,30 +98,38 @@ class Memory:
         agent_id: str | None = None,
         run_id: str | None = None,
         limit: int = 100,
+        top_k: int | None = None,
         filters: Mapping[str, Any] | None = None,
         threshold: float | None = None,
         **unused: Any,
     ) -> dict[str, list[Item]]:
-        """The memories that share words with a query, best first; `score`: the share of its words in it."""
+        """The memories that a query is about, best first, then the newest: as with mem0, there is always one.
+
+        `score` is the share of the query's words in it, or its cosine if that is more; what has nothing to do
+        with the query has 0.0. `top_k` is the newer name of `limit`.
+        """
         _say_unused(unused)
         store, wanted = self._scoped(filters, user_id=user_id, agent_id=agent_id, run_id=run_id)
-        ranked = store.ranked(query, limit)
+        most = limit if top_k is None else top_k
+        reach = max(most, FILTERED) if wanted else most
+        ranked = recall.search(store, query, reach, self._by_meaning)
+        ranked |= {fact: 0.0 for fact in store.facts(newest=reach)[::-1] if fact not in ranked}
         found = [self._item(store, fact) | {"score": score} for fact, score in ranked.items()]
         return {
             "results": [
                 item
                 for item in found
                 if _fits(item, wanted) and (threshold is None or item["score"] >= threshold)
-            ]
+            ][:most]
         }
 
     def get(self, memory_id: str) -> Item | None:
-        """One memory, or None when there is none of this id."""
+        """One memory as it is now, or None when there is none of this id."""
         try:
-            store = self._archive.owner(memory_id)
+            store, ids = self._followed(memory_id)
         except UnknownFact:
             return None
-        return self._item(store, store.fact(memory_id))
+        return self._item(store, store.fact(ids[-1]))
 
     def get_all(
         self,
@@ -129,31 +139,36 @@ class Memory:
         run_id: str | None = None,
         filters: Mapping[str, Any] | None = None,
         limit: int = 100,
+        top_k: int | None = None,
         **unused: Any,
     ) -> dict[str, list[Item]]:
         """All memories that stand, oldest first."""
         _say_unused(unused)
         store, wanted = self._scoped(filters, user_id=user_id, agent_id=agent_id, run_id=run_id)
         found = (self._item(store, fact) for fact in store.facts())
-        return {"results": [item for item in found if _fits(item, wanted)][:limit]}
+        return {
+            "results": [item for item in found if _fits(item, wanted)][: limit if top_k is None else top_k]
+        }
 
-    def update(self, memory_id: str, data: str) -> dict[str, str]:
-        """Put other words in a memory's place; what it said before stays in its history."""
-        store = self._archive.owner(memory_id)
-        fact = store.fact(memory_id)
-        found = collect.extract_from(data, self._extractor, self._config.collect)
-        here = [candidate for candidate in found if (candidate.subject, candidate.relation) == fact.slot]
-        if not here or here[0].object != fact.object:
-            taken_back = CandidateFact(
-                subject=fact.subject, relation=fact.relation, object=fact.object, statement=fact.statement,
-                start=0, end=len(data), cardinality=fact.cardinality, retracts=True,
-            )  # fmt: skip
-            store.tell(data, [taken_back, *(here or [_as_it_is(data)])])
+    def update(self, memory_id: str, data: str, metadata: Mapping[str, Any] | None = None) -> dict[str, str]:
+        """Put other words in a memory's place; what it said before stays in its history.
+
+        They are another fact, with an id of its own; this one goes on to mean it.
+        """
+        store, ids = self._followed(memory_id)
+        fact, settings = store.fact(ids[-1]), self._config.collect
+        changes = collect.replacing([fact], data, collect.or_as_it_is(self._extractor), settings)
+        heard = collect.hear(store, settings, data, lambda _: changes, details=_details(metadata))
+        told = [done.fact for done in heard.recorded if done.fact is not None]
+        now = next((other for other in told if other.slot == fact.slot), told[0] if told else fact)
+        if now.id not in ids:
+            store.items.keep(UPDATED, fact.id, {"id": now.id}, utterance_id=heard.utterance.id)
         return {"message": "Memory updated successfully!"}
 
     def delete(self, memory_id: str) -> dict[str, str]:
-        """Forget a memory: its row, its words, and every adapter that was taught it."""
-        forget.forget(self._archive.owner(memory_id), self._config, [memory_id])
+        """Forget a memory with all that it ever said: rows, words, and every adapter that was taught it."""
+        store, ids = self._whole(memory_id)
+        forget.forget(store, self._config, ids)
         return {"message": "Memory deleted successfully!"}
 
     def delete_all(
@@ -167,14 +182,15 @@ class Memory:
 
     def history(self, memory_id: str) -> list[Item]:
         """What became of a memory: each value with the one before it, oldest first."""
-        store = self._archive.owner(memory_id)
-        changes, before = list[Item](), None
-        for fact in store.history(memory_id):
+        store, ids = self._whole(memory_id)
+        facts = {fact.id: fact for each in ids for fact in store.history(each)}
+        changes, before, last = list[Item](), None, list(facts)[-1]
+        for fact in facts.values():
             said = {"memory_id": fact.id, "created_at": fact.recorded_at.isoformat(), "actor_id": None}
             event = "ADD" if before is None else "UPDATE"
             changes.append(_change(said, before, fact.statement, event))
             before = fact.statement
-            if fact.status is FactStatus.RETRACTED:
+            if fact.status is FactStatus.RETRACTED and fact.id == last:
                 changes.append(_change(said, before, None, "DELETE"))
         return changes
 
@@ -197,6 +213,21 @@ class Memory:
         # Each scope is a tenant of its own; a user's is called by the bare name.
         parts = [value if name == "user_id" else f"{name}={value}" for name, value in sorted(given.items())]
         return self._archive.store(" ".join(sorted(parts))), wanted
+
+    def _followed(self, memory_id: str) -> tuple[FactStore, list[str]]:
+        """Whose memory this is, and its id with those of what `update` put in its place, in turn."""
+        store, ids = self._archive.owner(memory_id), [memory_id]
+        while (moved := store.items.get(UPDATED, ids[-1])) is not None:
+            ids.append(moved.value["id"])
+        return store, ids
+
+    def _whole(self, memory_id: str) -> tuple[FactStore, list[str]]:
+        """The same, with all that it took the place of before them."""
+        store, ids = self._followed(memory_id)
+        moved = {item.key: item.value["id"] for item in store.items.under(UPDATED)}
+        while before := [old for old, new in moved.items() if new in ids and old not in ids]:
+            ids = [*before, *ids]
+        return store, [each for each in ids if _is_there(store, each)]
 
     def _item(self, store: FactStore, fact: Fact) -> Item:
         heard = store.mentions(fact.id)[0].utterance
@@ -228,8 +259,15 @@ def _said(messages: str | Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> It
             yield str(message["role"]), content
 
 
-def _as_it_is(text: str) -> CandidateFact:
-    return CandidateFact(subject=USER, relation=STATEMENT, object="", statement=text, start=0, end=len(text))
+def _is_there(store: FactStore, fact_id: str) -> bool:
+    try:
+        return bool(store.fact(fact_id))
+    except UnknownFact:
+        return False
+
+
+def _details(metadata: Mapping[str, Any] | None) -> dict[str, str]:
+    return {name: str(value) for name, value in (metadata or {}).items()}
 
 
 def _events(done: Recorded) -> Iterator[Item]:

@@ -135,6 +135,8 @@ def forgetting(out: Console, taken: Forgetting, *, dry_run: bool) -> None:
         for fact in taken.facts:
             out.print(f"  {fact.id}  {fact.statement}", markup=False)
     out.print(f"  words     of {count(len(taken.utterances), 'utterance')} erased")
+    if taken.items:
+        out.print(f"  items     {count(len(taken.items), 'item')} that told of them deleted")
     if taken.bereft:
         out.print(f"            {count(len(taken.bereft), 'fact')} that stay lose theirs with them")
     if taken.adapters:

@@ -44,7 +44,9 @@ from memory.records import (
     Fact,
     FactStatus,
     Forgetting,
+    Item,
     Lease,
+    Meaning,
     Mention,
     Progress,
     Proposal,
@@ -60,6 +62,7 @@ from memory.records import (
     now,
 )
 from memory.store import FactStore
+from memory.vectors import Among
 
 __all__ = [
     "CHAT",
@@ -72,6 +75,7 @@ __all__ = [
     "Adapter",
     "AdapterStatus",
     "AmbiguousId",
+    "Among",
     "Archive",
     "Batch",
     "BatchStatus",
@@ -87,9 +91,11 @@ __all__ = [
     "FactStore",
     "Forged",
     "Forgetting",
+    "Item",
     "Key",
     "Lease",
     "LeaseHeld",
+    "Meaning",
     "Mention",
     "Notary",
     "NotaryError",

@@ -378,6 +378,7 @@ EVENTS: Final = {
     "utterance": "utterance.heard",
     "fact": "fact.recorded",
     "proposal": "fact.proposed",
+    "item": "item.kept",
     "batch": "batch.claimed",
     "adapter": "adapter.created",
     "scores": "adapter.scored",

@@ -23,7 +23,10 @@ KNOWN_URLS: Final = "write sqlite:///path/to/file.db or postgresql://user@host/n
 BUSY_TIMEOUT_MS: Final = 10_000
 MIGRATION_LOCK: Final = 0x1CE_A6E47  # names the advisory lock of PostgreSQL that one upgrade at a time holds
 
-SWEPT: Final = ("facts", "utterances", "mentions", "proposals", "tenants", "facts_words", "prompt_words")
+SWEPT: Final = (
+    *("facts", "utterances", "mentions", "proposals", "items", "tenants"),
+    *("facts_words", "prompt_words", "fact_vectors", "item_vectors"),
+)
 """The tables that have what was said in them."""
 
 STILL_READ: Final = (

@@ -14,6 +14,7 @@ from memory.tables import (
     AdapterRow,
     BatchRow,
     FactRow,
+    ItemRow,
     MentionRow,
     ProposalRow,
     TenantRow,
@@ -36,6 +37,8 @@ def lines(tx: Transaction) -> Iterator[dict[str, Any]]:
     for made in tx.scalars(sa.select(ProposalRow).order_by(ProposalRow.number)):
         state = {"status": made.status.value, "fact_id": made.fact_id}
         yield _row("proposal", made.salt, ledger.proposal_content(made), state)
+    for item in tx.scalars(sa.select(ItemRow).order_by(ItemRow.number)):
+        yield _row("item", item.salt, ledger.item_content(item), {})
     for batch in tx.scalars(sa.select(BatchRow).order_by(BatchRow.number)):
         yield _row("batch", batch.salt, ledger.batch_content(tx, batch), {"status": batch.status.value})
     for adapter in tx.scalars(sa.select(AdapterRow).order_by(AdapterRow.number)):

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import secrets
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from memory import ledger, lineage, slots
-from memory.records import ERASED, Adapter, CandidateFact, Fact, FactStatus, Forgetting, now
+from memory import items, ledger, lineage, slots
+from memory.records import Adapter, CandidateFact, Fact, FactStatus, Forgetting, now
 from memory.tables import (
     ENDED,
     AccessKeyRow,
@@ -22,6 +21,7 @@ from memory.tables import (
     BatchFactRow,
     BatchRow,
     FactRow,
+    ItemRow,
     LeaseRow,
     MentionRow,
     ProposalRow,
@@ -74,6 +74,7 @@ def foreseen(tx: Transaction, meant: Meant) -> Forgetting:
     return Forgetting(
         facts=slots.fact_records(meant.facts),
         utterances=tuple(slots.utterance_record(row) for row in meant.utterances),
+        items=items.heard_as(tx, [row.id for row in meant.utterances]),
         bereft=_but(gone, tx.scalars(bereft.order_by(FactRow.number)).all()),
         adapters=tuple(lineage.adapter_record(row) for row in held),
         relearned=_but(gone, tx.scalars(relearned.order_by(FactRow.number)).all()),
@@ -85,7 +86,8 @@ def forget(tx: Transaction, meant: Meant) -> None:
     """Take it away, as if it had never been heard; nothing about its subject is to be learned again."""
     lineage.forget(tx, [row.id for row in meant.facts])
     for utterance in meant.utterances:
-        _erase_words(tx, utterance)
+        slots.erase_words(tx, utterance)
+    items.drop(tx, [row.id for row in meant.utterances])
     for row in meant.facts:
         _bury(tx, digest(tx, row.subject_key, row.relation, row.value_key))
     if meant.subject is not None:
@@ -107,8 +109,8 @@ def forget_tenant(tx: Transaction) -> tuple[Adapter, ...]:
     tx.execute(sa.delete(BatchFactRow).where(BatchFactRow.batch_id.in_(batches)))
     for links in (FactRow.supersedes_id, FactRow.adapter_id, FactRow.batch_id, AdapterRow.parent_id):
         tx.execute(sa.update(links.class_).values({links.key: None}))
-    rows = (ProposalRow, MentionRow, FactRow, AdapterRow, BatchRow, UtteranceRow, TombstoneRow, AccessKeyRow)
-    for table in rows:
+    holding = (ItemRow, ProposalRow, MentionRow, FactRow, AdapterRow, BatchRow, UtteranceRow)
+    for table in (*holding, TombstoneRow, AccessKeyRow):
         tx.execute(sa.delete(table))
     tx.execute(sa.update(LeaseRow).values(owner=None))
     return adapters
@@ -168,11 +170,6 @@ def _heard_in(tx: Transaction, facts: Sequence[FactRow], said: Set[str]) -> Sequ
 
 def _but(gone: set[str], rows: Sequence[FactRow]) -> tuple[Fact, ...]:
     return slots.fact_records(row for row in rows if row.id not in gone)
-
-
-def _erase_words(tx: Transaction, row: UtteranceRow) -> None:
-    row.text, row.details, row.salt = ERASED, {}, secrets.token_hex(16)
-    ledger.append(tx, "utterance.erased", row.id, ledger.commit_utterance(row))
 
 
 def _bury(tx: Transaction, tombstone: str) -> None:

@@ -27,6 +27,7 @@ from memory.tables import (
     BatchRow,
     EntryRow,
     FactRow,
+    ItemRow,
     MentionRow,
     ProposalRow,
     Role,
@@ -39,16 +40,16 @@ from memory.tables import (
 from memory.transaction import Chain, Transaction
 
 ADDED: Final = (
-    "utterance.heard",
-    "fact.recorded",
-    "fact.proposed",
-    "batch.claimed",
-    "adapter.created",
-    "key.issued",
+    *("utterance.heard", "fact.recorded", "fact.proposed", "item.kept"),
+    *("batch.claimed", "adapter.created", "key.issued"),
 )
 """The events that commit to what a row says; the commitment is computed again when verifying."""
 
-FORGOTTEN: Final = {"fact.recorded": "fact.forgotten", "fact.proposed": "proposal.forgotten"}
+FORGOTTEN: Final = {
+    "fact.recorded": "fact.forgotten",
+    "fact.proposed": "proposal.forgotten",
+    "item.kept": "item.forgotten",
+}
 """The events that say why a row is gone."""
 
 AGAIN: Final = {"utterance.erased": "utterance.heard", "fact.relinked": "fact.recorded"}
@@ -210,6 +211,23 @@ def proposal_content(row: ProposalRow) -> dict[str, Any]:
     return {"id": row.id, "utterance_id": row.utterance_id, "candidate": candidate}
 
 
+def commit_item(row: ItemRow) -> str:
+    return audit.commit("item", row.salt, item_content(row))
+
+
+def item_content(row: ItemRow) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "tenant": row.tenant,
+        "namespace": row.namespace,
+        "key": row.key,
+        "value": row.value,
+        "text": row.text,
+        "utterance_id": row.utterance_id,
+        "updated_at": text(row.updated_at),
+    }
+
+
 def batch_content(tx: Transaction, row: BatchRow) -> dict[str, Any]:
     """Covers all that was claimed, also what was set aside since; overrides came later and are left out."""
     members = (
@@ -307,6 +325,8 @@ def _committed_rows(tx: Transaction) -> Iterator[tuple[str, str, tuple[str, ...]
         yield "fact.recorded", fact.id, (commit_fact(fact), fact.commitment)
     for proposal in tx.scalars(sa.select(ProposalRow)):
         yield "fact.proposed", proposal.id, (commit_proposal(proposal),)
+    for item in tx.scalars(sa.select(ItemRow)):
+        yield "item.kept", item.id, (commit_item(item),)
     for batch in tx.scalars(sa.select(BatchRow)):
         yield "batch.claimed", batch.id, (commit_batch(tx, batch),)
     for key in tx.scalars(sa.select(AccessKeyRow)):

@@ -10,10 +10,21 @@ import secrets
 from collections.abc import Sequence
 
 import sqlalchemy as sa
+from sqlalchemy.orm import aliased
 
 from memory import ledger
 from memory.errors import CannotRevert, StaleParent, WrongState
-from memory.records import STATEMENT, Adapter, AdapterStatus, Batch, BatchStatus, FactStatus, Verdict, now
+from memory.records import (
+    STATEMENT,
+    Adapter,
+    AdapterStatus,
+    Batch,
+    BatchStatus,
+    Cardinality,
+    FactStatus,
+    Verdict,
+    now,
+)
 from memory.slots import displaced_by, fact_records, is_displaced, resting_status, retract
 from memory.tables import (
     ENDED,
@@ -66,6 +77,31 @@ def negated(tx: Transaction) -> list[FactRow]:
     unsaid = sa.select(FactRow).where(FactRow.status == FactStatus.RETRACTED, FactRow.adapter_id.is_not(None))
     rows = tx.scalars(unsaid.order_by(FactRow.number)).all()
     return [row for row in rows if not is_displaced(tx, row)]
+
+
+def contradicting(tx: Transaction, fact_ids: Sequence[str]) -> frozenset[str]:
+    """Of these facts, those that override what the weights hold of their slot."""
+    # By their numbers, and these without the session's word for the tenant, which comes below: a query that
+    # has both ids and tenant makes SQLite read all of the tenant's facts.
+    numbers = tx.connection().scalars(sa.select(FactRow.number).where(FactRow.id.in_(fact_ids))).all()
+    held = aliased(FactRow)
+    holds_another = sa.exists().where(
+        held.tenant == FactRow.tenant,
+        held.subject_key == FactRow.subject_key,
+        held.relation == FactRow.relation,
+        held.value_key != FactRow.value_key,
+        held.adapter_id.is_not(None),
+    )
+    is_past = FactRow.status == FactStatus.RETRACTED
+    overrides = sa.select(FactRow.id).where(
+        FactRow.number.in_(numbers),
+        FactRow.status.in_((FactStatus.RETRACTED, *UNLEARNED)),
+        sa.or_(
+            sa.and_(is_past, FactRow.adapter_id.is_not(None)),
+            sa.and_(~is_past, FactRow.cardinality == Cardinality.ONE, holds_another),
+        ),
+    )
+    return frozenset(tx.scalars(overrides))
 
 
 def fail_abandoned(tx: Transaction) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime
 from enum import StrEnum
+from typing import Any
 
 USER = "user"
 """The subject that stands for the first person; it exists in personal lineages only."""
@@ -179,6 +180,30 @@ class AccessKey:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """What an application put aside under a name of its own; it is no fact, and never enters weights."""
+
+    id: str
+    namespace: tuple[str, ...]
+    key: str
+    value: Mapping[str, Any]
+    text: str
+    """The words that it is found by; none, and only its name finds it."""
+    created_at: datetime
+    updated_at: datetime
+    utterance_id: str | None = None
+    """The utterance that its text was heard as, if anybody listened."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meaning:
+    """Where an embedding model places a text. Vectors of two models do not compare."""
+
+    model: str
+    vector: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """Facts claimed together; `removals` are retracted ones that weights still hold, to be edited back."""
 
@@ -325,6 +350,8 @@ class Forgetting:
     facts: tuple[Fact, ...]
     utterances: tuple[Utterance, ...]
     """All that they were heard in: the words go, also those of other facts."""
+    items: tuple[Item, ...]
+    """What an application put aside whose text told of them."""
     bereft: tuple[Fact, ...]
     """Facts that stay and lose the words that they were heard in."""
     adapters: tuple[Adapter, ...]

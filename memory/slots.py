@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from memory import ledger
 from memory.records import (
+    ERASED,
     STATEMENT,
     BatchStatus,
     CandidateFact,
@@ -276,6 +277,12 @@ def told_of(tx: Transaction, candidate: CandidateFact) -> Sequence[FactRow]:
 def subject_keys(candidate: CandidateFact) -> list[str]:
     """What its subject is compared by: its name, and what else it goes by."""
     return [key(name) for name in (candidate.subject, *candidate.aliases)]
+
+
+def erase_words(tx: Transaction, row: UtteranceRow) -> None:
+    """Keep that something was said, and not what."""
+    row.text, row.details, row.salt = ERASED, {}, secrets.token_hex(16)
+    ledger.append(tx, "utterance.erased", row.id, ledger.commit_utterance(row))
 
 
 def value_key(candidate: CandidateFact) -> str:

@@ -31,6 +31,7 @@ from memory import (
 )
 from memory.audit import EVENTS, Entry, Tip
 from memory.errors import SharedLineage, UnknownTenant, WrongState
+from memory.items import Items
 from memory.records import (
     CHAT,
     ERASED,
@@ -69,6 +70,7 @@ from memory.tables import (
 )
 from memory.text import key, require_storable
 from memory.transaction import NOBODY, Transaction
+from memory.vectors import Vectors
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +87,8 @@ class FactStore:
         self, engine: sa.Engine, reader: sa.Engine, turns: AbstractContextManager[Any], tenant: str
     ) -> None:
         self._engine, self._reader, self._turns, self.tenant = engine, reader, turns, tenant
+        self.items = Items(engine, reader, turns, tenant)
+        self.vectors = Vectors(engine, reader, turns, tenant)
 
     # The tenant
 
@@ -215,14 +219,15 @@ class FactStore:
         relation: str | Collection[str] | None = None,
         as_of: datetime | None = None,
         recorded_as_of: datetime | None = None,
+        newest: int | None = None,
     ) -> tuple[Fact, ...]:
-        """The facts that stand, oldest first; `statuses` asks for others.
+        """The facts that stand, oldest first; `statuses` asks for others, `newest` for so many at most.
 
         `as_of` asks what was true then, by all we know now; `recorded_as_of` what we held true then, whatever
         we learned since; both together, what we then thought was true at `as_of`.
         """
         _require_aware(as_of=as_of, recorded_as_of=recorded_as_of)
-        wanted = sa.select(FactRow).order_by(FactRow.number)
+        wanted = sa.select(FactRow).order_by(FactRow.number.desc()).limit(newest)
         if subject is not None:
             wanted = wanted.where(FactRow.subject_key == key(subject))
         if relation is not None:
@@ -232,7 +237,7 @@ class FactStore:
         elif as_of is None and recorded_as_of is None:
             wanted = wanted.where(is_current)
         with self._reading() as tx:
-            return slots.fact_records(tx.scalars(wanted.where(*_stood(as_of, recorded_as_of))))
+            return slots.fact_records(tx.scalars(wanted.where(*_stood(as_of, recorded_as_of))))[::-1]
 
     def told_of(self, candidate: CandidateFact) -> tuple[Fact, ...]:
         """The facts of a candidate's slot, whatever became of them; of its value alone where it names one."""
@@ -281,6 +286,11 @@ class FactStore:
                 unlearned = unlearned.where(FactRow.number.in_(list(chosen)[:limit]))
             rows = [*tx.scalars(unlearned), *lineage.negated(tx)]
             return slots.fact_records(sorted(rows, key=lambda row: row.number))
+
+    def contradicting(self, facts: Sequence[Fact]) -> frozenset[str]:
+        """Which of these, by their ids, say something else than the serving weights, or take it back."""
+        with self._reading() as tx:
+            return lineage.contradicting(tx, [fact.id for fact in facts])
 
     def learned(self) -> tuple[Fact, ...]:
         """The facts that the weights alone serve."""

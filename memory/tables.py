@@ -432,6 +432,52 @@ class AccessKeyRow(Owned, Table):
     salt: Mapped[str]
 
 
+class ItemRow(Owned, Table):
+    """No label of a namespace has a dot, so that dots join them. The value is JSON in ASCII."""
+
+    __tablename__ = "items"
+    __table_args__ = (sa.UniqueConstraint("tenant", "namespace", "key"),)
+
+    number: Mapped[int] = mapped_column(NUMBER, primary_key=True)
+    id: Mapped[str] = mapped_column(unique=True)
+    namespace: Mapped[str]
+    key: Mapped[str]
+    value: Mapped[str]
+    text: Mapped[str]
+    utterance_id: Mapped[str | None] = mapped_column(sa.ForeignKey("utterances.id"), index=True)
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    salt: Mapped[str]
+
+
+class Placed(Owned):
+    """Where an embedding model places a row: by the row's number, so that both are read in one order.
+
+    The database deletes it with the row. No entry of the ledger vouches for it: it can be made again.
+    """
+
+    model: Mapped[str]
+    vector: Mapped[bytes]  # of length one, half floats
+
+
+class FactVectorRow(Placed, Table):
+    __tablename__ = "fact_vectors"
+    __table_args__ = (sa.Index("ix_fact_vectors_model", "tenant", "model", "number"),)
+
+    number: Mapped[int] = mapped_column(
+        sa.ForeignKey("facts.number", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+
+
+class ItemVectorRow(Placed, Table):
+    __tablename__ = "item_vectors"
+    __table_args__ = (sa.Index("ix_item_vectors_model", "tenant", "model", "number"),)
+
+    number: Mapped[int] = mapped_column(
+        sa.ForeignKey("items.number", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+
+
 class TombstoneRow(Owned, Table):
     """What was forgotten, as a hash under the tenant's own salt: enough not to learn it again, no more."""
 

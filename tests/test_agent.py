@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from ice_agent import cycle, relations
-from ice_agent.agent import Agent, relevant, said
+from ice_agent.agent import Agent, said
 from ice_agent.config import Config
 from ice_agent.errors import CycleError
 from ice_agent.turns import Turn
@@ -151,38 +150,7 @@ def test_a_promotion_by_another_process_is_served_from_the_next_answer_on(assist
     assert (after.text, after.memory_tokens) == ("Lisbon", 0)
 
 
-# -- what is recalled ----------------------------------------------------------------------------------------
-
-
-def test_few_facts_are_all_recalled_in_the_order_they_were_told():
-    facts = [fact(1, "Anna lives in Lisbon."), fact(2, "Jan likes jazz.")]
-    assert relevant(facts, "What does Jan like?", 2) == tuple(facts)
-
-
-def test_of_many_facts_those_that_share_words_with_the_question_are_recalled():
-    facts = [fact(i, f"Person{i} likes tea.", "likes") for i in range(50)]
-    facts.insert(3, fact(99, "Anna Berg lives in Lisbon."))
-    recalled = relevant(facts, "Where does Anna's sister Berg live?", 5)
-    assert len(recalled) == 5
-    assert recalled[0].id == "f99"
-    # The rest are the newest, and the order is the order of telling.
-    assert [f.id for f in recalled[1:]] == ["f46", "f47", "f48", "f49"]
-
-
-def test_a_rare_word_says_more_than_common_ones():
-    facts = [fact(1, "Belmora pays Anna.", "employer"), fact(2, "Tea is nice."), fact(3, "So is jazz.")]
-    assert relevant(facts, "Who is her employer?", 1) == (facts[0],)
-
-
-def test_a_fact_about_the_user_is_found_by_the_question_that_asks_for_it():
-    home = replace(fact(1, "The user lives in Lisbon."), subject="user")
-    others = [replace(fact(i, f"The user likes tea {i}.", "likes"), subject="user") for i in range(2, 30)]
-    assert home in relevant([home, *others], "Where do I live?", 3)
-
-
-@pytest.mark.parametrize("limit", [0, 1, 3])
-def test_no_more_are_recalled_than_the_settings_allow(limit):
-    assert len(relevant([fact(i, "Tea is nice.") for i in range(4)], "Tea?", limit)) == limit
+# -- what a prompt says --------------------------------------------------------------------------------------
 
 
 def test_what_was_taken_back_after_it_was_learned_is_denied():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from datetime import UTC, date, datetime
 
@@ -567,15 +568,10 @@ def test_the_rules_are_the_extractor_named_rules():
     assert extractor_named("rules") is rules
 
 
-def test_a_chat_model_without_langchain_names_what_to_install():
-    pytest.importorskip("langchain_core")
-    try:
-        import langchain  # noqa: F401
-    except ImportError:
-        with pytest.raises(CollectError, match="pip install langchain langchain-openai"):
-            extractor_named("openai:gpt-5")
-    else:
-        pytest.skip("langchain is installed")
+def test_a_chat_model_without_langchain_names_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "langchain", None)
+    with pytest.raises(CollectError, match="pip install langchain langchain-openai"):
+        extractor_named("openai:gpt-5")
 
 
 _EXAMPLES = {

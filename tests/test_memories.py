@@ -8,6 +8,9 @@ from ice_agent import Memory
 from ice_agent.config import Config
 from ice_agent.errors import MemoriesError
 from memory import UnknownFact
+from tests.concepts import Concepts
+
+LIKES_TEA = "The user likes tea."
 
 
 @pytest.fixture
@@ -42,7 +45,8 @@ def test_a_script_for_mem0_runs(memory):
     assert memory.get(home)["memory"] == "The user lives in Lisbon."
     memory.update(memory_id=home, data="I live in Oslo.")
     assert "The user lives in Oslo." in memories(memory.get_all(user_id="ann"))
-    assert [row["event"] for row in memory.history(home)] == ["ADD", "DELETE"]
+    assert memory.get(home)["memory"] == "The user lives in Oslo."
+    assert [row["event"] for row in memory.history(home)] == ["ADD", "UPDATE"]
 
     chess = next(i["id"] for i in memory.get_all(user_id="ann")["results"] if "chess" in i["memory"])
     assert memory.delete(chess) == {"message": "Memory deleted successfully!"}
@@ -117,3 +121,88 @@ def test_the_settings_of_mem0_are_left_out_and_ours_are_read(tmp_path, caplog):
     with Memory.from_config(theirs) as memory:
         assert memory._config == Config.model_validate({"store": {"url": url}})
     assert "vector_store has no meaning here" in caplog.text
+
+
+# -- as mem0's documentation writes it -----------------------------------------------------------------------
+
+
+def test_the_quick_start_of_mem0_runs(memory):
+    """Its README: recall, answer, add; the chat model is left out."""
+
+    def chat_with_memories(message: str, user_id: str = "default_user") -> str:
+        relevant_memories = memory.search(query=message, user_id=user_id, limit=3)
+        memories_str = "\n".join(f"- {entry['memory']}" for entry in relevant_memories["results"])
+        system_prompt = f"Answer based on query and memories.\nUser Memories:\n{memories_str}"
+        messages = [{"role": "system", "content": system_prompt}, {"role": "user", "content": message}]
+        messages.append({"role": "assistant", "content": "I live in Rome."})
+        memory.add(messages, user_id=user_id)
+        return system_prompt
+
+    chat_with_memories("Hi, I'm Alex. I love basketball and I live in Lisbon.")
+    assert "lives in Lisbon" in chat_with_memories("Where do I live?")
+    assert "basketball" in chat_with_memories("What do you know about me?")
+    assert not any("Rome" in said for said in memories(memory.get_all(user_id="default_user")))
+
+
+def test_the_newer_way_to_name_whose_memory_and_how_many(memory):
+    memory.add([{"role": "user", "content": "I like tea. I like rum."}], user_id="alex")
+    found = memory.search("rum", filters={"user_id": "alex"}, top_k=1)
+    assert memories(found) == ["The user likes rum."]
+    assert len(memory.get_all(filters={"user_id": "alex"}, top_k=1)["results"]) == 1
+
+
+def test_a_search_that_shares_no_word_with_any_memory_gives_the_newest_with_a_score_of_nothing(memory):
+    memory.add("I like tea. I like rum.", user_id="ann")
+    found = memory.search("zebra", user_id="ann")
+    assert memories(found) == ["The user likes rum.", "The user likes tea."]
+    assert [item["score"] for item in found["results"]] == [0.0, 0.0]
+    assert memory.search("zebra", user_id="ann", threshold=0.1) == {"results": []}
+
+
+@pytest.mark.parametrize("words", ["I like chess.", "I live in Oslo.", "The key is under the mat."])
+def test_an_updated_memory_goes_on_under_its_id_and_is_deleted_by_it(memory, words):
+    (added,) = memory.add("I like tea.", user_id="ann")["results"]
+    memory.update(added["id"], data="I like rum.")
+    memory.update(added["id"], words)
+    now = memories(memory.get_all(user_id="ann"))
+    assert [memory.get(added["id"])["memory"]] == now
+    history = memory.history(added["id"])
+    assert [row["event"] for row in history] == ["ADD", "UPDATE", "UPDATE"]
+    assert (history[1]["old_memory"], history[1]["new_memory"]) == (LIKES_TEA, "The user likes rum.")
+    memory.delete(added["id"])
+    assert memory.get_all(user_id="ann") == {"results": []}
+    assert memory.get(added["id"]) is None
+
+
+def test_an_updated_memory_that_is_deleted_does_not_become_what_it_was_before(memory):
+    (added,) = memory.add("I live in Lisbon.", user_id="ann")["results"]
+    memory.update(added["id"], "I live in Oslo.")
+    (now,) = memory.get_all(user_id="ann")["results"]
+    memory.delete(now["id"])
+    assert memory.get_all(user_id="ann") == {"results": []}
+    assert memory.get(added["id"]) is None
+
+
+def test_a_memory_whose_former_words_were_forgotten_elsewhere_can_be_deleted(memory):
+    (added,) = memory.add("I like tea.", user_id="ann")["results"]
+    memory.update(added["id"], "I like rum.")
+    memory._archive.store("ann").forget([added["id"]])
+    (now,) = memory.get_all(user_id="ann")["results"]
+    memory.delete(now["id"])
+    assert memory.get_all(user_id="ann") == {"results": []}
+
+
+@pytest.mark.parametrize("infer", [True, False])
+def test_a_secret_is_kept_nowhere_however_it_is_added(memory, tmp_path, infer):
+    (added,) = memory.add("I like tea.", user_id="ann")["results"]
+    memory.add("My password is hunter2.", user_id="ann", infer=infer)
+    memory.update(added["id"], "My password is hunter2.")
+    assert not any(b"hunter2" in path.read_bytes() for path in tmp_path.glob("m.db*"))
+
+
+def test_memories_are_found_by_meaning_with_an_embedding_model(tmp_path):
+    settings = Config.model_validate({"store": {"url": f"sqlite:///{tmp_path / 'm.db'}"}})
+    with Memory(settings, embeddings=Concepts()) as memory:
+        memory.add("I like tea. My sister is Ada.", user_id="ann")
+        (found,) = memory.search("thirsty", user_id="ann", limit=1)["results"]
+    assert (found["memory"], found["score"] > 0.9) == ("The user likes tea.", True)

@@ -126,9 +126,14 @@ def search(
     tenant: TenantName = None,
     as_json: AsJson = False,
 ) -> None:
-    """Find facts by words."""
+    """Find facts by words, and by meaning where the settings name an embedding model."""
+    # Here, because LangChain takes its time to be imported.
+    from ice_agent import recall
+
     with opened(config, tenant) as at:
-        print_facts(at.store.search(" ".join(words), limit), as_json, "no fact has one of these words")
+        by_meaning = recall.meanings(at.config.recall.embeddings)
+        found = recall.search(at.store, " ".join(words), limit, by_meaning)
+        print_facts(tuple(found), as_json, "no fact has one of these words")
 
 
 @app.command()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cache
@@ -20,6 +20,7 @@ from ice_agent.collect.sensitive import is_off_record, secret_spans
 from ice_agent.config import Collect
 from ice_agent.errors import CollectError
 from memory import (
+    STATEMENT,
     USER,
     CandidateFact,
     Cardinality,
@@ -181,6 +182,40 @@ def _cardinality(candidate: CandidateFact, settings: Collect) -> Cardinality:
         if candidate.relation in map(relations.canonical, names):
             return said
     return candidate.cardinality
+
+
+def as_it_is(utterance: Utterance) -> tuple[CandidateFact, ...]:
+    """An extractor that looks for nothing: what is said is a statement."""
+    said = utterance.text
+    return (
+        CandidateFact(subject=USER, relation=STATEMENT, object="", statement=said, start=0, end=len(said)),
+    )
+
+
+def or_as_it_is(extractor: Extractor) -> Extractor:
+    """An extractor for what somebody found worth keeping: without a fact in it, it is a statement."""
+    return lambda utterance: extractor(utterance) or as_it_is(utterance)
+
+
+def replacing(
+    facts: Sequence[Fact], text: str, extractor: Extractor, settings: Collect
+) -> tuple[CandidateFact, ...]:
+    """What a text tells that is put in the place of these facts: those that it does not tell are taken back.
+
+    What it tells of the same one-valued slot supersedes, without being taken back first.
+    """
+    found = extract_from(text, extractor, settings)
+    told = {(new.subject, new.relation, new.object) for new in found}
+    taken = {(new.subject, new.relation) for new in found if new.cardinality is Cardinality.ONE}
+    taken_back = (
+        CandidateFact(
+            subject=old.subject, relation=old.relation, object=old.object, statement=old.statement,
+            start=0, end=len(text), cardinality=old.cardinality, retracts=True,
+        )
+        for old in facts
+        if old.is_current and (*old.slot, old.object) not in told and old.slot not in taken
+    )  # fmt: skip
+    return (*taken_back, *found)
 
 
 def extractor_named(name: str) -> Extractor:

@@ -284,6 +284,43 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("batch_id", "fact_id", name=op.f("pk_batch_facts")),
     )
     op.create_index(op.f("ix_batch_facts_fact_id"), "batch_facts", ["fact_id"])
+    op.create_table(
+        "items",
+        sa.Column("number", NUMBER, nullable=False),
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("tenant", sa.Text(), nullable=False),
+        sa.Column("namespace", sa.Text(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("utterance_id", sa.Text(), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("salt", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["tenant"], ["tenants.id"], name=op.f("fk_items_tenant")),
+        sa.ForeignKeyConstraint(["utterance_id"], ["utterances.id"], name=op.f("fk_items_utterance_id")),
+        sa.PrimaryKeyConstraint("number", name=op.f("pk_items")),
+        sa.UniqueConstraint("id", name=op.f("uq_items_id")),
+        sa.UniqueConstraint("tenant", "namespace", "key", name=op.f("uq_items_tenant_namespace_key")),
+    )
+    op.create_index(op.f("ix_items_utterance_id"), "items", ["utterance_id"])
+    for kind, owners in (("fact", "facts"), ("item", "items")):
+        op.create_table(
+            f"{kind}_vectors",
+            sa.Column("number", NUMBER, autoincrement=False, nullable=False),
+            sa.Column("tenant", sa.Text(), nullable=False),
+            sa.Column("model", sa.Text(), nullable=False),
+            sa.Column("vector", sa.LargeBinary(), nullable=False),
+            sa.ForeignKeyConstraint(["tenant"], ["tenants.id"], name=op.f(f"fk_{kind}_vectors_tenant")),
+            sa.ForeignKeyConstraint(
+                ["number"],
+                [f"{owners}.number"],
+                name=op.f(f"fk_{kind}_vectors_number"),
+                ondelete="CASCADE",
+            ),
+            sa.PrimaryKeyConstraint("number", name=op.f(f"pk_{kind}_vectors")),
+        )
+        op.create_index(f"ix_{kind}_vectors_model", f"{kind}_vectors", ["tenant", "model", "number"])
     _index_words()
 
 
@@ -296,6 +333,9 @@ def downgrade() -> None:
     for index in ("facts_words", "prompt_words"):
         op.execute(f"DROP TABLE {index}")
     for table in (
+        "fact_vectors",
+        "item_vectors",
+        "items",
         "batch_facts",
         "proposals",
         "mentions",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ice_agent import relations
-from ice_agent.agent import Told
 from ice_agent.bench.methods.task import Edited, Task
+from ice_agent.recall import Told
 
 RETRIEVED = 5
 

@@ -1,0 +1,69 @@
+"""LangChain's interfaces to what a tenant's store knows: a retriever, tools, and LangGraph's store.
+
+`from ice_agent.langchain import MemoryRetriever, memory_tools, MemoryStore`; the last one needs langgraph.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langchain_core.callbacks import CallbackManagerForRetrieverRun
+from langchain_core.documents import Document
+from langchain_core.embeddings import Embeddings
+from langchain_core.retrievers import BaseRetriever
+from pydantic import Field, PrivateAttr
+
+from ice_agent import recall
+from ice_agent.langchain.tools import memory_tools
+from ice_agent.recall import Meanings
+from memory import Fact, FactStore
+
+__all__ = ["MemoryRetriever", "MemoryStore", "memory_tools"]
+
+
+class MemoryRetriever(BaseRetriever):
+    """Finds the facts of a store that a question is about, learned ones included: one document each.
+
+    By words, and with `embeddings` by meaning, too.
+    """
+
+    store: FactStore
+    k: int = Field(default=4, ge=1)
+    """Facts found, at most."""
+    embeddings: Embeddings | None = None
+    _by_meaning: Meanings | None = PrivateAttr(None)
+
+    def model_post_init(self, context: Any) -> None:
+        self._by_meaning = recall.meanings("", self.embeddings)
+
+    def _get_relevant_documents(
+        self, query: str, *, run_manager: CallbackManagerForRetrieverRun, k: int | None = None
+    ) -> list[Document]:
+        found = recall.search(self.store, query, k or self.k, self._by_meaning)
+        return [_document(fact, score) for fact, score in found.items()]
+
+
+def __getattr__(name: str) -> Any:
+    # Only when it is asked for: langgraph may not be there.
+    if name == "MemoryStore":
+        from ice_agent.langchain.graph import MemoryStore
+
+        return MemoryStore
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _document(fact: Fact, score: float) -> Document:
+    return Document(
+        id=fact.id,
+        page_content=fact.statement,
+        metadata={
+            "score": score,
+            "subject": fact.subject,
+            "relation": fact.relation,
+            "object": fact.object,
+            "status": fact.status.value,
+            "source": fact.source,
+            "valid_from": fact.valid_from.isoformat(),
+            "recorded_at": fact.recorded_at.isoformat(),
+        },
+    )

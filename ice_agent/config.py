@@ -115,6 +115,12 @@ class Collect(_Section):
     min_confidence: Share = 0.0
     sensitive: Patterns = ()
     sensitive_relations: Names = ()
+    sensitive_policy: Literal["refuse", "prompt"] = "refuse"
+
+    def is_sensitive(self, relation: str) -> bool:
+        """Whether facts of this relation are never learned."""
+        named = {name.lower().replace("_", " ") for name in self.sensitive_relations}
+        return relation.lower().replace("_", " ") in named
 
 
 class LoraSettings(_Section):

@@ -242,6 +242,9 @@ def learned(result: Heard) -> str:
     parts = []
     if result.learned:
         parts.append(f"learned {count(len(result.learned), 'fact')}: {_joined(result.learned)}")
+    for fact in result.learned:
+        if fact.quarantine_reason:
+            parts.append(f"({fact.quarantine_reason})")
     if superseded := [old for recorded in result.recorded for old in recorded.superseded]:
         parts.append(f"(no longer: {_joined(superseded)})")
     if result.retracted:
@@ -420,7 +423,8 @@ def _changes(one: Heard) -> Iterator[str]:
     for recorded in one.recorded:
         if recorded.fact is not None:
             known = "" if recorded.is_new else " (known already)"
-            yield f"{recorded.fact.id}  {fact_words(recorded.fact)}{known}"
+            why = recorded.fact.quarantine_reason
+            yield f"{recorded.fact.id}  {fact_words(recorded.fact)}{known}{f': {why}' if why else ''}"
         for old in (*recorded.superseded, *recorded.retracted):
             yield f"{old.id}  no longer: {old.statement}"
         for again in recorded.reopened:

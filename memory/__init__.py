@@ -1,7 +1,17 @@
 """What the agent knows: facts, their origin, and the weights that hold them. `from memory import Fact`."""
 
 from memory.archive import Archive
-from memory.audit import Checkpoint, Entry, Forged, Key, Tip, opened_note, require_proof
+from memory.audit import (
+    Checkpoint,
+    Entry,
+    Forged,
+    Key,
+    Tip,
+    broken_receipt,
+    opened_note,
+    opened_receipt,
+    require_proof,
+)
 from memory.errors import (
     AmbiguousId,
     CannotRevert,
@@ -28,6 +38,7 @@ from memory.records import (
     CHAT,
     ERASED,
     NOT_ASKED,
+    SENSITIVE,
     STATEMENT,
     USER,
     Adapter,
@@ -62,6 +73,7 @@ __all__ = [
     "CHAT",
     "ERASED",
     "NOT_ASKED",
+    "SENSITIVE",
     "STATEMENT",
     "USER",
     "Adapter",
@@ -115,8 +127,10 @@ __all__ = [
     "Verdict",
     "Verification",
     "WrongState",
+    "broken_receipt",
     "newest",
     "now",
     "opened_note",
+    "opened_receipt",
     "require_proof",
 ]

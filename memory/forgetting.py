@@ -9,11 +9,12 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Sequence
+from dataclasses import replace
 
 import sqlalchemy as sa
 
 from memory import ledger, lineage, slots
-from memory.records import ERASED, Adapter, CandidateFact, Fact, FactStatus, Forgetting, now
+from memory.records import ERASED, CandidateFact, Fact, FactStatus, Forgetting, now
 from memory.tables import (
     AdapterRow,
     BatchFactRow,
@@ -52,11 +53,13 @@ def foreseen(tx: Transaction, facts: Sequence[FactRow]) -> Forgetting:
         adapters=tuple(lineage.adapter_record(row) for row in held),
         relearned=_but(gone, tx.scalars(relearned.order_by(FactRow.number)).all()),
         serving=lineage.adapter_record(ancestor) if ancestor else None,
+        tenant_id=tx.tenant,
     )
 
 
-def forget(tx: Transaction, facts: Sequence[FactRow]) -> None:
-    """Take these facts away, as if they had never been heard."""
+def forget(tx: Transaction, facts: Sequence[FactRow]) -> Forgetting:
+    """Take these facts away, as if they had never been heard, and say what went."""
+    taken = foreseen(tx, facts)
     heard = _heard_in(tx, facts)
     lineage.forget(tx, lineage.holding(tx, [row.id for row in facts]))
     for utterance in heard:
@@ -69,11 +72,20 @@ def forget(tx: Transaction, facts: Sequence[FactRow]) -> None:
             tx.delete(proposal)
     for row in facts:
         _erase(tx, row)
+    return replace(taken, entries=ledger.added(tx))
 
 
-def forget_tenant(tx: Transaction) -> tuple[Adapter, ...]:
-    """Erase all rows of the tenant and its name; returns the adapters that it had. Its chain stays, whole."""
-    adapters = tuple(map(lineage.adapter_record, tx.scalars(sa.select(AdapterRow)).all()))
+def forget_tenant(tx: Transaction) -> Forgetting:
+    """Erase all rows of the tenant and its name, and say what went. Its chain stays, whole."""
+    taken = Forgetting(
+        facts=slots.fact_records(tx.scalars(sa.select(FactRow).order_by(FactRow.number))),
+        utterances=tuple(map(slots.utterance_record, tx.scalars(sa.select(UtteranceRow)))),
+        bereft=(),
+        adapters=tuple(map(lineage.adapter_record, tx.scalars(sa.select(AdapterRow)))),
+        relearned=(),
+        serving=None,
+        tenant_id=tx.tenant,
+    )
     row = tx.get_one(TenantRow, tx.tenant)
     ledger.append(tx, "tenant.forgotten", row.id, ledger.commit_tenant(row))
     row.name, row.salt, row.tombstone_salt = None, "", ""
@@ -84,7 +96,7 @@ def forget_tenant(tx: Transaction) -> tuple[Adapter, ...]:
     for table in (ProposalRow, MentionRow, FactRow, AdapterRow, BatchRow, UtteranceRow, TombstoneRow):
         tx.execute(sa.delete(table))
     tx.execute(sa.update(LeaseRow).values(owner=None))
-    return adapters
+    return replace(taken, entries=ledger.added(tx))
 
 
 def is_buried(tx: Transaction, candidate: CandidateFact) -> bool:

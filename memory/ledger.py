@@ -93,6 +93,11 @@ def append(tx: Transaction, event: str, subject_id: str, commitment: str) -> Non
     )
 
 
+def added(tx: Transaction) -> tuple[int, ...]:
+    """The positions of what this transaction has added so far."""
+    return tuple(row["position"] for row in tx.chain.added) if tx.chain else ()
+
+
 @sa.event.listens_for(Transaction, "before_commit")
 def _write(tx: Session) -> None:
     if not isinstance(tx, Transaction) or tx.chain is None or not tx.chain.added:

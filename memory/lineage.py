@@ -7,13 +7,23 @@ where its facts were before, so that a revert can put every one of them back.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import sqlalchemy as sa
 
 from memory import ledger
 from memory.errors import CannotRevert, StaleParent, WrongState
-from memory.records import STATEMENT, Adapter, AdapterStatus, Batch, BatchStatus, FactStatus, Verdict, now
+from memory.records import (
+    SENSITIVE,
+    STATEMENT,
+    Adapter,
+    AdapterStatus,
+    Batch,
+    BatchStatus,
+    FactStatus,
+    Verdict,
+    now,
+)
 from memory.slots import ENDED, fact_records, is_displaced_by, resting_status, retract, same_slot
 from memory.tables import AdapterRow, BatchFactRow, BatchRow, FactRow, Role
 from memory.transaction import Transaction
@@ -22,6 +32,16 @@ ABANDONED = Verdict(promote=False, reasons=("its cycle ended before it was judge
 FORGOTTEN = Verdict(promote=False, reasons=("a fact of its batch was forgotten",))
 OUTDONE = Verdict(promote=False, reasons=("another candidate of its batch was promoted",))
 QUARANTINABLE = (FactStatus.PENDING, FactStatus.CLAIMED, FactStatus.HELD, FactStatus.QUARANTINED)
+
+
+def keep_out(tx: Transaction, is_sensitive: Callable[[str], bool]) -> None:
+    """Quarantine what waits for an edit and is of a sensitive relation, however it came to wait."""
+    waits = FactRow.status == FactStatus.PENDING
+    for relation in tx.scalars(sa.select(FactRow.relation).where(waits).distinct()).all():
+        if is_sensitive(relation):
+            for row in tx.scalars(sa.select(FactRow).where(waits, FactRow.relation == relation)).all():
+                _keep_out(tx, row, SENSITIVE)
+    tx.flush()
 
 
 def claim(tx: Transaction, limit: int) -> BatchRow | None:

@@ -19,6 +19,9 @@ CHAT = "chat"
 ERASED = "(forgotten)"
 """What stands for the words of an utterance that told of something that was forgotten."""
 
+SENSITIVE = "sensitive, so no weights ever learn it: it stays in the prompt"
+"""Why a fact is set aside for good."""
+
 STATEMENT = "statement"
 """The relation of a fact that fits no slot: it is recalled, and supersedes nothing."""
 
@@ -320,6 +323,9 @@ class Forgetting:
     """Facts that stay and that those versions had learned: the prompt serves them until they are rebuilt."""
     serving: Adapter | None
     """The last clean ancestor."""
+    tenant_id: str = ""
+    entries: tuple[int, ...] = ()
+    """The positions in the tenant's chain that say so, once it is done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any
@@ -90,6 +90,11 @@ class FactStore:
         with self._reading() as tx:
             row = tx.get(TenantRow, tx.tenant)
             return row is not None and row.is_shared
+
+    def identity(self) -> str:
+        """The random id that stands for the tenant wherever its name must not; the tenant is made with it."""
+        with self._writing() as tx:
+            return tx.tenant
 
     def counts(self) -> dict[FactStatus, int]:
         """How many facts are in each state, those with none included."""
@@ -310,25 +315,24 @@ class FactStore:
         """
         with self._writing() as tx:
             rows = _meant(tx, fact_ids, subject)
-            taken = forgetting.foreseen(tx, rows)
-            forgetting.forget(tx, rows)
+            taken = forgetting.forget(tx, rows)
             if subject is not None:
                 forgetting.bury_subject(tx, subject)
         logger.info("forgot %d facts of %s", len(taken.facts), self.tenant)
         database.sweep(self._engine)
         return taken
 
-    def forget_everything(self) -> tuple[Adapter, ...]:
-        """Erase all that is held about the tenant, its name included; returns the adapters that it had.
+    def forget_everything(self) -> Forgetting:
+        """Erase all that is held about the tenant, its name included, and say what went.
 
         What is left is a chain of hashes under a random id, which still verifies. Raises UnknownTenant.
         """
         if not self.exists():
             raise UnknownTenant(self.tenant)
         with self._writing() as tx:
-            adapters = forgetting.forget_tenant(tx)
+            taken = forgetting.forget_tenant(tx)
         database.sweep(self._engine)
-        return adapters
+        return taken
 
     def allow(self, candidate: CandidateFact) -> bool:
         """Let something that was forgotten be learned again; False when it never was."""
@@ -362,16 +366,21 @@ class FactStore:
 
     # Batches
 
-    def claim_batch(self, limit: int, lease: Lease) -> Batch | None:
+    def claim_batch(
+        self, limit: int, lease: Lease, is_sensitive: Callable[[str], bool] | None = None
+    ) -> Batch | None:
         """Claim the oldest pending facts for this cycle, removals first, at most `limit`; None without any.
 
-        What an earlier cycle claimed and never finished goes back first: it cannot be running now.
+        What an earlier cycle claimed and never finished goes back first: it cannot be running now. Facts of a
+        relation that `is_sensitive` are quarantined instead.
         """
         if limit < 1:
             raise ValueError(f"a batch needs room for at least one edit, got a limit of {limit}")
         with self._writing(lease) as tx:
             lineage.fail_abandoned(tx)
             tx.flush()
+            if is_sensitive is not None:
+                lineage.keep_out(tx, is_sensitive)
             row = lineage.claim(tx, limit)
             if row is None:
                 return None

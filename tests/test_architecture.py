@@ -24,7 +24,7 @@ ROWS = (
     ("agent", "memories", "langchain"),
     ("rebuild",),
     ("cycle",),
-    ("plan", "explain", "forget"),
+    ("plan", "explain", "forget", "card"),
     ("collect", "refresh", "edit_request", "ice", "evaluate", "promote"),
     ("curvature",),
     ("lessons",),

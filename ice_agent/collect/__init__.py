@@ -9,13 +9,24 @@ from __future__ import annotations
 import importlib.util
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ice_agent.collect.rules import rules
 from ice_agent.collect.sensitive import is_off_record, secret_spans
 from ice_agent.config import Collect
 from ice_agent.errors import CollectError
-from memory import USER, CandidateFact, Fact, FactStore, Proposal, Recorded, Utterance, now
+from memory import (
+    SENSITIVE,
+    USER,
+    CandidateFact,
+    Fact,
+    FactStatus,
+    FactStore,
+    Proposal,
+    Recorded,
+    Utterance,
+    now,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -72,11 +83,20 @@ def hear(
     )
     return Heard(
         utterance=told.utterance,
-        recorded=told.recorded,
+        recorded=tuple(_set_aside(store, done, settings) for done in told.recorded),
         proposed=told.proposed,
         refused=told.refused,
         is_masked=kept != text,
     )
+
+
+def _set_aside(store: FactStore, done: Recorded, settings: Collect) -> Recorded:
+    """What is sensitive and may be served from the prompt waits for no edit."""
+    if done.fact is None or done.fact.status is not FactStatus.PENDING:
+        return done
+    if not settings.is_sensitive(done.fact.relation):
+        return done
+    return replace(done, fact=store.quarantine(done.fact.id, SENSITIVE))
 
 
 def _unheard(text: str, speaker: str = USER) -> Utterance:
@@ -147,8 +167,7 @@ def extractor_named(name: str) -> Extractor:
 
 
 def _is_sensitive(candidate: CandidateFact, secrets: tuple[tuple[int, int], ...], settings: Collect) -> bool:
-    relations = {relation.lower().replace("_", " ") for relation in settings.sensitive_relations}
-    is_named = candidate.relation.lower().replace("_", " ") in relations
+    is_named = settings.sensitive_policy == "refuse" and settings.is_sensitive(candidate.relation)
     overlaps = any(candidate.start < end and start < candidate.end for start, end in secrets)
     # A model may quote one thing and write another: what it wrote is read as well.
     is_written = bool(secret_spans(f"{candidate.relation} is {candidate.object}", settings.sensitive))

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields, is_dataclass
 from datetime import date, datetime
+from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ from memory import (
     Fact,
     FactStatus,
     Forgetting,
+    Leak,
     Mention,
     Proposal,
     Rate,
@@ -143,6 +145,18 @@ def forgetting(out: Console, taken: Forgetting, *, dry_run: bool) -> None:
         out.print(
             f"  again     {count(len(taken.relearned), 'fact')} in the prompt until the weights have them"
         )
+
+
+def evidence(out: Console, leaks: Sequence[Leak] | None, receipt: Path | None) -> None:
+    """Whether what serves was asked for what was forgotten, and where that is certified."""
+    found = [leak.fact_id for leak in leaks or () if leak.leaks]
+    if found:
+        out.print(f"  [bold red]probed[/]    what serves still leans to {len(found)} of {len(leaks or ())}:")
+        out.print(f"            {', '.join(found)} (what stays may give them away)", markup=False)
+    elif leaks:
+        out.print(f"  probed    what serves leans to none of {count(len(leaks), 'fact')}")
+    if receipt is not None:
+        out.print(f"  receipt   {receipt}", soft_wrap=True, markup=False)
 
 
 def adapters(rows: Sequence[Adapter], n_facts: dict[str, int]) -> Table:

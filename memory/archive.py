@@ -71,6 +71,11 @@ class Archive:
             raise UnknownFact(fact_id)
         return self.store(name)
 
+    def held(self, fact_ids: Sequence[str]) -> tuple[str, ...]:
+        """Those of these facts that are in the database, whoever's they are."""
+        with database.clear_errors(self._engine), Session(self._reader) as tx:
+            return tuple(tx.scalars(sa.select(FactRow.id).where(FactRow.id.in_(fact_ids))))
+
     def tenants(self) -> tuple[str, ...]:
         named = sa.select(TenantRow.name).where(TenantRow.name.is_not(None)).order_by(TenantRow.name)
         with self._reading() as tx:

@@ -329,6 +329,25 @@ class Forgetting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Leak:
+    """What probing an adapter for a forgotten fact found: too coarse to find out by it what the fact was."""
+
+    fact_id: str
+    asked: int
+    """Questions that were put to it."""
+    said: int
+    """Of them, those that it answers with the value, and the reference does not."""
+    beaten: int
+    """Other values, and other subjects, that its leaning towards the fact was compared with."""
+    leans: bool
+    """It leans to the fact more than to any of them."""
+
+    @property
+    def leaks(self) -> bool:
+        return self.said > 0 or self.leans
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EditRequest:
     """One requested rewrite: what the slot must answer, the contexts that teach it, the probes that test it.
 

@@ -394,6 +394,9 @@ EVENTS: Final = {
 }
 """Which entry commits to a row of each kind."""
 
+AGAIN: Final = {"utterance.erased": "utterance.heard", "fact.relinked": "fact.recorded"}
+"""The events that commit anew to what a row says: the last one counts."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Export:
@@ -432,7 +435,9 @@ def broken_export(export: Export, checkpoint: Checkpoint | None = None) -> Itera
         yield from (f"{tip.tenant}: {problem}" for problem in broken_chain(chain, tip))
     for tenant in export.chains.keys() - {tip.tenant for tip in export.tips}:
         yield f"{tenant}: its chain has no tip, so that a tail could have been cut off"
-    committed = {(e.event, e.subject_id): e for chain in export.chains.values() for e in chain}
+    committed = {
+        (AGAIN.get(e.event, e.event), e.subject_id): e for chain in export.chains.values() for e in chain
+    }
     for row in export.rows:
         if (event := EVENTS.get(row["kind"])) is None or "salt" not in row:
             continue

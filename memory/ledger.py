@@ -42,9 +42,6 @@ ADDED: Final = ("utterance.heard", "fact.recorded", "fact.proposed", "batch.clai
 FORGOTTEN: Final = {"fact.recorded": "fact.forgotten", "fact.proposed": "proposal.forgotten"}
 """The events that say why a row is gone."""
 
-AGAIN: Final = {"utterance.erased": "utterance.heard", "fact.relinked": "fact.recorded"}
-"""The events that commit anew to what a row says."""
-
 FACT_ENDS: Final = {
     "fact.superseded": False,
     "fact.retracted": False,
@@ -263,7 +260,7 @@ def verify(tx: Transaction, name: str, signed: Tip | None = None) -> Verificatio
 
 def _changed_rows(tx: Transaction, chain: Sequence[Entry]) -> Iterator[str]:
     # The last one of each counts, and a later word on the same row is one, too.
-    committed = {(AGAIN.get(e.event, e.event), e.subject_id): e for e in chain}
+    committed = {(audit.AGAIN.get(e.event, e.event), e.subject_id): e for e in chain}
     if ("tenant.forgotten", tx.tenant) in committed:
         return
     found = set()

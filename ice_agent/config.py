@@ -126,6 +126,7 @@ class Collect(_Section):
     min_confidence: Share = 0.0
     sensitive: Patterns = ()
     sensitive_relations: Names = ()
+    sensitive_policy: Literal["refuse", "prompt"] = "refuse"
     functional: Names = ()
     set_valued: Names = ()
 

@@ -16,10 +16,12 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
-from ice_agent import edit_request, evaluate, ice, promote, relations, survey
+from ice_agent import card, edit_request, evaluate, ice, promote, relations, survey
 from ice_agent.config import Config
 from ice_agent.errors import CycleError, EmptyBatch
+from ice_agent.manifest import read_manifest
 from ice_agent.model import EditableModel
 from ice_agent.plan import serving, whole_slots
 from memory import (
@@ -105,6 +107,7 @@ def run_cycle(
                 store.renew_lease(lease, config.cycle.lease_seconds)
                 store.record_scores(candidate.id, after.scores, before.scores, lease)
                 verdict = promote.judge(before.scores, after.scores, config.guards)
+                _keep_card(model, config, candidate, before, after, verdict)
                 if verdict.promote:
                     set_aside, lost = _missed(work, edited, after)
                     candidate = store.promote(candidate.id, verdict, lease, set_aside=set_aside, lost=lost)
@@ -123,11 +126,15 @@ def init(store: FactStore, model: EditableModel, config: Config) -> Adapter:
     if (there := store.serving()) is not None:
         load(model, config, there)
         return there
-    root_id = "root_" + _digest(model.base_hash, store.tenant, config.lora.model_dump_json())
+    # By its id, never by its name: nothing of the name may outlive the tenant, and files are passed on.
+    tenant_id = store.identity()
+    root_id = "root_" + _digest(model.base_hash, tenant_id, config.lora.model_dump_json())
     directory = config.adapters.dir / root_id
     if not directory.exists():
         model.create_root(root_id)
-        model.save(root_id, directory, {"parent_id": None, "tenant": store.tenant})
+        manifest = {"parent_id": None, "tenant": tenant_id, "ledger_tip": asdict(store.tip())}
+        model.save(root_id, directory, manifest)
+        _write_whole(directory / card.FILE, card.card(read_manifest(directory), model.name))
     root = Adapter(
         id=root_id,
         parent_id=None,
@@ -206,7 +213,9 @@ def _renewing(store: FactStore, lease: Lease, seconds: float, progress: Progress
 @contextmanager
 def _claimed(store: FactStore, config: Config, lease: Lease) -> Iterator[Batch]:
     """The batch of this cycle. If anything is raised, its facts go back and no attempt is counted."""
-    batch = store.claim_batch(config.cycle.batch_size, lease)
+    # What somebody called sensitive after it was told is kept out here as well.
+    sensitive = relations.sensitive(config.collect.sensitive_relations)
+    batch = store.claim_batch(config.cycle.batch_size, lease, sensitive)
     if batch is None:
         raise EmptyBatch(store.tenant)
     try:
@@ -312,10 +321,11 @@ def _register(
     """Write the candidate's files, then its row: what has a row has its files."""
     manifest = {
         "parent_id": parent.id,
-        "tenant": store.tenant,
+        "tenant": store.identity(),
         "batch_id": batch.id,
         "facts": [fact.commitment for fact in batch.facts],
-        "ledger_tip": store.tip().hash,
+        "taken_back": [fact.commitment for fact in batch.removals],
+        "ledger_tip": asdict(store.tip()),
         "settings": config.edit.model_dump(mode="json"),
     }
     directory = config.adapters.dir / candidate_id
@@ -384,10 +394,27 @@ def _missed(work: _Work, edited: ice.EditReport, after: Evaluation) -> tuple[dic
 def _keep_transcripts(config: Config, candidate: Adapter, after: Evaluation) -> None:
     """Every probe with its answers before and after, beside the adapter's directory, which never changes."""
     rows = [json.dumps(asdict(t), ensure_ascii=False) for t in after.transcripts]
-    path = config.adapters.dir / f"{candidate.id}.transcripts.jsonl"
+    _write_whole(config.adapters.dir / f"{candidate.id}.transcripts.jsonl", "\n".join(rows) + "\n")
+
+
+def _keep_card(
+    model: EditableModel,
+    config: Config,
+    candidate: Adapter,
+    before: Evaluation,
+    after: Evaluation,
+    verdict: Verdict,
+) -> None:
+    """Beside the weights, before anybody is served from them: the one file that is written after them."""
+    directory = config.adapters.dir / candidate.path
+    guards = promote.table(before.scores, after.scores, config.guards)
+    _write_whole(directory / card.FILE, card.card(read_manifest(directory), model.name, guards, verdict))
+
+
+def _write_whole(path: Path, text: str) -> None:
     partial = path.with_suffix(".partial")
     try:
-        partial.write_text("\n".join(rows) + "\n", encoding="utf-8")
+        partial.write_text(text, encoding="utf-8")
         partial.replace(path)
     except OSError as error:
         raise CycleError(

@@ -81,6 +81,39 @@ def continued(
     ]
 
 
+@torch.inference_mode()
+def log_likelihoods(
+    network: nn.Module, ids_BT: Tensor, mask_BT: Tensor, answers_BNA: Tensor, is_answer_BNA: Tensor
+) -> Tensor:
+    """log p of N answers to each of B left-padded prompts, B x N, in nats; answers are padded on the right.
+
+    A prompt is read once, however many answers it has.
+    """
+    n = answers_BNA.shape[1]
+    position_BT = (mask_BT.cumsum(-1) - 1).clamp(min=0)
+    read = network(
+        input_ids=ids_BT, attention_mask=mask_BT, position_ids=position_BT, use_cache=True, logits_to_keep=1
+    )
+    cache = read.past_key_values
+    cache.batch_repeat_interleave(n)
+    answers_RA, is_answer_RA = answers_BNA.flatten(0, 1), is_answer_BNA.flatten(0, 1)
+    first_R1V = read.logits.repeat_interleave(n, 0)
+    # The last token of an answer predicts nothing that is asked for.
+    before_RA = answers_RA[:, :-1]
+    places = torch.arange(1, before_RA.shape[1] + 1, device=ids_BT.device)
+    rest_RAV = network(
+        input_ids=before_RA,
+        attention_mask=torch.cat([mask_BT.repeat_interleave(n, 0), is_answer_RA[:, :-1]], dim=1),
+        position_ids=position_BT[:, -1:].repeat_interleave(n, 0) + places,
+        past_key_values=cache,
+        use_cache=True,
+    ).logits
+    log_p_RAV = torch.cat([first_R1V, rest_RAV], dim=1).float().log_softmax(-1)
+    log_p_RA = log_p_RAV.gather(-1, answers_RA[:, :, None])[:, :, 0]
+    log_p_BN: Tensor = (log_p_RA * is_answer_RA).sum(-1).unflatten(0, (-1, n))
+    return log_p_BN
+
+
 class _Said:
     """What was said of each row's tokens, step by step; nothing is kept when no tokens are asked for."""
 

@@ -33,7 +33,7 @@ from transformers.utils import logging as transformers_logging
 from ice_agent.config import LoraSettings, ModelSettings
 from ice_agent.device import device_of, dtype_on, mixed_precision
 from ice_agent.errors import AdapterError, ModelError
-from ice_agent.generation import Written, continued
+from ice_agent.generation import Written, continued, log_likelihoods
 from ice_agent.manifest import CONFIG, MANIFEST, WEIGHTS, file_hash, read_manifest
 from ice_agent.turns import Turn, asking, folded, plain_prompt, takes_system, templated
 
@@ -225,6 +225,26 @@ class EditableModel:
             handle.remove()
         # A model that uses its head's weights without calling it has given all positions.
         return (logits if len(logits) == len(places) else logits[at_N]).float()
+
+    def log_likelihoods(
+        self, prompts: Sequence[Ids], answers: Sequence[Sequence[Ids]], rows: int = 128
+    ) -> Tensor:
+        """log p of each prompt's answers with the active adapter, B x N, in nats: as many for each prompt."""
+        n, longest = len(answers[0]), max(len(ids) for each in answers for ids in each)
+        # An answer of one token alone would leave nothing to read after the prompt.
+        width = max(longest, 2)
+        padded = torch.tensor([[[*ids, *[0] * (width - len(ids))] for ids in each] for each in answers])
+        lengths = torch.tensor([[len(ids) for ids in each] for each in answers])
+        is_answer = (torch.arange(width) < lengths[:, :, None]).long()
+        at_once = max(1, rows // n)
+        parts = []
+        with self._lock:
+            for at in range(0, len(prompts), at_once):
+                chosen = slice(at, at + at_once)
+                ids_BT, mask_BT = self.pad(prompts[chosen])
+                answers_BNA, is_answer_BNA = (t[chosen].to(self.device) for t in (padded, is_answer))
+                parts.append(log_likelihoods(self._peft, ids_BT, mask_BT, answers_BNA, is_answer_BNA))
+        return torch.cat(parts).cpu()
 
     def _read(self, rows: Sequence[Ids], keep: int) -> Tensor:
         """One pass over left-padded rows. As transformers have it, to keep 0 positions is to keep all."""

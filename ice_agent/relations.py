@@ -6,15 +6,19 @@ A relation that the file does not name is spoken of generically ("What is my fav
 
 from __future__ import annotations
 
+import logging
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from functools import cache
 from importlib import resources
 from typing import Any
 
 from memory import STATEMENT, USER, Cardinality
+
+logger = logging.getLogger(__name__)
 
 VOWELS = "aeiou"
 PLACEHOLDER = re.compile(r"\{(?:subject|object|a_object)\}")
@@ -101,6 +105,20 @@ def is_known(relation_id: str) -> bool:
 def words() -> frozenset[str]:
     """Every name of a relation that the file knows, in any spelling."""
     return frozenset({*_names(), *_names().values(), *_toml("relations.toml")["functional"]["relations"]})
+
+
+@cache
+def sensitive(names: tuple[str, ...]) -> frozenset[str]:
+    """The relations that are never learned; any noun may be one, so a slip of the pen is only warned of."""
+    wanted = frozenset(map(canonical, names))
+    for name in sorted(wanted - words()):
+        if near := get_close_matches(name, words(), n=1, cutoff=0.8):
+            logger.warning(
+                "sensitive_relations: %r is no relation known here; kept out as it stands (did you mean %r?)",
+                name,
+                near[0],
+            )
+    return wanted
 
 
 def named() -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields, is_dataclass
 from datetime import date, datetime
+from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ from memory import (
     Fact,
     FactStatus,
     Forgetting,
+    Leak,
     Mention,
     Proposal,
     Rate,
@@ -161,6 +163,18 @@ def forgot(taken: Forgetting) -> str:
     return "\n".join(lines)
 
 
+def evidence(out: Console, leaks: Sequence[Leak] | None, receipt: Path | None) -> None:
+    """Whether what serves was asked for what was forgotten, and where that is certified."""
+    found = [leak.fact_id for leak in leaks or () if leak.leaks]
+    if found:
+        out.print(f"  [bold red]probed[/]    what serves still leans to {len(found)} of {len(leaks or ())}:")
+        out.print(f"            {', '.join(found)} (what stays may give them away)", markup=False)
+    elif leaks:
+        out.print(f"  probed    what serves leans to none of {count(len(leaks), 'fact')}")
+    if receipt is not None:
+        out.print(f"  receipt   {receipt}", soft_wrap=True, markup=False)
+
+
 def adapters(rows: Sequence[Adapter], n_facts: dict[str, int]) -> Table:
     """`n_facts` says how many facts each adapter's batch holds."""
     table = _table("adapter", "status", "parent", "facts", "edit success", "rephrase", "made")
@@ -258,6 +272,9 @@ def learned(result: Heard) -> str:
     parts = []
     if result.learned:
         parts.append(f"learned {count(len(result.learned), 'fact')}: {_joined(result.learned)}")
+    for fact in result.learned:
+        if fact.quarantine_reason:
+            parts.append(f"({fact.quarantine_reason})")
     if superseded := [old for recorded in result.recorded for old in recorded.superseded]:
         parts.append(f"(no longer: {_joined(superseded)})")
     if result.retracted:
@@ -436,7 +453,8 @@ def _changes(one: Heard) -> Iterator[str]:
     for recorded in one.recorded:
         if recorded.fact is not None:
             known = "" if recorded.is_new else " (known already)"
-            yield f"{recorded.fact.id}  {fact_words(recorded.fact)}{known}"
+            why = recorded.fact.quarantine_reason
+            yield f"{recorded.fact.id}  {fact_words(recorded.fact)}{known}{f': {why}' if why else ''}"
         for old in (*recorded.superseded, *recorded.retracted):
             yield f"{old.id}  no longer: {old.statement}"
         for again in recorded.reopened:

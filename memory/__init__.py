@@ -1,7 +1,17 @@
 """What the agent knows: facts, their origin, and the weights that hold them. `from memory import Fact`."""
 
 from memory.archive import Archive
-from memory.audit import Checkpoint, Entry, Forged, Key, Tip, opened_note, require_proof
+from memory.audit import (
+    Checkpoint,
+    Entry,
+    Forged,
+    Key,
+    Tip,
+    broken_receipt,
+    opened_note,
+    opened_receipt,
+    require_proof,
+)
 from memory.errors import (
     AccessDenied,
     AmbiguousId,
@@ -30,6 +40,7 @@ from memory.records import (
     CHAT,
     ERASED,
     NOT_ASKED,
+    SENSITIVE,
     STATEMENT,
     USER,
     AccessKey,
@@ -45,6 +56,7 @@ from memory.records import (
     FactStatus,
     Forgetting,
     Item,
+    Leak,
     Lease,
     Meaning,
     Mention,
@@ -68,6 +80,7 @@ __all__ = [
     "CHAT",
     "ERASED",
     "NOT_ASKED",
+    "SENSITIVE",
     "STATEMENT",
     "USER",
     "AccessDenied",
@@ -93,6 +106,7 @@ __all__ = [
     "Forgetting",
     "Item",
     "Key",
+    "Leak",
     "Lease",
     "LeaseHeld",
     "Meaning",
@@ -127,8 +141,10 @@ __all__ = [
     "Verdict",
     "Verification",
     "WrongState",
+    "broken_receipt",
     "newest",
     "now",
     "opened_note",
+    "opened_receipt",
     "require_proof",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from types import TracebackType
@@ -79,6 +79,11 @@ class Archive:
             raise AccessDenied
         return self.store(name)
 
+    def held(self, fact_ids: Sequence[str]) -> tuple[str, ...]:
+        """Those of these facts that are in the database, whoever's they are."""
+        with database.clear_errors(self._engine), Session(self._reader) as tx:
+            return tuple(tx.scalars(sa.select(FactRow.id).where(FactRow.id.in_(fact_ids))))
+
     def tenants(self) -> tuple[str, ...]:
         named = sa.select(TenantRow.name).where(TenantRow.name.is_not(None)).order_by(TenantRow.name)
         with self._reading() as tx:
@@ -142,23 +147,48 @@ class Archive:
 
         Raises Forged for a checkpoint that this key did not sign, NotaryError for one older than the entry.
         """
-        checkpoint = audit.opened_note(note, key)
+        (proof,), ledger_part = self._under(entry.tenant, [entry.position], note, key)
+        return {"kind": "inclusion", **proof, **ledger_part}
+
+    def receipt(
+        self, tenant_id: str, positions: Sequence[int], note: str, key: Key, told: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """What was forgotten, as `told`, with the entries that say so and the proof that they are signed.
+
+        Raises as `inclusion` does.
+        """
+        entries, ledger_part = self._under(tenant_id, positions, note, key)
+        return {"tenant": tenant_id, **told, "entries": entries, "ledger": ledger_part}
+
+    def chain(self, tenant_id: str) -> tuple[Entry, ...]:
+        """A tenant's chain by its random id, which is all that is left of one that was forgotten."""
         with self._reading() as tx:
-            log = _signed_tips(tx)[: checkpoint.size]
-            index, tip = max(
-                ((n, tip) for n, tip in enumerate(log) if tip.tenant == entry.tenant), default=(0, None)
-            )
-            if tip is None or tip.position < entry.position:
-                older = f"the checkpoint is older than entry {entry.position}"
-                raise NotaryError(f"{older}: sign one with `ice-agent checkpoint`")
-            tx.tenant = entry.tenant
-            leaves = [audit.leaf_hash(each.hash.encode()) for each in ledger.entries(tx)[: tip.position]]
-        path = audit.inclusion_path(leaves, entry.position - 1)
+            tx.tenant = tenant_id
+            return ledger.entries(tx)
+
+    def _under(
+        self, tenant_id: str, positions: Sequence[int], note: str, key: Key
+    ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        """A tenant's entries with their paths to its tip, and how the tip is under a signed checkpoint."""
+        checkpoint = audit.opened_note(note, key)
+        log = self.signed_tips()[: checkpoint.size]
+        index, tip = max(
+            ((n, tip) for n, tip in enumerate(log) if tip.tenant == tenant_id), default=(0, None)
+        )
+        if tip is None or tip.position < max(positions):
+            older = f"the checkpoint is older than entry {max(positions)}"
+            raise NotaryError(f"{older}: sign one with `ice-agent checkpoint`")
+        chain = self.chain(tenant_id)[: tip.position]
+        leaves = [audit.leaf_hash(entry.hash.encode()) for entry in chain]
+        entries = [
+            {
+                "entry": asdict(chain[position - 1]),
+                "path": [node.hex() for node in audit.inclusion_path(leaves, position - 1)],
+            }
+            for position in positions
+        ]
         tip_path = audit.inclusion_path([each.leaf for each in log], index)
-        return {
-            "kind": "inclusion",
-            "entry": asdict(entry),
-            "path": [node.hex() for node in path],
+        return entries, {
             "tip": asdict(tip),
             "tip_index": index,
             "tip_path": [node.hex() for node in tip_path],

@@ -2,12 +2,14 @@
 
 This file stands alone, to be read and run by somebody who trusts neither the database nor this package:
 
-    python audit.py export.jsonl [--checkpoint FILE --key KEY]
+    python audit.py export.jsonl [--checkpoint FILE] [--receipt FILE] [--key KEY]
     python audit.py proof.json --key KEY
+    python audit.py forgotten.receipt --key KEY
 
 It needs Python and, for signatures only, the package `cryptography`. The formats: a chain of SHA-256 hashes
 over canonical JSON, each kind of content in a domain of its own; trees and their proofs after RFC 6962,
-section 2.1; checkpoints as C2SP signed notes (signed-note, tlog-checkpoint) with Ed25519 signatures.
+section 2.1; checkpoints as C2SP signed notes (signed-note, tlog-checkpoint) with Ed25519 signatures, and
+receipts of forgetting as such notes, too, of an origin line of their own and JSON.
 """
 
 from __future__ import annotations
@@ -30,8 +32,12 @@ ED25519: Final = b"\x01"
 """The signature type of a C2SP key that is a plain Ed25519 key."""
 
 
+RECEIPT: Final = "/forgetting"
+"""What the origin line of a receipt has after the archive's name, so that it passes for no checkpoint."""
+
+
 class Forged(ValueError):
-    """A checkpoint, proof or export that is not what its signature or its hashes say."""
+    """A checkpoint, receipt, proof or export that is not what its signature or its hashes say."""
 
 
 # -- hashes -----------------------------------------------------------------------------------------------
@@ -318,9 +324,13 @@ class Key:
 
 def opened_note(note: str, key: Key) -> Checkpoint:
     """The checkpoint in a note. Raises Forged unless this key signed it and every byte of it."""
+    return _checkpoint(_signed_text(note, key, "checkpoint"))
+
+
+def _signed_text(note: str, key: Key, what: str) -> str:
     text, gap, signatures = note.rpartition("\n\n")
     if not gap or not signatures.endswith("\n"):
-        raise Forged("the checkpoint has no signature")
+        raise Forged(f"the {what} has no signature")
     text += "\n"
     for line in signatures.removesuffix("\n").split("\n"):
         dash, _, rest = line.partition(" ")
@@ -329,12 +339,12 @@ def opened_note(note: str, key: Key) -> Checkpoint:
             raise Forged(f"{line[:40]!r} is no signature line")
         signed = _decoded(encoded, "the signature")
         if name == key.name and signed[:4] == key.id:
-            _require_signed(key, text, signed[4:])
-            return _checkpoint(text)
-    raise Forged(f"the checkpoint is not signed by {key.name} with this key")
+            _require_signed(key, text, signed[4:], what)
+            return text
+    raise Forged(f"the {what} is not signed by {key.name} with this key")
 
 
-def _require_signed(key: Key, text: str, signature: bytes) -> None:
+def _require_signed(key: Key, text: str, signature: bytes, what: str) -> None:
     try:
         # Only here, so that chains and trees are checked by the standard library alone.
         from cryptography.exceptions import InvalidSignature
@@ -345,7 +355,7 @@ def _require_signed(key: Key, text: str, signature: bytes) -> None:
         Ed25519PublicKey.from_public_bytes(key.public).verify(signature, text.encode())
     except InvalidSignature as error:
         raise Forged(
-            f"the signature of {key.name} does not fit the checkpoint: one of them was edited"
+            f"the signature of {key.name} does not fit the {what}: one of them was edited"
         ) from error
 
 
@@ -386,6 +396,9 @@ EVENTS: Final = {
 }
 """Which entry commits to a row of each kind."""
 
+AGAIN: Final = {"utterance.erased": "utterance.heard", "fact.relinked": "fact.recorded"}
+"""The events that commit anew to what a row says: the last one counts."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Export:
@@ -424,7 +437,9 @@ def broken_export(export: Export, checkpoint: Checkpoint | None = None) -> Itera
         yield from (f"{tip.tenant}: {problem}" for problem in broken_chain(chain, tip))
     for tenant in export.chains.keys() - {tip.tenant for tip in export.tips}:
         yield f"{tenant}: its chain has no tip, so that a tail could have been cut off"
-    committed = {(e.event, e.subject_id): e for chain in export.chains.values() for e in chain}
+    committed = {
+        (AGAIN.get(e.event, e.event), e.subject_id): e for chain in export.chains.values() for e in chain
+    }
     for row in export.rows:
         if (event := EVENTS.get(row["kind"])) is None or "salt" not in row:
             continue
@@ -518,17 +533,74 @@ def _require_included(proof: Mapping[str, Any], key: Key) -> Checkpoint:
     return checkpoint
 
 
+# -- receipts of forgetting -------------------------------------------------------------------------------
+
+ERASED: Final = {"facts": "fact.forgotten", "utterances": "utterance.erased", "adapters": "adapter.forgotten"}
+"""Which entries must say what a receipt says is gone."""
+
+
+def receipt_text(origin: str, receipt: Mapping[str, Any]) -> str:
+    """A receipt as it is signed: its origin, then JSON."""
+    return f"{origin}{RECEIPT}\n{json.dumps(receipt, indent=1, sort_keys=True)}\n"
+
+
+def opened_receipt(note: str, key: Key) -> dict[str, Any]:
+    """What a receipt says. Raises Forged unless this key signed all of it, and its proofs hold.
+
+    Each entry that it names must be under its checkpoint, and what it says is gone must be what they say.
+    """
+    origin, _, text = _signed_text(note, key, "receipt").partition("\n")
+    if not origin.endswith(RECEIPT):
+        raise Forged("the note is no receipt of forgetting: its first line is another's")
+    try:
+        receipt: dict[str, Any] = json.loads(text)
+        for proof in receipt["entries"]:
+            checkpoint = _require_included({**receipt["ledger"], **proof}, key)
+            if checkpoint.origin + RECEIPT != origin:
+                raise Forged(f"the receipt is of {origin}, and its checkpoint of {checkpoint.origin}")
+        _require_told(receipt)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, Forged):
+            raise
+        raise Forged(f"the receipt is not whole: {error!r}") from error
+    return receipt
+
+
+def broken_receipt(receipt: Mapping[str, Any], chain: Sequence[Entry]) -> Iterator[str]:
+    """Whether a tenant's chain still has the entries of an opened receipt where they were."""
+    there = {entry.position: entry.hash for entry in chain}
+    for proof in receipt["entries"]:
+        entry = Entry(**proof["entry"])
+        if there.get(entry.position) != entry.hash:
+            yield f"entry {entry.position} ({entry.event}) of the receipt is not in the ledger"
+
+
+def _require_told(receipt: Mapping[str, Any]) -> None:
+    entries = [Entry(**proof["entry"]) for proof in receipt["entries"]]
+    if any(entry.tenant != receipt["tenant"] for entry in entries):
+        raise Forged("the receipt and its entries are of two tenants")
+    if receipt["tenant"] in {entry.subject_id for entry in entries if entry.event == "tenant.forgotten"}:
+        return
+    for what, event in ERASED.items():
+        told = sorted({entry.subject_id for entry in entries if entry.event == event})
+        if told != sorted(receipt[what]):
+            raise Forged(f"the {what} of the receipt are not those that its entries say are gone")
+
+
 # -- the command line of this file ------------------------------------------------------------------------
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    words = argparse.ArgumentParser(description="Check an export or a proof of ice-agent's ledger, offline.")
-    words.add_argument("file", type=Path, help="what `ice-agent export`, `prove` or `consistency` wrote")
+    words = argparse.ArgumentParser(
+        description="Check an export, proof or receipt of ice-agent's ledger, offline."
+    )
+    words.add_argument("file", type=Path, help="what `ice-agent export`, `prove`, ... or `forget` wrote")
     words.add_argument("--checkpoint", type=Path, help="a checkpoint that was kept elsewhere")
+    words.add_argument("--receipt", type=Path, help="a receipt of forgetting, to hold the export against")
     words.add_argument("--key", help="the public key of the checkpoints: NAME+HASH+KEY, or a file with it")
     asked = words.parse_args(arguments)
     try:
-        problems = list(_checked(asked.file, asked.checkpoint, asked.key))
+        problems = list(_checked(asked.file, asked.checkpoint, asked.receipt, asked.key))
     except (Forged, OSError, UnicodeDecodeError) as error:
         problems = [str(error)]
     for problem in problems:
@@ -538,26 +610,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if problems else 0
 
 
-def _checked(file: Path, checkpoint: Path | None, key: str | None) -> Iterator[str]:
+def _checked(file: Path, checkpoint: Path | None, receipt: Path | None, key: str | None) -> Iterator[str]:
     text = file.read_text(encoding="utf-8")
     public = None
     if key is not None:
         public = Key.read(Path(key).read_text(encoding="utf-8") if Path(key).is_file() else key)
+    if text.partition("\n")[0].endswith(RECEIPT):
+        opened_receipt(text, _required(public, "a receipt"))
+        return
     try:
         only = json.loads(text)
     except ValueError:
         only = None
     if isinstance(only, dict) and only.get("kind") in ("inclusion", "consistency"):
-        if public is None:
-            raise Forged("a proof is worth no more than the key it is checked with: give --key")
-        require_proof(only, public)
+        require_proof(only, _required(public, "a proof"))
         return
     note = None
     if checkpoint is not None:
-        if public is None:
-            raise Forged("a checkpoint is worth no more than the key it is checked with: give --key")
-        note = opened_note(checkpoint.read_text(encoding="utf-8"), public)
-    yield from broken_export(Export.read(text.splitlines()), note)
+        note = opened_note(checkpoint.read_text(encoding="utf-8"), _required(public, "a checkpoint"))
+    export = Export.read(text.splitlines())
+    yield from broken_export(export, note)
+    if receipt is not None:
+        opened = opened_receipt(receipt.read_text(encoding="utf-8"), _required(public, "a receipt"))
+        yield from broken_receipt(opened, export.chains.get(opened["tenant"], ()))
+
+
+def _required(key: Key | None, what: str) -> Key:
+    if key is None:
+        raise Forged(f"{what} is worth no more than the key it is checked with: give --key")
+    return key
 
 
 if __name__ == "__main__":

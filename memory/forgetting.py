@@ -8,12 +8,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Iterable, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 
 from memory import items, ledger, lineage, slots
-from memory.records import Adapter, CandidateFact, Fact, FactStatus, Forgetting, now
+from memory.records import CandidateFact, Fact, FactStatus, Forgetting, now
 from memory.tables import (
     ENDED,
     AccessKeyRow,
@@ -79,11 +79,16 @@ def foreseen(tx: Transaction, meant: Meant) -> Forgetting:
         adapters=tuple(lineage.adapter_record(row) for row in held),
         relearned=_but(gone, tx.scalars(relearned.order_by(FactRow.number)).all()),
         serving=lineage.adapter_record(ancestor) if ancestor else None,
+        tenant_id=tx.tenant,
     )
 
 
-def forget(tx: Transaction, meant: Meant) -> None:
-    """Take it away, as if it had never been heard; nothing about its subject is to be learned again."""
+def forget(tx: Transaction, meant: Meant) -> Forgetting:
+    """Take it away, as if it had never been heard, and say what went.
+
+    Nothing about its subject is to be learned again.
+    """
+    taken = foreseen(tx, meant)
     lineage.forget(tx, [row.id for row in meant.facts])
     for utterance in meant.utterances:
         slots.erase_words(tx, utterance)
@@ -97,11 +102,21 @@ def forget(tx: Transaction, meant: Meant) -> None:
         tx.delete(proposal)
     for row in meant.facts:
         _erase(tx, row)
+    return replace(taken, entries=ledger.added(tx))
 
 
-def forget_tenant(tx: Transaction) -> tuple[Adapter, ...]:
-    """Erase all rows of the tenant and its name; returns the adapters that it had. Its chain stays, whole."""
-    adapters = tuple(map(lineage.adapter_record, tx.scalars(sa.select(AdapterRow)).all()))
+def forget_tenant(tx: Transaction) -> Forgetting:
+    """Erase all rows of the tenant and its name, and say what went. Its chain stays, whole."""
+    taken = Forgetting(
+        facts=slots.fact_records(tx.scalars(sa.select(FactRow).order_by(FactRow.number))),
+        utterances=tuple(map(slots.utterance_record, tx.scalars(sa.select(UtteranceRow)))),
+        items=items.every(tx),
+        bereft=(),
+        adapters=tuple(map(lineage.adapter_record, tx.scalars(sa.select(AdapterRow)))),
+        relearned=(),
+        serving=None,
+        tenant_id=tx.tenant,
+    )
     row = tx.get_one(TenantRow, tx.tenant)
     ledger.append(tx, "tenant.forgotten", row.id, ledger.commit_tenant(row))
     row.name, row.salt, row.tombstone_salt = None, "", ""
@@ -113,7 +128,7 @@ def forget_tenant(tx: Transaction) -> tuple[Adapter, ...]:
     for table in (*holding, TombstoneRow, AccessKeyRow):
         tx.execute(sa.delete(table))
     tx.execute(sa.update(LeaseRow).values(owner=None))
-    return adapters
+    return replace(taken, entries=ledger.added(tx))
 
 
 def buried(tx: Transaction, candidates: Iterable[CandidateFact]) -> set[CandidateFact]:

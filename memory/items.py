@@ -102,6 +102,11 @@ class Items:
             _drop(tx, row)
 
 
+def every(tx: Transaction) -> tuple[Item, ...]:
+    """All of the tenant's."""
+    return tuple(_record(row) for row in tx.scalars(sa.select(ItemRow).order_by(ItemRow.number)))
+
+
 def heard_as(tx: Transaction, utterance_ids: Sequence[str]) -> tuple[Item, ...]:
     """Those whose text was heard as one of these utterances."""
     return tuple(_record(row) for row in _heard_as(tx, utterance_ids))

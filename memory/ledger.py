@@ -52,9 +52,6 @@ FORGOTTEN: Final = {
 }
 """The events that say why a row is gone."""
 
-AGAIN: Final = {"utterance.erased": "utterance.heard", "fact.relinked": "fact.recorded"}
-"""The events that commit anew to what a row says."""
-
 FACT_ENDS: Final = {
     "fact.superseded": False,
     "fact.retracted": False,
@@ -102,6 +99,11 @@ def append(tx: Transaction, event: str, subject_id: str, commitment: str) -> Non
             "hash": own,
         }
     )
+
+
+def added(tx: Transaction) -> tuple[int, ...]:
+    """The positions of what this transaction has added so far."""
+    return tuple(row["position"] for row in tx.chain.added) if tx.chain else ()
 
 
 @sa.event.listens_for(Transaction, "before_commit")
@@ -299,7 +301,7 @@ def verify(tx: Transaction, name: str, signed: Tip | None = None) -> Verificatio
 
 def _changed_rows(tx: Transaction, chain: Sequence[Entry]) -> Iterator[str]:
     # The last one of each counts, and a later word on the same row is one, too.
-    committed = {(AGAIN.get(e.event, e.event), e.subject_id): e for e in chain}
+    committed = {(audit.AGAIN.get(e.event, e.event), e.subject_id): e for e in chain}
     if ("tenant.forgotten", tx.tenant) in committed:
         return
     found = set()

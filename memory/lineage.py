@@ -7,7 +7,7 @@ where its facts were before, so that a revert can put every one of them back.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import sqlalchemy as sa
 from sqlalchemy.orm import aliased
@@ -15,6 +15,7 @@ from sqlalchemy.orm import aliased
 from memory import ledger
 from memory.errors import CannotRevert, StaleParent, WrongState
 from memory.records import (
+    SENSITIVE,
     STATEMENT,
     Adapter,
     AdapterStatus,
@@ -41,6 +42,14 @@ ABANDONED = Verdict(promote=False, reasons=("its cycle ended before it was judge
 FORGOTTEN = Verdict(promote=False, reasons=("a fact of its batch was forgotten",))
 OUTDONE = Verdict(promote=False, reasons=("another candidate of its batch was promoted",))
 _TAUGHT = (Role.FACT, Role.REMOVAL, Role.OVERRIDE)
+
+
+def keep_out(tx: Transaction, sensitive: Collection[str]) -> None:
+    """Quarantine what waits for an edit and is of one of these relations, however it came to wait."""
+    waits = sa.select(FactRow).where(FactRow.status == FactStatus.PENDING, FactRow.relation.in_(sensitive))
+    for row in tx.scalars(waits).all() if sensitive else ():
+        _keep_out(tx, row, SENSITIVE)
+    tx.flush()
 
 
 def claim(tx: Transaction, limit: int) -> BatchRow | None:

@@ -1,4 +1,4 @@
-"""Signs where the ledger ends, with a key that is kept outside the database, into files outside it.
+"""Signs where the ledger ends, and what was forgotten, with a key that is kept outside the database.
 
 What is signed then can be shown later to be still there: a database that was set back, or whose history was
 rewritten, no longer fits a checkpoint that somebody kept.
@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import base64
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from memory.audit import ED25519, Checkpoint, Forged, Key
+from memory.audit import ED25519, Checkpoint, Forged, Key, receipt_text
 from memory.errors import NotaryError
 
 PRIVATE = "PRIVATE+KEY+"
 SUFFIX = ".checkpoint"
+RECEIPTS = ".receipt"
 
 
 def newest(folder: Path) -> Path | None:
@@ -26,7 +29,7 @@ def newest(folder: Path) -> Path | None:
 
 
 class Notary:
-    """An Ed25519 key that signs checkpoints. The file holds it as `PRIVATE+KEY+NAME+HASH+SEED`."""
+    """An Ed25519 key that signs checkpoints and receipts. Its file has `PRIVATE+KEY+NAME+HASH+SEED`."""
 
     def __init__(self, name: str, private: Ed25519PrivateKey) -> None:
         self._private = private
@@ -69,18 +72,29 @@ class Notary:
 
     def sign(self, checkpoint: Checkpoint, folder: Path) -> Path:
         """Write the checkpoint as a signed note, into a file named by its size, beside the public key."""
-        path = folder / f"{checkpoint.size:09}{SUFFIX}"
+        return self._write(folder / f"{checkpoint.size:09}{SUFFIX}", self.signed(checkpoint))
+
+    def certify(self, receipt: Mapping[str, Any], folder: Path) -> Path:
+        """Write what was forgotten as a signed note, into a file named by its tenant and its last entry."""
+        last = receipt["entries"][-1]["entry"]["position"]
+        note = self._note(receipt_text(self.key.name, receipt))
+        return self._write(folder / f"{receipt['tenant']}-{last:09}{RECEIPTS}", note)
+
+    def signed(self, checkpoint: Checkpoint) -> str:
+        """The checkpoint as a signed note."""
+        return self._note(checkpoint.text)
+
+    def _note(self, text: str) -> str:
+        signature = base64.b64encode(self.key.id + self._private.sign(text.encode())).decode()
+        return f"{text}\n\N{EM DASH} {self.key.name} {signature}\n"
+
+    def _write(self, path: Path, note: str) -> Path:
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            for file, text in ((folder / "key.pub", f"{self.key}\n"), (path, self.signed(checkpoint))):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            for file, text in ((path.parent / "key.pub", f"{self.key}\n"), (path, note)):
                 partial = file.with_suffix(".partial")
                 partial.write_text(text, encoding="utf-8")
                 partial.replace(file)
         except OSError as error:
             raise NotaryError(f"cannot write {path}: {error.strerror}") from error
         return path
-
-    def signed(self, checkpoint: Checkpoint) -> str:
-        """The checkpoint as a signed note."""
-        signature = base64.b64encode(self.key.id + self._private.sign(checkpoint.text.encode())).decode()
-        return f"{checkpoint.text}\n\N{EM DASH} {self.key.name} {signature}\n"

@@ -20,6 +20,9 @@ CHAT = "chat"
 ERASED = "(forgotten)"
 """What stands for the words of an utterance that told of something that was forgotten."""
 
+SENSITIVE = "sensitive, so no weights ever learn it: it stays in the prompt"
+"""Why a fact is set aside for good."""
+
 STATEMENT = "statement"
 """The relation of a fact that fits no slot: it is recalled, and supersedes nothing."""
 
@@ -360,6 +363,28 @@ class Forgetting:
     """Facts that stay and that those versions had learned: the prompt serves them until they are rebuilt."""
     serving: Adapter | None
     """The last clean ancestor."""
+    tenant_id: str = ""
+    entries: tuple[int, ...] = ()
+    """The positions in the tenant's chain that say so, once it is done."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leak:
+    """What probing an adapter for a forgotten fact found: too coarse to find out by it what the fact was."""
+
+    fact_id: str
+    asked: int
+    """Questions that were put to it."""
+    said: int
+    """Of them, those that it answers with the value, and the reference does not."""
+    beaten: int
+    """Other values, and other subjects, that its leaning towards the fact was compared with."""
+    leans: bool
+    """It leans to the fact more than to any of them."""
+
+    @property
+    def leaks(self) -> bool:
+        return self.said > 0 or self.leans
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

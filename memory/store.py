@@ -109,6 +109,11 @@ class FactStore:
             row = tx.get(TenantRow, tx.tenant)
             return row is not None and row.is_shared
 
+    def identity(self) -> str:
+        """The random id that stands for the tenant wherever its name must not; the tenant is made with it."""
+        with self._writing() as tx:
+            return tx.tenant
+
     def counts(self) -> dict[FactStatus, int]:
         """How many facts are in each state, those with none included."""
         per_status = sa.select(FactRow.status, sa.func.count()).group_by(FactRow.status)
@@ -343,23 +348,22 @@ class FactStore:
         """
         with self._writing() as tx:
             meant = forgetting.meant(tx, fact_ids, subject, utterance_ids)
-            taken = forgetting.foreseen(tx, meant)
-            forgetting.forget(tx, meant)
+            taken = forgetting.forget(tx, meant)
         logger.info("forgot %d facts of %s", len(taken.facts), self.tenant)
         database.sweep(self._engine)
         return taken
 
-    def forget_everything(self) -> tuple[Adapter, ...]:
-        """Erase all that is held about the tenant, its name included; returns the adapters that it had.
+    def forget_everything(self) -> Forgetting:
+        """Erase all that is held about the tenant, its name included, and say what went.
 
         What is left is a chain of hashes under a random id, which still verifies. Raises UnknownTenant.
         """
         if not self.exists():
             raise UnknownTenant(self.tenant)
         with self._writing() as tx:
-            adapters = forgetting.forget_tenant(tx)
+            taken = forgetting.forget_tenant(tx)
         database.sweep(self._engine)
-        return adapters
+        return taken
 
     def allow(self, candidate: CandidateFact) -> bool:
         """Let something that was forgotten be learned again; False when it never was."""
@@ -415,16 +419,18 @@ class FactStore:
 
     # Batches
 
-    def claim_batch(self, limit: int, lease: Lease) -> Batch | None:
+    def claim_batch(self, limit: int, lease: Lease, sensitive: Collection[str] = ()) -> Batch | None:
         """Claim the oldest pending facts for this cycle, removals first, at most `limit`; None without any.
 
-        What an earlier cycle claimed and never finished goes back first: it cannot be running now.
+        What an earlier cycle claimed and never finished goes back first: it cannot be running now. Facts of a
+        `sensitive` relation are quarantined instead.
         """
         if limit < 1:
             raise ValueError(f"a batch needs room for at least one edit, got a limit of {limit}")
         with self._writing(lease) as tx:
             lineage.fail_abandoned(tx)
             tx.flush()
+            lineage.keep_out(tx, sensitive)
             row = lineage.claim(tx, limit)
             if row is None:
                 return None

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+
 import pytest
 
-from ice_agent import forget, rebuild
-from ice_agent.manifest import WEIGHTS
+from ice_agent import forget, leak, rebuild
+from ice_agent.card import FILE
+from ice_agent.manifest import MANIFEST, WEIGHTS
 from memory import AdapterStatus
 from tests.schooled import Assistant
 
@@ -56,6 +60,45 @@ def test_no_word_of_it_is_left_in_the_folder(taught):
     forget.forget(assistant.store, assistant.config, [fact.id])
     rebuild.rebuild(assistant.store, assistant.model, assistant.config)
     assert _holding(assistant.folder, b"lisbon") == []
+
+
+def test_what_a_killed_cycle_left_behind_goes_too(taught):
+    assistant, fact = taught
+    folder, held = assistant.config.adapters.dir, assistant.serving
+    # Written by a cycle that was killed before the store knew of it, and half a file of transcripts.
+    shutil.copytree(folder / held.path, folder / "a_unknown")
+    (folder / f"{held.id}.transcripts.partial").write_text("Lisbon")
+    root = assistant.store.adapter(held.parent_id)
+    forget.forget(assistant.store, assistant.config, [fact.id])
+    assert {path.name for path in folder.iterdir()} == {root.path, "cache"}
+
+
+def test_a_rebuilt_adapter_is_asked_for_what_was_forgotten(taught):
+    assistant, fact = taught
+    suspects = leak.suspects([fact], ())
+    held = assistant.serving
+    assistant.logits()
+    assert [one.leaks for one in leak.probe(assistant.model, held.id, suspects)] == [True]
+    forget.forget(assistant.store, assistant.config, [fact.id])
+    rebuild.rebuild(assistant.store, assistant.model, assistant.config)
+    (found,) = leak.probe(assistant.model, assistant.serving.id, suspects)
+    assert (found.said, found.asked > 1) == (0, True)
+
+
+def test_an_adapter_has_a_card_and_neither_it_nor_the_manifest_says_a_word_or_a_name(taught):
+    assistant, fact = taught
+    for adapter in assistant.store.adapters():
+        folder = assistant.config.adapters.dir / adapter.path
+        card, manifest = (folder / card_file for card_file in (FILE, MANIFEST))
+        told = card.read_text() + manifest.read_text()
+        assert [word for word in ("Lisbon", "Anna", '"tom"', "lives") if word in told] == []
+        tip = json.loads(manifest.read_text())["ledger_tip"]
+        entries = assistant.store.ledger()
+        assert tip["position"] == 0 or entries[tip["position"] - 1].hash == tip["hash"]
+        assert assistant.store.identity() in card.read_text()
+    assert f"- `{fact.commitment}`" in card.read_text()
+    assert "| edit success |" in card.read_text()
+    assert "| verdict | promoted |" in card.read_text()
 
 
 def _weights(assistant):

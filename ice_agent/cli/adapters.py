@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ice_agent import explain, plan, promote, screen
+from ice_agent import explain, plan, promote, relations, screen
 from ice_agent.cli.app import (
     REJECTED,
     AsJson,
@@ -18,7 +18,7 @@ from ice_agent.cli.app import (
     print_json,
 )
 from ice_agent.errors import CycleError
-from memory import Adapter
+from memory import SENSITIVE, Adapter
 
 if TYPE_CHECKING:
     # Only the names are needed here: importing them takes seconds.
@@ -146,6 +146,9 @@ def release(
 ) -> None:
     """Let facts that were set aside be learned again."""
     with opened(config, tenant) as at:
+        for fact in map(at.store.fact, ids):
+            if fact.relation in relations.sensitive(at.config.collect.sensitive_relations):
+                raise CycleError(f"{fact.id} is {SENSITIVE} (see [collect] sensitive_relations)")
         released = [at.store.release(id_) for id_ in ids]
         if as_json:
             print_json({"released": released})

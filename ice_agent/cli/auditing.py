@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,7 +24,19 @@ from ice_agent.cli.app import (
     print_json,
 )
 from ice_agent.errors import CycleError
-from memory import Checkpoint, Forged, Forgetting, Key, Notary, NotaryError, newest, opened_note
+from memory import (
+    Checkpoint,
+    Forged,
+    Forgetting,
+    Key,
+    Leak,
+    Notary,
+    NotaryError,
+    broken_receipt,
+    newest,
+    opened_note,
+    opened_receipt,
+)
 
 if TYPE_CHECKING:
     # Only the name is needed here: importing it takes seconds.
@@ -57,8 +70,13 @@ def verify(
         Path | None,
         typer.Option("--checkpoint", metavar="FILE", help="Held against this [default: the newest]."),
     ] = None,
+    receipt: Annotated[
+        Path | None,
+        typer.Option("--receipt", metavar="FILE", help="What was forgotten: is it still gone?"),
+    ] = None,
     key: Annotated[
-        str | None, typer.Option("--key", help="The public key it is checked with [default: ledger.key's].")
+        str | None,
+        typer.Option("--key", help="The public key these are checked with [default: ledger.key's]."),
     ] = None,
     config: ConfigPath = None,
     tenant: TenantName = None,
@@ -73,7 +91,7 @@ def verify(
         checked = at.archive.verify(signed, only=[tenant] if tenant else None)
         stores = [at.archive.store(each) for each in ([tenant] if tenant else at.archive.tenants())]
         damaged = [p for store in stores for p in explain.damaged(store, at.config.adapters.dir)]
-        problems = [*problems, *checked.problems, *damaged]
+        problems = [*problems, *checked.problems, *damaged, *_undone(at, receipt, key)]
         if as_json:
             size = signed.size if signed else None
             found = {"entries": checked.n_entries, "signed_tips": size, "problems": problems}
@@ -195,15 +213,29 @@ def forget(
         if not taken.facts and subject is None:
             raise CycleError("there is nothing to forget")
         if not dry_run:
+            # A key that cannot be used is said before anything is erased.
+            notary = Notary.at(at.config.ledger.key, at.archive.origin)
             taken = forgetting.forget(at.store, at.config, ids or (), subject)
-        reports = _rebuilt(at, taken) if rebuild and taken.adapters and not dry_run else ()
-        verdicts = [report.verdict for report in reports]
+        after = _After()
+        try:
+            if rebuild and taken.adapters and not dry_run:
+                _rebuild(at, taken, after)
+        finally:
+            # What is erased is erased, also when teaching the rest again was broken off.
+            if taken.entries:
+                after.receipt = forgetting.certify(
+                    at.archive, at.config, notary, taken,
+                    serving=at.store.serving(), rebuilt=[r.adapter for r in after.reports], leaks=after.leaks,
+                )  # fmt: skip
         if as_json:
-            print_json({"dry_run": dry_run, "forgotten": taken, "rebuilt": verdicts})
+            verdicts = [report.verdict for report in after.reports]
+            done = {"rebuilt": verdicts, "probe": after.leaks, "receipt": after.receipt}
+            print_json({"dry_run": dry_run, "forgotten": taken, **done})
             return
         screen.forgetting(out, taken, dry_run=dry_run)
-        for report in reports:
+        for report in after.reports:
             screen.verdict(out, report.adapter.id, report.verdict, report.seconds)
+        screen.evidence(out, after.leaks, after.receipt)
 
 
 @app.command()
@@ -295,28 +327,47 @@ def status(config: ConfigPath = None, tenant: TenantName = None, as_json: AsJson
 
 
 def _forget_everything(at: Place, *, dry_run: bool, yes: bool, as_json: bool) -> None:
-    held = [row["kind"] for row in at.store.export()]
+    held, receipt = [row["kind"] for row in at.store.export()], None
     counts = {kind: held.count(kind) for kind in ("fact", "utterance", "proposal", "batch", "adapter")}
     if not dry_run:
         if not yes:
             typer.confirm(f"Forget all that is held about {at.store.tenant}?", abort=True, err=True)
-        forgetting.forget_everything(at.store, at.config)
+        notary = Notary.at(at.config.ledger.key, at.archive.origin)
+        taken = forgetting.forget_everything(at.store, at.config)
+        receipt = forgetting.certify(at.archive, at.config, notary, taken, serving=None)
     if as_json:
-        print_json({"dry_run": dry_run, "tenant": at.store.tenant, "forgotten": counts})
+        done = {"tenant": at.store.tenant, "forgotten": counts, "receipt": receipt}
+        print_json({"dry_run": dry_run, **done})
         return
     what = ", ".join(f"{n} {kind}{'' if n == 1 else 's'}" for kind, n in counts.items() if n)
     out.print(f"{'would forget' if dry_run else 'forgot'} all about {at.store.tenant}: {what or 'nothing'}")
 
 
-def _rebuilt(at: Place, taken: Forgetting) -> tuple[CycleReport, ...]:
-    """The cycles that teach the weights again what stays, where something waits for that."""
+@dataclass
+class _After:
+    """What was done about the weights, as far as it came."""
+
+    reports: tuple[CycleReport, ...] = ()
+    leaks: tuple[Leak, ...] | None = None
+    receipt: Path | None = None
+
+
+def _rebuild(at: Place, taken: Forgetting, after: _After) -> None:
+    """Teach the weights again what stays, where something waits for that, and ask them for what is gone.
+
+    Nobody is asked when nothing is taught: the adapter that serves then was made before the fact was known.
+    """
     if plan.n_waiting(at.store) == 0:
-        return ()
+        return
+    from ice_agent import leak
     from ice_agent.rebuild import rebuild
 
     model = load_model(at.config)
     with screen.bars(err) as progress:
-        return rebuild(at.store, model, at.config, progress)
+        after.reports = rebuild(at.store, model, at.config, progress)
+        suspects = leak.suspects(taken.facts, at.store.facts())
+        adapter_id = plan.serving(at.store).id
+        after.leaks = leak.probe(model, adapter_id, suspects, progress=progress)
 
 
 def _signed(at: Place, checkpoint: Path | None, key: str | None) -> tuple[Checkpoint | None, list[str]]:
@@ -334,6 +385,21 @@ def _signed(at: Place, checkpoint: Path | None, key: str | None) -> tuple[Checkp
         newest_is_old = f"{path} covers {signed.size} of the {n_signed} tips that were signed"
         return signed, [f"{newest_is_old}: a newer checkpoint is gone, or an old one was put in its place"]
     return signed, []
+
+
+def _undone(at: Place, receipt: Path | None, key: str | None) -> list[str]:
+    """What is wrong with a receipt of forgetting, and what it says is gone and is here."""
+    if receipt is None:
+        return []
+    try:
+        opened = opened_receipt(_read(receipt), _public_key(at, key))
+    except Forged as error:
+        return [f"{receipt}: {error}"]
+    broken = broken_receipt(opened, at.archive.chain(opened["tenant"]))
+    return [
+        *(f"{receipt}: {problem}" for problem in broken),
+        *forgetting.returned(at.archive, at.config, opened),
+    ]
 
 
 def _public_key(at: Place, key: str | None = None) -> Key:

@@ -10,8 +10,6 @@ import importlib.util
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
-from functools import cache
 
 from ice_agent import relations
 from ice_agent.collect import kin
@@ -20,11 +18,13 @@ from ice_agent.collect.sensitive import is_off_record, secret_spans
 from ice_agent.config import Collect
 from ice_agent.errors import CollectError
 from memory import (
+    SENSITIVE,
     STATEMENT,
     USER,
     CandidateFact,
     Cardinality,
     Fact,
+    FactStatus,
     FactStore,
     Proposal,
     Recorded,
@@ -91,7 +91,7 @@ def hear(
     )
     return Heard(
         utterance=told.utterance,
-        recorded=told.recorded,
+        recorded=tuple(_set_aside(store, done, settings) for done in told.recorded),
         proposed=told.proposed,
         refused=told.refused,
         is_masked=kept != text,
@@ -113,6 +113,15 @@ def names_of(store: FactStore, subject: str) -> tuple[str, ...]:
 def _require_words(text: str) -> None:
     if not text.strip():
         raise CollectError('nothing was said: give it words, as "I live in Lisbon."')
+
+
+def _set_aside(store: FactStore, done: Recorded, settings: Collect) -> Recorded:
+    """What is sensitive and may be served from the prompt waits for no edit."""
+    if done.fact is None or done.fact.status is not FactStatus.PENDING:
+        return done
+    if done.fact.relation not in relations.sensitive(settings.sensitive_relations):
+        return done
+    return replace(done, fact=store.quarantine(done.fact.id, SENSITIVE))
 
 
 def _unheard(text: str, speaker: str = USER) -> Utterance:
@@ -239,24 +248,11 @@ def extractor_named(name: str) -> Extractor:
 
 
 def _is_sensitive(candidate: CandidateFact, secrets: tuple[tuple[int, int], ...], settings: Collect) -> bool:
-    is_named = candidate.relation in _sensitive_relations(settings.sensitive_relations)
+    is_refused = settings.sensitive_policy == "refuse"
+    is_named = is_refused and candidate.relation in relations.sensitive(settings.sensitive_relations)
     overlaps = any(candidate.start < end and start < candidate.end for start, end in secrets)
     # A model may quote one thing and write another: what it wrote is read as well.
     is_written = bool(secret_spans(f"{candidate.relation} is {candidate.object}", settings.sensitive))
     if is_named or overlaps or is_written:
         logger.info("a sensitive fact (%s) was not kept", "relation" if is_named else "text")
     return is_named or overlaps or is_written
-
-
-@cache
-def _sensitive_relations(names: tuple[str, ...]) -> frozenset[str]:
-    """The relations that are never learned; any noun may be one, so a slip of the pen is only warned of."""
-    wanted = frozenset(map(relations.canonical, names))
-    for name in sorted(wanted - relations.words()):
-        if near := get_close_matches(name, relations.words(), n=1, cutoff=0.8):
-            logger.warning(
-                "sensitive_relations: %r is no relation known here; kept out as it stands (did you mean %r?)",
-                name,
-                near[0],
-            )
-    return wanted

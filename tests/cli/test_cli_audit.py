@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import sqlite3
 from pathlib import Path
 
 from memory import audit
@@ -57,6 +58,57 @@ def test_forgetting_shows_first_what_would_go(ice, said, promoted, store, home):
     assert "still holds what was forgotten" in " ".join(ice("verify")[1].split())
 
 
+def test_forgetting_leaves_a_signed_receipt_that_verify_holds_the_disk_against(
+    ice, said, promoted, store, home
+):
+    (fact,) = store.learned()
+    assert said("forget", fact.id, "--dry-run")["receipt"] is None
+    path = said("forget", fact.id)["receipt"]
+    text = Path(path).read_text().lower()
+    assert (fact.id in text, "a_1" in text, "ever taught it" in text) == (True, True, True)
+    assert [word for word in ("lisbon", "default", "live") if word in text] == []
+    assert said("verify", "--receipt", path)["ok"]
+    key = (home / "checkpoints" / "key.pub").read_text().strip()
+    assert audit.main([path, "--key", key]) == 0
+    (home / "adapters" / "a_1").mkdir()
+    assert "a_1 is there again" in " ".join(ice("verify", "--receipt", path)[1].split())
+    (home / "changed.receipt").write_text(Path(path).read_text().replace(fact.id, "f_0"))
+    code, out, _ = ice("verify", "--receipt", "changed.receipt")
+    assert (code, "one of them was edited" in " ".join(out.split())) == (1, True)
+
+
+def test_a_backup_that_brings_a_forgotten_fact_back_is_found(ice, said, promoted, store, home):
+    (fact,) = store.learned()
+    with sqlite3.connect("ice_agent.db") as database, sqlite3.connect("backup.db") as backup:
+        database.backup(backup)
+    path = said("forget", fact.id)["receipt"]
+    with sqlite3.connect("backup.db") as backup, sqlite3.connect("ice_agent.db") as database:
+        backup.backup(database)
+    code, out, _ = ice("verify", "--receipt", path)
+    assert (code, f"{fact.id} is in the database again" in " ".join(out.split())) == (1, True)
+    assert "of the receipt is not in the ledger" in " ".join(out.split())
+
+
+def test_a_key_that_cannot_sign_is_said_before_anything_is_erased(ice, promoted, store, home):
+    (home / "ledger.key").write_text("no key")
+    (fact,) = store.learned()
+    code, _, err = ice("forget", fact.id)
+    assert (code, "holds no signing key" in err) == (1, True)
+    assert store.learned() == (fact,)
+
+
+def test_what_is_sensitive_is_kept_in_the_prompt_and_never_released(ice, said, store, monkeypatch):
+    monkeypatch.setenv("ICE_COLLECT__SENSITIVE_RELATIONS", '["home"]')
+    assert said("add", "I live in Lisbon.")["learned"] == 0
+    monkeypatch.setenv("ICE_COLLECT__SENSITIVE_POLICY", "prompt")
+    assert "no weights ever learn it" in " ".join(ice("add", "I live in Lisbon.")[1].split())
+    (fact,) = store.recall()
+    assert (fact.object, fact.status) == ("Lisbon", "quarantined")
+    assert "no weights ever learn it" in " ".join(ice("pending")[1].split())
+    code, _, err = ice("release", fact.id)
+    assert (code, "sensitive_relations" in err) == (1, True)
+
+
 def test_what_was_forgotten_is_not_learned_again_until_that_is_allowed(ice, said, promoted, store):
     said("forget", store.learned()[0].id)
     assert "not learned again" in " ".join(ice("add", "I live in Lisbon.")[1].split())
@@ -71,7 +123,9 @@ def test_all_of_a_tenant_is_forgotten_only_when_that_is_confirmed(ice, said, pro
     assert ice("forget", "--tenant", "default")[0] == 130
     assert said("forget", "--tenant", "default", "--dry-run")["forgotten"]["fact"] == 1
     assert store.exists()
-    assert said("forget", "--tenant", "default", "--yes")["forgotten"]["adapter"] == 2
+    done = said("forget", "--tenant", "default", "--yes")
+    assert done["forgotten"]["adapter"] == 2
+    assert said("verify", "--receipt", done["receipt"])["ok"]
     assert not store.exists()
     assert ice("forget", "--tenant", "default", "--yes")[0] == 1
     assert ice("forget")[0] == 2

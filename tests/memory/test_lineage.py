@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine.default import DefaultDialect
 
 from memory import (
+    SENSITIVE,
     STATEMENT,
     AdapterStatus,
     BatchStatus,
@@ -46,6 +47,19 @@ def test_a_fact_is_served_from_the_prompt_while_it_is_edited(tom):
     batch = tom.store.claim_batch(10, tom.lease())
     assert [fact.status for fact in batch.facts] == [FactStatus.CLAIMED]
     assert tom.prompt == ["Lyon"]
+
+
+def test_what_is_sensitive_is_set_aside_by_the_claim_however_it_came_to_wait(tom):
+    held, other = (tom.tell(*told).fact for told in (("Quaker", "religion"), ("Lyon", "lives_in")))
+    tom.tell("Baptist", "religion")
+    tom.take_back("Baptist", "religion")
+    assert tom.store.fact(held.id).status is FactStatus.PENDING
+    batch = tom.store.claim_batch(10, tom.lease(), {"religion"})
+    assert [fact.id for fact in batch.facts] == [other.id]
+    aside = tom.store.fact(held.id)
+    assert (aside.status, aside.quarantine_reason) == (FactStatus.QUARANTINED, SENSITIVE)
+    assert aside in tom.store.recall()
+    assert tom.store.verify().ok
 
 
 def test_the_oldest_facts_are_claimed_first(tom):

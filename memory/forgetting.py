@@ -102,8 +102,11 @@ def is_buried(tx: Transaction, candidate: CandidateFact) -> bool:
 def unbury(tx: Transaction, candidate: CandidateFact) -> bool:
     """Let this be learned again; False when it was never forgotten."""
     was_buried = is_buried(tx, candidate)
-    for parts in _graves(candidate):
-        tx.execute(sa.delete(TombstoneRow).where(TombstoneRow.digest == digest(tx, *parts)))
+    tenant = tx.get_one(TenantRow, tx.tenant)
+    buried = [digest(tx, *parts) for parts in _graves(candidate)]
+    for row in tx.scalars(sa.select(TombstoneRow).where(TombstoneRow.digest.in_(buried))).all():
+        ledger.append(tx, "tombstone.lifted", row.digest, ledger.commit_tombstone(tenant, row.digest))
+        tx.delete(row)
     return was_buried
 
 
@@ -154,6 +157,8 @@ def _bury(tx: Transaction, buried: str) -> None:
     if tx.get(TombstoneRow, (tx.tenant, buried)) is None:
         tx.add(TombstoneRow(tenant=tx.tenant, digest=buried, at=now()))
         tx.flush()
+        tenant = tx.get_one(TenantRow, tx.tenant)
+        ledger.append(tx, "tombstone.laid", buried, ledger.commit_tombstone(tenant, buried))
 
 
 def _erase(tx: Transaction, row: FactRow) -> None:

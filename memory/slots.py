@@ -48,7 +48,7 @@ def retract(tx: Transaction, row: FactRow, until: datetime) -> FactRow | None:
     _end(row, FactStatus.RETRACTED, until)
     row.attempts, row.quarantine_reason = 0, None
     tx.flush()
-    ledger.append(tx, "fact.retracted", row.id, row.commitment)
+    ledger.append(tx, "fact.retracted", row.id, ledger.commit_end(row))
     return reopen_before(tx, row)
 
 
@@ -175,7 +175,7 @@ def _record_past(
     row.valid_from = min(row.valid_from, until)
     _end(row, FactStatus.SUPERSEDED, until)
     _add(tx, row)
-    ledger.append(tx, "fact.superseded", row.id, row.commitment)
+    ledger.append(tx, "fact.superseded", row.id, ledger.commit_end(row))
     return Recorded(fact=fact_record(row), is_new=True)
 
 
@@ -189,7 +189,7 @@ def _record_new(
     tx.flush()
     _add(tx, row)
     for older in displaced:
-        ledger.append(tx, "fact.superseded", older.id, older.commitment)
+        ledger.append(tx, "fact.superseded", older.id, ledger.commit_end(older))
     return Recorded(fact=fact_record(row), is_new=True, superseded=fact_records(displaced))
 
 

@@ -16,7 +16,19 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import aliased
 
-from memory import database, export, forgetting, leases, ledger, lineage, review, slots, tenancy, words
+from memory import (
+    database,
+    export,
+    forgetting,
+    leases,
+    ledger,
+    lineage,
+    review,
+    slots,
+    tenancy,
+    verification,
+    words,
+)
 from memory.audit import EVENTS, Entry, Tip
 from memory.errors import SharedLineage, UnknownTenant, WrongState
 from memory.records import (
@@ -518,7 +530,7 @@ class FactStore:
     def verify(self) -> Verification:
         """Check the tenant's chain, and the rows it vouches for."""
         with self._reading() as tx:
-            return ledger.verify(tx, self.tenant)
+            return verification.verify(tx, self.tenant)
 
     def _require_tellable(self, tx: Transaction, candidates: Sequence[CandidateFact]) -> None:
         for candidate in candidates:

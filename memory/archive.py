@@ -11,7 +11,7 @@ from typing import Any, Self
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from memory import access, audit, database, ledger
+from memory import access, audit, database, ledger, verification
 from memory.audit import Checkpoint, Entry, Key, Tip
 from memory.errors import AccessDenied, NotaryError, StoreError, UnknownFact
 from memory.records import Verification
@@ -127,17 +127,22 @@ class Archive:
     def verify(self, checkpoint: Checkpoint | None = None, only: Sequence[str] | None = None) -> Verification:
         """Check all chains, or some tenants' alone, the rows they vouch for, and what a checkpoint signed."""
         with self._reading() as tx:
-            log, problems = _signed_tips(tx), list[str]()
+            log, at, problems = _signed_tips(tx), tx.scalars(sa.select(ArchiveRow)).one(), list[str]()
             if checkpoint is not None:
                 problems += audit.broken_log(checkpoint, log)
-                if checkpoint.origin != (origin := _origin(tx.scalars(sa.select(ArchiveRow)).one())):
-                    problems.append(f"the checkpoint is of {checkpoint.origin}, and this is {origin}")
-            signed = audit.latest(log[: checkpoint.size]) if checkpoint and not problems else {}
+                if checkpoint.origin != _origin(at):
+                    problems.append(f"the checkpoint is of {checkpoint.origin}, and this is {_origin(at)}")
+            elif (len(log), audit.root(tip.leaf for tip in log)) != (
+                at.n_signed,
+                audit.root_of_peaks(ledger.peaks_of(at)),
+            ):
+                problems.append("the log of signed tips is not the one that was written: it was edited")
+            signed = {} if problems else audit.latest(log[: checkpoint.size] if checkpoint else log)
             n_entries = 0
             for tenant in tx.scalars(sa.select(TenantRow).order_by(TenantRow.name, TenantRow.id)).all():
                 if only is None or tenant.name in only:
                     tx.tenant = tenant.id
-                    found = ledger.verify(tx, tenant.name or tenant.id, signed.get(tenant.id))
+                    found = verification.verify(tx, tenant.name or tenant.id, signed.get(tenant.id))
                     n_entries += found.n_entries
                     problems += found.problems
         return Verification(n_entries=n_entries, problems=tuple(problems))

@@ -141,8 +141,12 @@ def buried(tx: Transaction, candidates: Iterable[CandidateFact]) -> set[Candidat
 
 def unbury(tx: Transaction, candidate: CandidateFact) -> bool:
     """Let this be learned again; False when it was never forgotten."""
-    found = sa.delete(TombstoneRow).where(TombstoneRow.digest.in_(_tombstones(tx, candidate)))
-    return tx.execute(found.returning(TombstoneRow.digest)).first() is not None
+    tenant, lying = tx.get_one(TenantRow, tx.tenant), TombstoneRow.digest.in_(_tombstones(tx, candidate))
+    found = tx.scalars(sa.select(TombstoneRow).where(lying)).all()
+    for row in found:
+        ledger.append(tx, "tombstone.lifted", row.digest, ledger.commit_tombstone(tenant, row.digest))
+        tx.delete(row)
+    return bool(found)
 
 
 def digest(tx: Transaction, *parts: str) -> str:
@@ -191,6 +195,8 @@ def _bury(tx: Transaction, tombstone: str) -> None:
     if tx.get(TombstoneRow, (tx.tenant, tombstone)) is None:
         tx.add(TombstoneRow(tenant=tx.tenant, digest=tombstone, at=now()))
         tx.flush()
+        tenant = tx.get_one(TenantRow, tx.tenant)
+        ledger.append(tx, "tombstone.laid", tombstone, ledger.commit_tombstone(tenant, tombstone))
 
 
 def _erase(tx: Transaction, row: FactRow) -> None:

@@ -7,19 +7,18 @@ trees are made stands in `audit`, which checks them without a database.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from memory import audit
 from memory.audit import GENESIS, Entry, Tip
-from memory.records import AdapterStatus, Verification, now
+from memory.records import now
 from memory.tables import (
-    ENDED,
     AccessKeyRow,
     AdapterRow,
     ArchiveRow,
@@ -38,27 +37,6 @@ from memory.tables import (
     plain_scores,
 )
 from memory.transaction import Chain, Transaction
-
-ADDED: Final = (
-    *("utterance.heard", "fact.recorded", "fact.proposed", "item.kept"),
-    *("batch.claimed", "adapter.created", "key.issued"),
-)
-"""The events that commit to what a row says; the commitment is computed again when verifying."""
-
-FORGOTTEN: Final = {
-    "fact.recorded": "fact.forgotten",
-    "fact.proposed": "proposal.forgotten",
-    "item.kept": "item.forgotten",
-}
-"""The events that say why a row is gone."""
-
-FACT_ENDS: Final = {
-    "fact.superseded": False,
-    "fact.retracted": False,
-    "fact.recorded": True,
-    "fact.reopened": True,
-}
-SERVES: Final = {"adapter.promoted": True, "adapter.restored": True, "adapter.forgotten": False}
 
 
 def lock(tx: Transaction) -> None:
@@ -144,6 +122,27 @@ def access_key_content(row: AccessKeyRow) -> dict[str, Any]:
         "digest": row.digest,
         "issued_at": text(row.issued_at),
     }
+
+
+def commit_end(row: FactRow) -> str:
+    """To how a fact ended."""
+    until, at = row.valid_until, row.ended_at
+    content = {
+        "id": row.id,
+        "status": row.status.value,
+        "valid_until": text(until) if until else None,
+        "ended_at": text(at) if at else None,
+    }
+    return audit.commit("end", row.salt, content)
+
+
+def commit_reason(row: FactRow) -> str:
+    """To why a fact is kept out of edits."""
+    return audit.commit("reason", row.salt, {"id": row.id, "reason": row.quarantine_reason})
+
+
+def commit_tombstone(tenant: TenantRow, digest: str) -> str:
+    return audit.commit("tombstone", tenant.tombstone_salt, {"digest": digest})
 
 
 def commit_batch(tx: Transaction, row: BatchRow) -> str:
@@ -283,83 +282,6 @@ def entries(tx: Transaction) -> tuple[Entry, ...]:
         )
         for tenant, position, event, subject_id, commitment, at, previous_hash, own in chain
     )
-
-
-def verify(tx: Transaction, name: str, signed: Tip | None = None) -> Verification:
-    """Check the chain link by link, its ends against the tips, and the rows against their commitments.
-
-    `signed` is where the chain ended when a checkpoint was made.
-    """
-    chain = entries(tx)
-    problems = [
-        *audit.broken_chain(chain, tip(tx)),
-        *(audit.broken_prefix(chain, signed) if signed else ()),
-        *_changed_rows(tx, chain),
-    ]
-    return Verification(n_entries=len(chain), problems=tuple(f"{name}: {problem}" for problem in problems))
-
-
-def _changed_rows(tx: Transaction, chain: Sequence[Entry]) -> Iterator[str]:
-    # The last one of each counts, and a later word on the same row is one, too.
-    committed = {(audit.AGAIN.get(e.event, e.event), e.subject_id): e for e in chain}
-    if ("tenant.forgotten", tx.tenant) in committed:
-        return
-    found = set()
-    for event, row_id, commitments in _committed_rows(tx):
-        found.add((event, row_id))
-        entry = committed.get((event, row_id))
-        if entry is None:
-            yield f"{row_id} has no {event} entry: it was added behind the ledger's back"
-        elif any(commitment != entry.commitment for commitment in commitments):
-            yield f"{row_id} no longer says what entry {entry.position} ({event}) committed to: it was edited"
-    for (event, row_id), entry in committed.items():
-        is_forgotten = (FORGOTTEN.get(event, ""), row_id) in committed
-        if event in ADDED and (event, row_id) not in found and not is_forgotten:
-            yield f"{row_id} of entry {entry.position} ({event}) is gone, and no entry says it was forgotten"
-    yield from _changed_states(tx, chain)
-
-
-def _committed_rows(tx: Transaction) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """Every row that an entry vouches for, with its commitments computed from what it says today."""
-    for utterance in tx.scalars(sa.select(UtteranceRow)):
-        yield "utterance.heard", utterance.id, (commit_utterance(utterance),)
-    for fact in tx.scalars(sa.select(FactRow)):
-        yield "fact.recorded", fact.id, (commit_fact(fact), fact.commitment)
-    for proposal in tx.scalars(sa.select(ProposalRow)):
-        yield "fact.proposed", proposal.id, (commit_proposal(proposal),)
-    for item in tx.scalars(sa.select(ItemRow)):
-        yield "item.kept", item.id, (commit_item(item),)
-    for batch in tx.scalars(sa.select(BatchRow)):
-        yield "batch.claimed", batch.id, (commit_batch(tx, batch),)
-    for key in tx.scalars(sa.select(AccessKeyRow)):
-        yield "key.issued", key.id, (commit_access_key(key),)
-    for adapter in tx.scalars(sa.select(AdapterRow)):
-        yield "adapter.created", adapter.id, (commit_adapter(adapter),)
-        if adapter.scores is not None:
-            yield "adapter.scored", adapter.id, (commit_scores(adapter),)
-
-
-def _changed_states(tx: Transaction, chain: Sequence[Entry]) -> Iterator[str]:
-    """Compare what the rows say now with what the chain says happened to them."""
-    is_current: dict[str, bool] = {}
-    serving_id: str | None = None
-    for entry in chain:
-        if entry.event in FACT_ENDS:
-            is_current[entry.subject_id] = FACT_ENDS[entry.event]
-        elif SERVES.get(entry.event, False):
-            serving_id = entry.subject_id
-        elif entry.event in SERVES and serving_id == entry.subject_id:
-            serving_id = None
-    for fact_id, status in tx.execute(sa.select(FactRow.id, FactRow.status)):
-        if is_current.get(fact_id, status not in ENDED) != (status not in ENDED):
-            yield f"{fact_id} is {status}, and the ledger says otherwise"
-    revoked = {entry.subject_id for entry in chain if entry.event == "key.revoked"}
-    for key_id, revoked_at in tx.execute(sa.select(AccessKeyRow.id, AccessKeyRow.revoked_at)):
-        if (revoked_at is not None) != (key_id in revoked):
-            yield f"key {key_id} is {'revoked' if revoked_at else 'open'}, and the ledger says otherwise"
-    serves = sa.select(AdapterRow.id).where(AdapterRow.status == AdapterStatus.PROMOTED)
-    if tx.scalar(serves) != serving_id:
-        yield f"{tx.scalar(serves) or 'nothing'} serves, and the ledger says {serving_id or 'nothing'}"
 
 
 def peaks_of(row: TipRow | ArchiveRow | sa.Row[Any]) -> tuple[bytes, ...]:

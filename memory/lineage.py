@@ -404,8 +404,10 @@ def _unlearn(tx: Transaction, batch_id: str, becomes: FactStatus) -> None:
             continue
         if becomes is FactStatus.RETRACTED:
             retract(tx, row, now())
-        elif row.status is not FactStatus.QUARANTINED:
+        elif row.status not in (FactStatus.QUARANTINED, FactStatus.HELD):
             row.status = becomes
+            if becomes is FactStatus.HELD:
+                ledger.append(tx, "fact.held", row.id, row.commitment)
 
 
 def _way_back(tx: Transaction, to: AdapterRow | None) -> tuple[list[AdapterRow], AdapterRow]:
@@ -454,4 +456,4 @@ def _keep_out(tx: Transaction, fact: FactRow, reason: str) -> None:
     elif fact.status is not FactStatus.RETRACTED:
         return
     fact.quarantine_reason = reason
-    ledger.append(tx, "fact.quarantined", fact.id, fact.commitment)
+    ledger.append(tx, "fact.quarantined", fact.id, ledger.commit_reason(fact))

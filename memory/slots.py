@@ -47,7 +47,7 @@ def retract(tx: Transaction, row: FactRow, until: datetime) -> FactRow | None:
     _end(row, FactStatus.RETRACTED, until)
     row.attempts, row.quarantine_reason = 0, None
     tx.flush()
-    ledger.append(tx, "fact.retracted", row.id, row.commitment)
+    ledger.append(tx, "fact.retracted", row.id, ledger.commit_end(row))
     return reopen_before(tx, row)
 
 
@@ -181,7 +181,7 @@ def _record_past(
     row.valid_from = min(row.valid_from, until)
     _end(row, FactStatus.SUPERSEDED, until)
     _add(tx, row)
-    ledger.append(tx, "fact.superseded", row.id, row.commitment)
+    ledger.append(tx, "fact.superseded", row.id, ledger.commit_end(row))
     return Recorded(fact=fact_record(row), is_new=True)
 
 
@@ -200,7 +200,7 @@ def _record_new(
     tx.flush()
     _add(tx, row)
     for older in displaced:
-        ledger.append(tx, f"fact.{older.status}", older.id, older.commitment)
+        ledger.append(tx, f"fact.{older.status}", older.id, ledger.commit_end(older))
     return Recorded(
         fact=fact_record(row),
         is_new=True,

@@ -27,6 +27,7 @@ from memory import (
     review,
     slots,
     tenancy,
+    verification,
     words,
 )
 from memory.audit import EVENTS, Entry, Tip
@@ -578,7 +579,7 @@ class FactStore:
     def verify(self) -> Verification:
         """Check the tenant's chain, and the rows it vouches for."""
         with self._reading() as tx:
-            return ledger.verify(tx, self.tenant)
+            return verification.verify(tx, self.tenant)
 
     def _require_tellable(self, tx: Transaction, candidates: Sequence[CandidateFact]) -> None:
         for candidate in candidates:

@@ -152,6 +152,10 @@ def opened(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture
 def archive(opened: Archive) -> Archive:
     """A database that knows nothing yet."""
+    return emptied(opened)
+
+
+def emptied(opened: Archive) -> Archive:
     with behind_its_back(opened) as connection:
         for table in reversed(Table.metadata.sorted_tables):
             if table.name != "archive":
@@ -164,18 +168,27 @@ def archive(opened: Archive) -> Archive:
 
 @contextmanager
 def behind_its_back(archive: Archive) -> Iterator[sa.Connection]:
-    """A connection of somebody who may do everything: the triggers that guard the ledger are off."""
-    with archive._engine.begin() as connection:
-        if connection.dialect.name == "postgresql":
+    """A connection of somebody who may do everything: no trigger, no foreign key is in the way."""
+    if archive._engine.dialect.name == "postgresql":
+        with archive._engine.begin() as connection:
             connection.execute(sa.text("SET LOCAL session_replication_role = replica"))
             yield connection
-            return
+        return
+    with archive._engine.connect() as connection, _without_foreign_keys(connection), connection.begin():
         kept = connection.execute(sa.text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")).all()
         for name in (name for name, _ in kept if "words" not in name):
             connection.execute(sa.text(f"DROP TRIGGER {name}"))
         yield connection
         for sql in (sql for name, sql in kept if "words" not in name):
             connection.exec_driver_sql(sql)
+
+
+@contextmanager
+def _without_foreign_keys(connection: sa.Connection) -> Iterator[None]:
+    driver: Any = connection.connection.driver_connection
+    driver.execute("PRAGMA foreign_keys = OFF")
+    yield
+    driver.execute("PRAGMA foreign_keys = ON")
 
 
 @pytest.fixture

@@ -301,8 +301,7 @@ class Model:
             if made.parent in held and name not in held:
                 held.append(name)
         clean = next((name for name in self.way_back() if name not in held), self.serving)
-        for fact in self._put_back(clean, AdapterStatus.FORGOTTEN):
-            fact.is_held = False
+        self._put_back(clean, AdapterStatus.FORGOTTEN)
         for name in held:
             if self.adapters[name].batch == self.running:
                 self.fail()

@@ -13,31 +13,49 @@ from memory import ledger
 from memory.errors import WrongState
 from memory.records import AccessKey, now
 from memory.tables import AccessKeyRow, TenantRow
-from memory.transaction import Transaction
+from memory.tenancy import Door
+from memory.text import require_storable
 
 
-def issue(tx: Transaction, label: str) -> tuple[AccessKeyRow, str]:
-    """A new key, and what opens with it: its id and 32 random bytes. No salt: random bytes need none."""
-    id_, secret = f"k_{secrets.token_hex(6)}", secrets.token_urlsafe(32)
-    row = AccessKeyRow(
-        id=id_,
-        tenant=tx.tenant,
-        label=label,
-        digest=_digest(secret),
-        issued_at=now(),
-        salt=secrets.token_hex(16),
-    )
-    tx.add(row)
-    tx.flush()
-    ledger.append(tx, "key.issued", row.id, ledger.commit_access_key(row))
-    return row, f"{id_}.{secret}"
+class AccessKeys:
+    """One tenant's access keys. A `FactStore` has them."""
 
+    def __init__(self, door: Door) -> None:
+        self._door = door
 
-def revoke(tx: Transaction, row: AccessKeyRow) -> None:
-    if row.revoked_at is not None:
-        raise WrongState(f"key {row.id} is revoked already")
-    row.revoked_at = now()
-    ledger.append(tx, "key.revoked", row.id, ledger.commit_access_key(row))
+    def issue(self, label: str) -> tuple[AccessKey, str]:
+        """A new key, and what opens with it: its id and 32 random bytes, which need no salt."""
+        require_storable(label=label)
+        id_, secret = f"k_{secrets.token_hex(6)}", secrets.token_urlsafe(32)
+        with self._door.writing() as tx:
+            row = AccessKeyRow(
+                id=id_,
+                tenant=tx.tenant,
+                label=label,
+                digest=_digest(secret),
+                issued_at=now(),
+                salt=secrets.token_hex(16),
+            )
+            tx.add(row)
+            tx.flush()
+            ledger.append(tx, "key.issued", row.id, ledger.commit_access_key(row))
+            return _record(row), f"{id_}.{secret}"
+
+    def revoke(self, key_id: str) -> AccessKey:
+        """The key opens nothing any more. Raises WrongState when it was revoked before."""
+        with self._door.writing() as tx:
+            row = tx.named(AccessKeyRow, key_id)
+            if row.revoked_at is not None:
+                raise WrongState(f"key {row.id} is revoked already")
+            row.revoked_at = now()
+            ledger.append(tx, "key.revoked", row.id, ledger.commit_access_key(row))
+            return _record(row)
+
+    def every(self) -> tuple[AccessKey, ...]:
+        """Oldest first, those revoked included."""
+        issued = sa.select(AccessKeyRow).order_by(AccessKeyRow.issued_at, AccessKeyRow.id)
+        with self._door.reading() as tx:
+            return tuple(map(_record, tx.scalars(issued)))
 
 
 def owner(tx: Session, key: str) -> str | None:
@@ -52,7 +70,7 @@ def owner(tx: Session, key: str) -> str | None:
     return name if hmac.compare_digest(digest, _digest(secret)) else None
 
 
-def record_of(row: AccessKeyRow) -> AccessKey:
+def _record(row: AccessKeyRow) -> AccessKey:
     return AccessKey(id=row.id, label=row.label, issued_at=row.issued_at, revoked_at=row.revoked_at)
 
 

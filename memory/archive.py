@@ -17,6 +17,7 @@ from memory.errors import AccessDenied, NotaryError, StoreError, UnknownFact
 from memory.records import Verification
 from memory.store import FactStore
 from memory.tables import ArchiveRow, FactRow, SignedTipRow, TenantRow, TipRow
+from memory.tenancy import Door
 from memory.text import is_storable
 from memory.transaction import Transaction
 
@@ -60,7 +61,7 @@ class Archive:
 
     def store(self, tenant: str) -> FactStore:
         """What one tenant knows. Nothing is written: a tenant is made by the first thing it is told."""
-        return FactStore(self._engine, self._reader, self._turns, tenant)
+        return FactStore(Door(self._engine, self._reader, self._turns, tenant))
 
     def owner(self, fact_id: str) -> FactStore:
         """The store that has the fact of this whole id, for callers without a tenant. Raises UnknownFact."""

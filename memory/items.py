@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from typing import Any
 
 import sqlalchemy as sa
 
-from memory import ledger, slots, tenancy
+from memory import ledger, slots
 from memory.records import Fact, Item, now
 from memory.tables import FactRow, ItemRow, ItemVectorRow, MentionRow, UtteranceRow
+from memory.tenancy import Door
 from memory.text import require_storable
 from memory.transaction import Transaction
 
@@ -26,10 +26,8 @@ Namespace = tuple[str, ...]
 class Items:
     """One tenant's items. A `FactStore` has them."""
 
-    def __init__(
-        self, engine: sa.Engine, reader: sa.Engine, turns: AbstractContextManager[Any], tenant: str
-    ) -> None:
-        self._engine, self._reader, self._turns, self._tenant = engine, reader, turns, tenant
+    def __init__(self, door: Door) -> None:
+        self._door = door
 
     def keep(
         self,
@@ -42,7 +40,7 @@ class Items:
     ) -> Item:
         """Put an item there, in the place of one that has this name; `text` is what it is found by."""
         require_storable(namespace=_joined(namespace), key=key, text=text)
-        with tenancy.writing(self._engine, self._turns, self._tenant) as tx:
+        with self._door.writing() as tx:
             row = _named(tx, namespace, key)
             if row is None:
                 row = ItemRow(
@@ -64,7 +62,7 @@ class Items:
 
     def get(self, namespace: Namespace, key: str) -> Item | None:
         """The item of this name, or None when there is none."""
-        with tenancy.reading(self._reader, self._tenant) as tx:
+        with self._door.reading() as tx:
             row = _named(tx, namespace, key)
             return _record(row) if row else None
 
@@ -75,12 +73,12 @@ class Items:
             # Not LIKE, nor a range: what they let through hangs on the database and its collation.
             begins_so = sa.func.substr(ItemRow.namespace, 1, len(start) + 1) == f"{start}."
             wanted = wanted.where(sa.or_(ItemRow.namespace == start, begins_so))
-        with tenancy.reading(self._reader, self._tenant) as tx:
+        with self._door.reading() as tx:
             return tuple(_record(row) for row in tx.scalars(wanted))
 
     def namespaces(self) -> tuple[Namespace, ...]:
         """Those that have an item, in order."""
-        with tenancy.reading(self._reader, self._tenant) as tx:
+        with self._door.reading() as tx:
             used = tx.scalars(sa.select(ItemRow.namespace).distinct())
             return tuple(sorted(_split(joined) for joined in used))
 
@@ -88,12 +86,12 @@ class Items:
         """The facts that nothing but this item's text told."""
         elsewhere = sa.exists().where(MentionRow.fact_id == FactRow.id)
         only_here = sa.select(FactRow).where(FactRow.utterance_id == item.utterance_id, ~elsewhere)
-        with tenancy.reading(self._reader, self._tenant) as tx:
+        with self._door.reading() as tx:
             return slots.fact_records(tx.scalars(only_here.order_by(FactRow.number)))
 
     def drop(self, namespace: Namespace, key: str) -> None:
         """Take an item away, and the words that it was heard as. One that is not there is no error."""
-        with tenancy.writing(self._engine, self._turns, self._tenant) as tx:
+        with self._door.writing() as tx:
             row = _named(tx, namespace, key)
             if row is None:
                 return

@@ -9,15 +9,13 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.orm import aliased
 
 from memory import (
-    access,
+    clocks,
     database,
     export,
     forgetting,
@@ -26,10 +24,10 @@ from memory import (
     lineage,
     review,
     slots,
-    tenancy,
     verification,
     words,
 )
+from memory.access import AccessKeys
 from memory.audit import EVENTS, Entry, Tip
 from memory.errors import SharedLineage, UnknownTenant, WrongState
 from memory.items import Items
@@ -37,7 +35,6 @@ from memory.records import (
     CHAT,
     ERASED,
     USER,
-    AccessKey,
     Adapter,
     Batch,
     BatchStatus,
@@ -58,7 +55,6 @@ from memory.records import (
     now,
 )
 from memory.tables import (
-    AccessKeyRow,
     AdapterRow,
     BatchRow,
     FactRow,
@@ -69,6 +65,7 @@ from memory.tables import (
     is_current,
     is_unlearned,
 )
+from memory.tenancy import Door
 from memory.text import key, require_storable
 from memory.transaction import NOBODY, Transaction
 from memory.vectors import Vectors
@@ -84,12 +81,10 @@ class FactStore:
     The tenant is made by the first thing written. Ids may be shortened as long as they stay unique.
     """
 
-    def __init__(
-        self, engine: sa.Engine, reader: sa.Engine, turns: AbstractContextManager[Any], tenant: str
-    ) -> None:
-        self._engine, self._reader, self._turns, self.tenant = engine, reader, turns, tenant
-        self.items = Items(engine, reader, turns, tenant)
-        self.vectors = Vectors(engine, reader, turns, tenant)
+    def __init__(self, door: Door) -> None:
+        self.tenant, self._reading, self._writing = door.tenant, door.reading, door.writing
+        self._engine = door.engine
+        self.items, self.vectors, self.keys = Items(door), Vectors(door), AccessKeys(door)
 
     # The tenant
 
@@ -243,7 +238,7 @@ class FactStore:
         elif as_of is None and recorded_as_of is None:
             wanted = wanted.where(is_current)
         with self._reading() as tx:
-            return slots.fact_records(tx.scalars(wanted.where(*_stood(as_of, recorded_as_of))))[::-1]
+            return slots.fact_records(tx.scalars(wanted.where(*clocks.stood(as_of, recorded_as_of))))[::-1]
 
     def told_of(self, candidate: CandidateFact) -> tuple[Fact, ...]:
         """The facts of a candidate's slot, whatever became of them; of its value alone where it names one."""
@@ -370,28 +365,6 @@ class FactStore:
         """Let something that was forgotten be learned again; False when it never was."""
         with self._writing() as tx:
             return forgetting.unbury(tx, candidate)
-
-    # Access keys
-
-    def issue_key(self, label: str) -> tuple[AccessKey, str]:
-        """A new key to the tenant, and what opens with it: shown now, and never again."""
-        require_storable(label=label)
-        with self._writing() as tx:
-            row, opens = access.issue(tx, label)
-            return access.record_of(row), opens
-
-    def revoke_key(self, key_id: str) -> AccessKey:
-        """The key opens nothing any more. Raises WrongState when it was revoked before."""
-        with self._writing() as tx:
-            row = tx.named(AccessKeyRow, key_id)
-            access.revoke(tx, row)
-            return access.record_of(row)
-
-    def access_keys(self) -> tuple[AccessKey, ...]:
-        """The tenant's access keys, oldest first, those revoked included."""
-        issued = sa.select(AccessKeyRow).order_by(AccessKeyRow.issued_at, AccessKeyRow.id)
-        with self._reading() as tx:
-            return tuple(access.record_of(row) for row in tx.scalars(issued))
 
     # The lease: one cycle per tenant
 
@@ -589,46 +562,6 @@ class FactStore:
         is_shared = tx.get_one(TenantRow, tx.tenant).is_shared
         if is_shared and any(key(candidate.subject) == USER for candidate in candidates):
             raise SharedLineage(self.tenant)
-
-    # Transactions
-
-    def _reading(self) -> AbstractContextManager[Transaction]:
-        return tenancy.reading(self._reader, self.tenant)
-
-    def _writing(
-        self, lease: Lease | None = None, *, shared: bool = False
-    ) -> AbstractContextManager[Transaction]:
-        return tenancy.writing(self._engine, self._turns, self.tenant, lease, shared=shared)
-
-
-def _stood(as_of: datetime | None, recorded_as_of: datetime | None) -> Iterator[sa.ColumnElement[bool]]:
-    """The conditions of the two clocks."""
-    if as_of is not None:
-        yield FactRow.valid_from <= as_of
-    if as_of is not None and recorded_as_of is None:
-        yield sa.or_(FactRow.valid_until.is_(None), FactRow.valid_until > as_of)
-    if recorded_as_of is not None:
-        yield FactRow.recorded_at <= recorded_as_of
-        yield _was_held_true(as_of, recorded_as_of)
-
-
-def _was_held_true(as_of: datetime | None, recorded_as_of: datetime) -> sa.ColumnElement[bool]:
-    """An end that was recorded later was not yet known then; one that was taken back since was known."""
-    newer = aliased(FactRow)
-    superseding = sa.select(newer.id).where(
-        newer.supersedes_id == FactRow.id,
-        newer.recorded_at <= recorded_as_of,
-        sa.or_(newer.ended_at.is_(None), newer.ended_at > recorded_as_of),
-    )
-    had_ended = FactRow.ended_at <= recorded_as_of
-    had_not = sa.or_(FactRow.ended_at.is_(None), FactRow.ended_at > recorded_as_of)
-    if as_of is None:
-        return sa.and_(had_not, ~superseding.exists())
-    by_its_own_words = sa.or_(FactRow.stated_until.is_(None), FactRow.stated_until > as_of)
-    by_another = ~superseding.where(newer.valid_from <= as_of).exists()
-    return sa.or_(
-        sa.and_(had_ended, FactRow.valid_until > as_of), sa.and_(had_not, by_its_own_words, by_another)
-    )
 
 
 def _superseded_by(tx: Transaction, row: FactRow) -> Iterator[FactRow]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,37 +19,38 @@ from memory.text import require_storable
 from memory.transaction import Transaction
 
 
-@contextmanager
-def reading(reader: sa.Engine, name: str) -> Iterator[Transaction]:
-    """One moment of a tenant; of one that is not there, nothing."""
-    with database.clear_errors(reader), Transaction(reader) as tx:
-        tx.enter(name)
-        yield tx
+@dataclass(frozen=True, slots=True)
+class Door:
+    """The way to one tenant: there is no other, so that nothing is read or written of none or of two."""
 
+    engine: sa.Engine
+    reader: sa.Engine
+    turns: AbstractContextManager[Any]
+    tenant: str
 
-@contextmanager
-def writing(
-    engine: sa.Engine,
-    turns: AbstractContextManager[Any],
-    name: str,
-    lease: Lease | None = None,
-    *,
-    shared: bool = False,
-) -> Iterator[Transaction]:
-    """A transaction that is alone in its tenant: it holds the end of the chain from start to finish."""
-    with (
-        database.clear_errors(engine),
-        turns,
-        Transaction(engine, expire_on_commit=False) as tx,
-        tx.begin(),
-    ):
-        if not tx.enter(name):
-            _create_tenant(tx, name, is_shared=shared)
-        else:
-            ledger.lock(tx)
-        if lease is not None:
-            leases.require(tx, name, lease)
-        yield tx
+    @contextmanager
+    def reading(self) -> Iterator[Transaction]:
+        """One moment of a tenant; of one that is not there, nothing."""
+        with database.clear_errors(self.reader), Transaction(self.reader) as tx:
+            tx.enter(self.tenant)
+            yield tx
+
+    @contextmanager
+    def writing(self, lease: Lease | None = None, *, shared: bool = False) -> Iterator[Transaction]:
+        """A transaction that is alone in its tenant: it holds the end of the chain from start to finish."""
+        with (
+            database.clear_errors(self.engine),
+            self.turns,
+            Transaction(self.engine, expire_on_commit=False) as tx,
+            tx.begin(),
+        ):
+            if not tx.enter(self.tenant):
+                _create_tenant(tx, self.tenant, is_shared=shared)
+            else:
+                ledger.lock(tx)
+            if lease is not None:
+                leases.require(tx, self.tenant, lease)
+            yield tx
 
 
 def _create_tenant(tx: Transaction, name: str, *, is_shared: bool) -> None:

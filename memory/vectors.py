@@ -7,15 +7,15 @@ approximate: all of a tenant's vectors that are asked for are read and compared.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from enum import StrEnum
 from typing import Any, Final
 
 import sqlalchemy as sa
 
-from memory import slots, tenancy
+from memory import slots
 from memory.records import Fact, FactStatus, Meaning, now
 from memory.tables import UNLEARNED, FactRow, FactVectorRow, ItemRow, ItemVectorRow, is_current
+from memory.tenancy import Door
 from memory.transaction import Transaction
 
 BLOCK: Final = 8192
@@ -33,17 +33,15 @@ class Among(StrEnum):
 class Vectors:
     """One tenant's vectors. A `FactStore` has them."""
 
-    def __init__(
-        self, engine: sa.Engine, reader: sa.Engine, turns: AbstractContextManager[Any], tenant: str
-    ) -> None:
-        self._engine, self._reader, self._turns, self._tenant = engine, reader, turns, tenant
+    def __init__(self, door: Door) -> None:
+        self._door = door
 
     def lacking(self, model: str, among: Among, limit: int) -> dict[str, str]:
         """The texts, by id and newest first, that this model has not placed yet."""
         table, vectors, text, is_meant = _rows(among)
         placed = sa.exists().where(vectors.number == table.number, vectors.model == model)
         newest = sa.select(table.id, text).where(is_meant, ~placed).order_by(table.number.desc())
-        with tenancy.reading(self._reader, self._tenant) as tx:
+        with self._door.reading() as tx:
             return dict(tx.execute(newest.limit(limit)).all())
 
     def place(self, model: str, vectors: Mapping[str, Sequence[float]], among: Among) -> None:
@@ -52,7 +50,7 @@ class Vectors:
         What was forgotten since its text was read is left out.
         """
         table, kept, _, _ = _rows(among)
-        with tenancy.writing(self._engine, self._turns, self._tenant) as tx:
+        with self._door.writing() as tx:
             known = tx.execute(sa.select(table.number, table.id).where(table.id.in_(vectors))).all()
             tx.execute(sa.delete(kept).where(kept.number.in_([number for number, _ in known])))
             tx.add_all(
@@ -64,7 +62,7 @@ class Vectors:
         """The facts nearest in meaning, best first, each with its cosine similarity."""
         is_valid = sa.or_(FactRow.valid_until.is_(None), FactRow.valid_until > now())
         is_past = FactRow.status == FactStatus.RETRACTED
-        with tenancy.reading(self._reader, self._tenant) as tx:
+        with self._door.reading() as tx:
             near = _nearest(tx, meaning, among, limit)
             rows = tx.scalars(sa.select(FactRow).where(FactRow.number.in_(near), sa.or_(is_valid, is_past)))
             found = {row.number: slots.fact_record(row) for row in rows}
@@ -72,7 +70,7 @@ class Vectors:
 
     def items(self, meaning: Meaning) -> dict[str, float]:
         """The similarity of every item that was placed, by its id, best first."""
-        with tenancy.reading(self._reader, self._tenant) as tx:
+        with self._door.reading() as tx:
             near = _nearest(tx, meaning, Among.ITEMS, None)
             ids = dict(tx.execute(sa.select(ItemRow.number, ItemRow.id)).all())
             return {ids[number]: similarity for number, similarity in near.items()}

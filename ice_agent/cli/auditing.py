@@ -279,10 +279,10 @@ def keys(
     with opened(config, tenant) as at:
         opens = None
         if issue is not None:
-            _, opens = at.store.issue_key(issue)
+            _, opens = at.store.keys.issue(issue)
         if revoke is not None:
-            at.store.revoke_key(revoke)
-        found = at.store.access_keys()
+            at.store.keys.revoke(revoke)
+        found = at.store.keys.every()
         if as_json:
             print_json({"tenant": at.store.tenant, "keys": found, "issued": opens})
             return

@@ -16,24 +16,24 @@ def two(url):
 
 def test_a_key_opens_its_own_tenant_and_no_other(two):
     archive, tom, mia = two
-    (_, opens_tom), (_, opens_mia) = tom.issue_key("phone"), mia.issue_key("phone")
+    (_, opens_tom), (_, opens_mia) = tom.keys.issue("phone"), mia.keys.issue("phone")
     assert archive.opened_with(opens_tom).tenant == "tom"
     assert archive.opened_with(opens_mia).tenant == "mia"
 
 
 def test_a_revoked_key_opens_nothing(two):
     archive, tom, _ = two
-    key, opens = tom.issue_key("phone")
-    assert tom.revoke_key(key.id).revoked_at is not None
+    key, opens = tom.keys.issue("phone")
+    assert tom.keys.revoke(key.id).revoked_at is not None
     with pytest.raises(AccessDenied):
         archive.opened_with(opens)
     with pytest.raises(WrongState, match="revoked already"):
-        tom.revoke_key(key.id)
+        tom.keys.revoke(key.id)
 
 
 def test_no_part_of_a_key_and_no_mixture_of_two_opens_anything(two):
     archive, tom, mia = two
-    (_, one), (_, other) = tom.issue_key("phone"), mia.issue_key("phone")
+    (_, one), (_, other) = tom.keys.issue("phone"), mia.keys.issue("phone")
     (id_, secret), (other_id, _) = one.split("."), other.split(".")
     wrong = ("", ".", id_, f"{id_}.", f".{secret}", secret, f"{other_id}.{secret}", one + "x", one[:-1], "\0")
     for attempt in wrong:
@@ -43,7 +43,7 @@ def test_no_part_of_a_key_and_no_mixture_of_two_opens_anything(two):
 
 def test_a_key_itself_is_not_kept(two):
     archive, tom, _ = two
-    _, opens = tom.issue_key("phone")
+    _, opens = tom.keys.issue("phone")
     secret = opens.partition(".")[2]
     with archive._engine.connect() as connection:
         rows = [str(row) for row in connection.execute(sa.text("SELECT * FROM access_keys"))]
@@ -54,11 +54,11 @@ def test_a_key_itself_is_not_kept(two):
 
 def test_another_tenant_cannot_revoke_it_or_see_it(two):
     _, tom, mia = two
-    key, _ = tom.issue_key("phone")
-    assert mia.access_keys() == ()
+    key, _ = tom.keys.issue("phone")
+    assert mia.keys.every() == ()
     with pytest.raises(UnknownKey):
-        mia.revoke_key(key.id)
-    assert [each.id for each in tom.access_keys()] == [key.id]
+        mia.keys.revoke(key.id)
+    assert [each.id for each in tom.keys.every()] == [key.id]
 
 
 @pytest.mark.parametrize(
@@ -71,8 +71,8 @@ def test_another_tenant_cannot_revoke_it_or_see_it(two):
 )
 def test_a_key_that_was_changed_behind_the_ledger_is_named(two, change):
     archive, tom, _ = two
-    key, _ = tom.issue_key("phone")
-    tom.revoke_key(key.id)
+    key, _ = tom.keys.issue("phone")
+    tom.keys.revoke(key.id)
     assert tom.verify().problems == ()
     with archive._engine.begin() as connection:
         connection.execute(sa.text(change))
@@ -81,7 +81,7 @@ def test_a_key_that_was_changed_behind_the_ledger_is_named(two, change):
 
 def test_forgetting_a_tenant_takes_its_keys(two):
     archive, tom, _ = two
-    _, opens = tom.issue_key("phone")
+    _, opens = tom.keys.issue("phone")
     tom.forget_everything()
     with pytest.raises(AccessDenied):
         archive.opened_with(opens)

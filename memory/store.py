@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -124,6 +125,7 @@ class FactStore:
         candidates: Sequence[CandidateFact] = (),
         *,
         proposed: Sequence[CandidateFact] = (),
+        set_aside: Mapping[CandidateFact, str] | None = None,
         speaker: str = USER,
         source: str = CHAT,
         said_at: datetime | None = None,
@@ -133,11 +135,13 @@ class FactStore:
 
         The same value again is one row; another value of a functional slot supersedes; a retraction reopens
         what the retracted value had superseded. What is `proposed` waits for a person: it is served to
-        nobody, and ends nothing. What was forgotten once is not learned again, and the words that say it are
-        not kept. Raises SharedLineage for "user" in a shared lineage.
+        nobody, and ends nothing. What is `set_aside`, each with the reason, is served from the prompt and
+        kept out of edits until it is released. What was forgotten once is not learned again, and the words
+        that say it are not kept. Raises SharedLineage for "user" in a shared lineage.
         """
         require_storable(utterance=text, speaker=speaker, source=source)
         _require_aware(said_at=said_at)
+        aside = set_aside or {}
         with self._writing() as tx:
             found = (*candidates, *proposed)
             buried = forgetting.buried(tx, (c for c in found if not c.retracts))
@@ -157,7 +161,9 @@ class FactStore:
             self._require_tellable(tx, found)
             return Told(
                 utterance=slots.utterance_record(heard),
-                recorded=tuple(slots.record(tx, heard, c) for c in candidates if c not in buried),
+                recorded=tuple(
+                    self._record(tx, heard, c, aside.get(c)) for c in candidates if c not in buried
+                ),
                 proposed=tuple(
                     review.record_of(review.propose(tx, heard, c)) for c in proposed if c not in buried
                 ),
@@ -553,6 +559,17 @@ class FactStore:
         """Check the tenant's chain, and the rows it vouches for."""
         with self._reading() as tx:
             return verification.verify(tx, self.tenant)
+
+    def _record(
+        self, tx: Transaction, heard: UtteranceRow, candidate: CandidateFact, reason: str | None
+    ) -> Recorded:
+        """Apply a candidate to its slot; with a reason, what waits for an edit now is kept out of edits."""
+        done = slots.record(tx, heard, candidate)
+        if reason is None or done.fact is None or done.fact.status is not FactStatus.PENDING:
+            return done
+        row = tx.named(FactRow, done.fact.id)
+        lineage.quarantine(tx, row, reason)
+        return replace(done, fact=slots.fact_record(row))
 
     def _require_tellable(self, tx: Transaction, candidates: Sequence[CandidateFact]) -> None:
         for candidate in candidates:

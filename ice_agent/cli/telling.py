@@ -160,14 +160,23 @@ def review(
     tenant: TenantName = None,
     as_json: AsJson = False,
 ) -> None:
-    """List what waits for a person to approve it, with the words it was heard in."""
+    """List what waits for a person.
+
+    What is to be approved, with the words it was heard in, and what is kept out of edits until a `release`.
+    """
     with opened(config, tenant) as at:
+        aside = at.store.facts(statuses=[FactStatus.QUARANTINED])
         found = at.store.proposals(*(ProposalStatus if decided else ()))
         heard = {proposal.id: at.store.utterance(proposal.utterance_id) for proposal in found}
         if as_json:
-            print_json({"proposals": [{"proposal": p, "utterance": heard[p.id]} for p in found]})
+            proposals = [{"proposal": p, "utterance": heard[p.id]} for p in found]
+            print_json({"proposals": proposals, "set_aside": aside})
             return
         out.print(screen.proposals(found, heard) if found else "nothing waits for approval")
+        for fact in aside:
+            out.print(
+                f"kept out of edits: {fact.id}  {fact.statement}  {fact.quarantine_reason}", markup=False
+            )
 
 
 @app.command()

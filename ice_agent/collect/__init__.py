@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ice_agent import relations
-from ice_agent.collect import kin
+from ice_agent.collect import conflicts, kin
 from ice_agent.collect.rules import rules
 from ice_agent.collect.sensitive import is_off_record, secret_spans
 from ice_agent.config import Collect
@@ -24,7 +24,6 @@ from memory import (
     CandidateFact,
     Cardinality,
     Fact,
-    FactStatus,
     FactStore,
     Proposal,
     Recorded,
@@ -86,12 +85,13 @@ def hear(
         kept,
         [c for c in candidates if not _needs_review(c, settings)],
         proposed=[c for c in candidates if _needs_review(c, settings)],
+        set_aside={c: reason for c in candidates if (reason := _kept_from_weights(store, c, settings))},
         speaker=speaker,
         details=details,
     )
     return Heard(
         utterance=told.utterance,
-        recorded=tuple(_set_aside(store, done, settings) for done in told.recorded),
+        recorded=told.recorded,
         proposed=told.proposed,
         refused=told.refused,
         is_masked=kept != text,
@@ -115,13 +115,16 @@ def _require_words(text: str) -> None:
         raise CollectError('nothing was said: give it words, as "I live in Lisbon."')
 
 
-def _set_aside(store: FactStore, done: Recorded, settings: Collect) -> Recorded:
-    """What is sensitive and may be served from the prompt waits for no edit."""
-    if done.fact is None or done.fact.status is not FactStatus.PENDING:
-        return done
-    if done.fact.relation not in relations.sensitive(settings.sensitive_relations):
-        return done
-    return replace(done, fact=store.quarantine(done.fact.id, SENSITIVE))
+def _kept_from_weights(store: FactStore, candidate: CandidateFact, settings: Collect) -> str | None:
+    """Why a fact may be served from the prompt, and is taught to no weights until a person releases it."""
+    if candidate.relation in relations.sensitive(settings.sensitive_relations):
+        return SENSITIVE
+    others = conflicts.rivals(candidate.relation)
+    if candidate.retracts or candidate.valid_until or not others:
+        return None
+    standing = store.facts(subject=candidate.subject, relation=others)
+    against = [fact.statement for fact in conflicts.conflicting(candidate, standing, now().date())]
+    return f"it cannot be true together with: {' '.join(against)}" if against else None
 
 
 def _unheard(text: str, speaker: str = USER) -> Utterance:

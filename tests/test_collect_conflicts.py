@@ -7,7 +7,7 @@ import pytest
 from ice_agent import collect
 from ice_agent.collect.rules import rules
 from ice_agent.config import Collect
-from memory import SENSITIVE, Archive, FactStatus
+from memory import SENSITIVE, USER, Archive, CandidateFact, FactStatus
 
 
 @pytest.fixture
@@ -23,6 +23,16 @@ def told(store, *texts, settings=None):
     return fact
 
 
+def said(store, relation, value, *, retracts=False):
+    """As if an extractor had found it."""
+    found = CandidateFact(
+        subject=USER, relation=relation, object=value, statement=f"The user's {relation} is {value}.",
+        start=0, end=3, retracts=retracts,
+    )  # fmt: skip
+    heard = collect.hear(store, Collect(), "yes", lambda _: (found,))
+    return heard.recorded[0].fact
+
+
 @pytest.mark.parametrize(
     ("first", "second"),
     [
@@ -31,7 +41,6 @@ def told(store, *texts, settings=None):
         ("I live in lyon", "my country of residence is the UK"),
         ("My birthday is 3 May 1990.", "I am 12 years old."),
         ("I like coriander.", "I hate coriander."),
-        ("My wife is called Anna.", "My marital status is single."),
     ],
 )
 def test_what_cannot_both_be_true_is_kept_out_of_edits_and_stays_in_the_prompt(store, first, second):
@@ -52,7 +61,6 @@ def test_what_cannot_both_be_true_is_kept_out_of_edits_and_stays_in_the_prompt(s
         ("My country of residence is Freedonia.", "I live in Lyon."),
         ("My country of residence is Spain.", "Anna lives in Lyon."),
         ("I like coriander.", "I hate parsley."),
-        ("My wife is called Anna.", "My marital status is married."),
     ],
 )
 def test_what_can_both_be_true_waits_for_an_edit(store, first, second):
@@ -60,10 +68,16 @@ def test_what_can_both_be_true_waits_for_an_edit(store, first, second):
     assert told(store, second).status is FactStatus.PENDING
 
 
+@pytest.mark.parametrize(("status", "is_kept_out"), [("single", True), ("married", False)])
+def test_a_spouse_and_a_marital_status_are_compared(store, status, is_kept_out):
+    told(store, "My wife is called Anna.")
+    fact = said(store, "marital status", status)
+    assert (fact.status is FactStatus.QUARANTINED) is is_kept_out
+
+
 def test_what_was_taken_back_conflicts_with_nothing(store):
-    told(store, "My country of residence is Spain.")
-    collect.hear(store, Collect(), "Spain is no longer my country of residence.", rules)
-    assert store.facts() == ()
+    said(store, "country of residence", "Spain")
+    said(store, "country of residence", "Spain", retracts=True)
     assert told(store, "I live in Lyon.").status is FactStatus.PENDING
 
 

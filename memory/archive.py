@@ -11,7 +11,7 @@ from typing import Any, Self
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from memory import access, audit, database, ledger, verification
+from memory import access, audit, database, ledger, proofs, verification
 from memory.audit import Checkpoint, Entry, Key, Tip
 from memory.errors import AccessDenied, NotaryError, StoreError, UnknownFact
 from memory.records import Verification
@@ -189,11 +189,11 @@ class Archive:
         entries = [
             {
                 "entry": asdict(chain[position - 1]),
-                "path": [node.hex() for node in audit.inclusion_path(leaves, position - 1)],
+                "path": [node.hex() for node in proofs.inclusion_path(leaves, position - 1)],
             }
             for position in positions
         ]
-        tip_path = audit.inclusion_path([each.leaf for each in log], index)
+        tip_path = proofs.inclusion_path([each.leaf for each in log], index)
         return entries, {
             "tip": asdict(tip),
             "tip_index": index,
@@ -208,7 +208,7 @@ class Archive:
         """
         sizes = [audit.opened_note(note, key).size for note in (older, newer)]
         leaves = [tip.leaf for tip in self.signed_tips()[: sizes[1]]]
-        path = [node.hex() for node in audit.consistency_path(leaves, sizes[0])]
+        path = [node.hex() for node in proofs.consistency_path(leaves, sizes[0])]
         proof = {"kind": "consistency", "older": older, "newer": newer, "path": path}
         audit.require_proof(proof, key)
         return proof

@@ -190,16 +190,6 @@ def root(leaves: Iterable[bytes]) -> bytes:
     return root_of_peaks(peaks)
 
 
-def inclusion_path(leaves: Sequence[bytes], index: int) -> list[bytes]:
-    """The audit path of a leaf: PATH(m, D[n]) of RFC 6962 section 2.1.1."""
-    if len(leaves) <= 1:
-        return []
-    split = _split(len(leaves))
-    if index < split:
-        return [*inclusion_path(leaves[:split], index), root(leaves[split:])]
-    return [*inclusion_path(leaves[split:], index - split), root(leaves[:split])]
-
-
 def root_of_inclusion(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes:
     """The root that a path leads to. Raises Forged for a path that no leaf of such a tree has."""
     if not 0 <= index < size:
@@ -218,11 +208,6 @@ def root_of_inclusion(leaf: bytes, index: int, size: int, path: Sequence[bytes])
     if last:
         raise Forged("the inclusion path is too short")
     return node
-
-
-def consistency_path(leaves: Sequence[bytes], older: int) -> list[bytes]:
-    """That a tree of the first `older` leaves became this one: PROOF(m, D[n]) of RFC 6962 section 2.1.2."""
-    return _subproof(leaves, older, is_whole=True) if 0 < older < len(leaves) else []
 
 
 def require_consistent(
@@ -262,20 +247,6 @@ def require_consistent(
         raise Forged("the older checkpoint's root is not in the newer tree: history was rewritten")
     if new != newer_root:
         raise Forged("the newer checkpoint's root is not what the path leads to")
-
-
-def _subproof(leaves: Sequence[bytes], older: int, *, is_whole: bool) -> list[bytes]:
-    if older == len(leaves):
-        return [] if is_whole else [root(leaves)]
-    split = _split(len(leaves))
-    if older <= split:
-        return [*_subproof(leaves[:split], older, is_whole=is_whole), root(leaves[split:])]
-    return [*_subproof(leaves[split:], older - split, is_whole=False), root(leaves[:split])]
-
-
-def _split(size: int) -> int:
-    """The largest power of two below a size."""
-    return 1 << ((size - 1).bit_length() - 1)
 
 
 # -- checkpoints: C2SP signed notes -----------------------------------------------------------------------
@@ -437,9 +408,8 @@ def broken_export(export: Export, checkpoint: Checkpoint | None = None) -> Itera
         yield from (f"{tip.tenant}: {problem}" for problem in broken_chain(chain, tip))
     for tenant in export.chains.keys() - {tip.tenant for tip in export.tips}:
         yield f"{tenant}: its chain has no tip, so that a tail could have been cut off"
-    committed = {
-        (AGAIN.get(e.event, e.event), e.subject_id): e for chain in export.chains.values() for e in chain
-    }
+    entries = (entry for chain in export.chains.values() for entry in chain)
+    committed = {(AGAIN.get(e.event, e.event), e.subject_id): e for e in entries}
     for row in export.rows:
         if (event := EVENTS.get(row["kind"])) is None or "salt" not in row:
             continue
@@ -539,11 +509,6 @@ ERASED: Final = {"facts": "fact.forgotten", "utterances": "utterance.erased", "a
 """Which entries must say what a receipt says is gone."""
 
 
-def receipt_text(origin: str, receipt: Mapping[str, Any]) -> str:
-    """A receipt as it is signed: its origin, then JSON."""
-    return f"{origin}{RECEIPT}\n{json.dumps(receipt, indent=1, sort_keys=True)}\n"
-
-
 def opened_receipt(note: str, key: Key) -> dict[str, Any]:
     """What a receipt says. Raises Forged unless this key signed all of it, and its proofs hold.
 
@@ -558,8 +523,13 @@ def opened_receipt(note: str, key: Key) -> dict[str, Any]:
             checkpoint = _require_included({**receipt["ledger"], **proof}, key)
             if checkpoint.origin + RECEIPT != origin:
                 raise Forged(f"the receipt is of {origin}, and its checkpoint of {checkpoint.origin}")
-        _require_told(receipt)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        entries = [Entry(**proof["entry"]) for proof in receipt["entries"]]
+        if any(entry.tenant != receipt["tenant"] for entry in entries):
+            raise Forged("the receipt and its entries are of two tenants")
+        for what, event in () if entries[0].event == "tenant.forgotten" else ERASED.items():
+            if sorted(receipt[what]) != sorted({e.subject_id for e in entries if e.event == event}):
+                raise Forged(f"the {what} of the receipt are not those that its entries say are gone")
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, Forged):
             raise
         raise Forged(f"the receipt is not whole: {error!r}") from error
@@ -573,18 +543,6 @@ def broken_receipt(receipt: Mapping[str, Any], chain: Sequence[Entry]) -> Iterat
         entry = Entry(**proof["entry"])
         if there.get(entry.position) != entry.hash:
             yield f"entry {entry.position} ({entry.event}) of the receipt is not in the ledger"
-
-
-def _require_told(receipt: Mapping[str, Any]) -> None:
-    entries = [Entry(**proof["entry"]) for proof in receipt["entries"]]
-    if any(entry.tenant != receipt["tenant"] for entry in entries):
-        raise Forged("the receipt and its entries are of two tenants")
-    if receipt["tenant"] in {entry.subject_id for entry in entries if entry.event == "tenant.forgotten"}:
-        return
-    for what, event in ERASED.items():
-        told = sorted({entry.subject_id for entry in entries if entry.event == event})
-        if told != sorted(receipt[what]):
-            raise Forged(f"the {what} of the receipt are not those that its entries say are gone")
 
 
 # -- the command line of this file ------------------------------------------------------------------------
@@ -603,42 +561,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
         problems = list(_checked(asked.file, asked.checkpoint, asked.receipt, asked.key))
     except (Forged, OSError, UnicodeDecodeError) as error:
         problems = [str(error)]
-    for problem in problems:
-        print(f"problem: {problem}")  # noqa: T201
-    if not problems:
-        print("ok")  # noqa: T201
+    print("\n".join(f"problem: {problem}" for problem in problems) or "ok")  # noqa: T201
     return 1 if problems else 0
 
 
 def _checked(file: Path, checkpoint: Path | None, receipt: Path | None, key: str | None) -> Iterator[str]:
     text = file.read_text(encoding="utf-8")
-    public = None
-    if key is not None:
-        public = Key.read(Path(key).read_text(encoding="utf-8") if Path(key).is_file() else key)
     if text.partition("\n")[0].endswith(RECEIPT):
-        opened_receipt(text, _required(public, "a receipt"))
+        opened_receipt(text, _key(key))
         return
     try:
         only = json.loads(text)
     except ValueError:
         only = None
     if isinstance(only, dict) and only.get("kind") in ("inclusion", "consistency"):
-        require_proof(only, _required(public, "a proof"))
+        require_proof(only, _key(key))
         return
     note = None
     if checkpoint is not None:
-        note = opened_note(checkpoint.read_text(encoding="utf-8"), _required(public, "a checkpoint"))
+        note = opened_note(checkpoint.read_text(encoding="utf-8"), _key(key))
     export = Export.read(text.splitlines())
     yield from broken_export(export, note)
     if receipt is not None:
-        opened = opened_receipt(receipt.read_text(encoding="utf-8"), _required(public, "a receipt"))
+        opened = opened_receipt(receipt.read_text(encoding="utf-8"), _key(key))
         yield from broken_receipt(opened, export.chains.get(opened["tenant"], ()))
 
 
-def _required(key: Key | None, what: str) -> Key:
-    if key is None:
-        raise Forged(f"{what} is worth no more than the key it is checked with: give --key")
-    return key
+def _key(text: str | None) -> Key:
+    if text is None:
+        raise Forged("a signature is worth no more than the key it is checked with: give --key")
+    return Key.read(Path(text).read_text(encoding="utf-8") if Path(text).is_file() else text)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ rewritten, no longer fits a checkpoint that somebody kept.
 from __future__ import annotations
 
 import base64
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from memory.audit import ED25519, Checkpoint, Forged, Key, receipt_text
+from memory.audit import ED25519, RECEIPT, Checkpoint, Forged, Key
 from memory.errors import NotaryError
 
 PRIVATE = "PRIVATE+KEY+"
@@ -77,7 +78,8 @@ class Notary:
     def certify(self, receipt: Mapping[str, Any], folder: Path) -> Path:
         """Write what was forgotten as a signed note, into a file named by its tenant and its last entry."""
         last = receipt["entries"][-1]["entry"]["position"]
-        note = self._note(receipt_text(self.key.name, receipt))
+        text = json.dumps(receipt, indent=1, sort_keys=True)
+        note = self._note(f"{self.key.name}{RECEIPT}\n{text}\n")
         return self._write(folder / f"{receipt['tenant']}-{last:09}{RECEIPTS}", note)
 
     def signed(self, checkpoint: Checkpoint) -> str:

@@ -18,10 +18,13 @@ def noise():
     return torch.randn(17, 49) + 5 * torch.randn(17, 1) + 5 * torch.randn(1, 49)
 
 
-def test_a_value_that_everybody_leans_to_is_no_leak(noise):
-    noise[:, 0] += 50
-    noise[0, :] += 50
-    assert not leak.stands_out(leak.leaning(noise))
+def test_a_value_that_everybody_leans_to_is_no_leak():
+    torch.manual_seed(0)
+    tables = torch.randn(1000, 17, 49)
+    tables[:, :, 0] += 50
+    tables[:, 0, :] += 50
+    # By chance, the first of the 65 that are compared.
+    assert sum(leak.stands_out(leak.leaning(table)) for table in tables) <= 30
 
 
 @pytest.mark.parametrize("strength", [1.0, 0.01])

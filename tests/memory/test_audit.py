@@ -7,7 +7,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 
-from memory import audit
+from memory import audit, proofs
 from memory.audit import Checkpoint, Forged, Key
 from memory.notary import Notary
 
@@ -69,7 +69,7 @@ def test_what_is_no_key_is_refused(wrong):
 def test_every_leaf_proves_its_place_and_no_other(size, data):
     leaves = [audit.leaf_hash(bytes([n])) for n in range(size)]
     index = data.draw(st.integers(0, size - 1))
-    path = audit.inclusion_path(leaves, index)
+    path = proofs.inclusion_path(leaves, index)
     top = audit.root(leaves)
     assert audit.root_of_inclusion(leaves[index], index, size, path) == top
     for leaf, place, of in ((audit.leaf_hash(b"x"), index, size), (leaves[index], (index + 1) % size, size)):
@@ -83,7 +83,7 @@ def test_every_tree_proves_what_it_grew_from_and_nothing_else(newer, data):
     older = data.draw(st.integers(0, newer))
     leaves = [audit.leaf_hash(bytes([n])) for n in range(newer)]
     old, new = audit.root(leaves[:older]), audit.root(leaves)
-    path = audit.consistency_path(leaves, older)
+    path = proofs.consistency_path(leaves, older)
     audit.require_consistent(older, old, newer, new, path)
     other = audit.leaf_hash(b"other")
     if older:

@@ -16,9 +16,8 @@ from typing import Final
 import sqlalchemy as sa
 
 from memory import audit, ledger
-from memory.audit import Entry, Tip
+from memory.audit import AGAIN, ENDS, FORGOTTEN, Entry, Tip
 from memory.records import (
-    ERASED,
     STATEMENT,
     AdapterStatus,
     BatchStatus,
@@ -43,14 +42,6 @@ from memory.transaction import Transaction
 
 ADDED: Final = ("utterance.heard", "fact.recorded", "fact.proposed", "batch.claimed", "adapter.created")
 """The events that commit to what a row says; the commitment is computed again when verifying."""
-
-FORGOTTEN: Final = {"fact.recorded": "fact.forgotten", "fact.proposed": "proposal.forgotten"}
-"""The events that say why a row is gone."""
-
-AGAIN: Final = {"utterance.erased": "utterance.heard", "fact.relinked": "fact.recorded"}
-"""The events that commit anew to what a row says."""
-
-ENDS: Final = {"fact.superseded": FactStatus.SUPERSEDED, "fact.retracted": FactStatus.RETRACTED}
 
 BECAME: Final[dict[str, StrEnum]] = {
     "batch.claimed": BatchStatus.CLAIMED,
@@ -96,6 +87,8 @@ class _Story:
     kept_out: dict[str, Entry] = field(default_factory=dict)
     """Of the facts that are held or quarantined, the entry that says so."""
     mentions: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    erased: set[str] = field(default_factory=set)
+    """The utterances whose words, and the salt of who said what in them, are gone."""
     tombstones: dict[str, Entry] = field(default_factory=dict)
     serving_id: str | None = None
 
@@ -115,6 +108,8 @@ def _told(chain: Iterable[Entry], taught: dict[str, list[str]], batch_of: dict[s
             story.kept_out[about] = entry
         elif event in ("fact.released", "fact.retracted") or _is_held(story, about, event):
             story.kept_out.pop(about, None)
+        elif event == "utterance.erased":
+            story.erased.add(about)
         elif event == "fact.mentioned":
             story.mentions[about][entry.commitment] += 1
         elif event == "tombstone.laid":
@@ -248,7 +243,7 @@ def _changed_facts(
 def _status(story: _Story, row: FactRow, running: set[str]) -> FactStatus:
     """Where a fact is, by all that the chain says of it; which weights hold it is the row's own word."""
     if (end := story.ends.get(row.id)) is not None:
-        return ENDS[end.event]
+        return FactStatus(ENDS[end.event])
     if (kept := story.kept_out.get(row.id)) is not None:
         return FactStatus.HELD if kept.event == "fact.held" else FactStatus.QUARANTINED
     if row.adapter_id is not None:
@@ -287,7 +282,7 @@ def _changed_mentions(tx: Transaction, story: _Story) -> Iterator[str]:
     found = defaultdict[str, list[str | None]](list)
     again = sa.select(MentionRow, UtteranceRow).join(UtteranceRow, UtteranceRow.id == MentionRow.utterance_id)
     for mention, heard in tx.execute(again.order_by(MentionRow.number)):
-        is_erased = heard.text == ERASED
+        is_erased = heard.id in story.erased
         found[mention.fact_id].append(None if is_erased else ledger.commit_mention(mention, heard))
     for fact_id in {*found, *story.mentions}:
         told, seen = story.mentions[fact_id], found[fact_id]

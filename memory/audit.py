@@ -592,6 +592,8 @@ def _made(kind: type[Made], row: Mapping[str, Any]) -> Made:
 def _row(kind: str, row: dict[str, Any]) -> dict[str, Any]:
     """A row of an export, of the shape that `export` gives it."""
     if kind == MENTION and row.keys() == {"fact_id", "utterance_id", "span"}:
+        if not isinstance(row["fact_id"], str) or not isinstance(row["utterance_id"], str):
+            raise Forged("a mention has a fact and an utterance")
         return {"kind": kind, **row}
     if kind not in EVENTS or row.keys() != {"salt", "content", "state"}:
         raise Forged(f"{kind!r:.40} is no row that is exported, or not all of one")

@@ -35,7 +35,7 @@ def record(tx: Transaction, utterance: UtteranceRow, candidate: CandidateFact) -
     current = _current(tx, candidate)
     same = next((row for row in current if row.value_key == value_key(candidate)), None)
     if candidate.retracts:
-        return _retract_all(tx, _meant(candidate, current, same), _moment(candidate.valid_until, utterance))
+        return _retract_all(tx, utterance, candidate, _meant(candidate, current, same))
     if candidate.valid_until and _midnight(candidate.valid_until) <= utterance.said_at:
         return _record_past(tx, utterance, candidate, same)
     if same is not None:
@@ -139,7 +139,13 @@ def _displaced(candidate: CandidateFact, current: Sequence[FactRow]) -> Sequence
     return current if _cardinality(candidate) is Cardinality.ONE else []
 
 
-def _retract_all(tx: Transaction, rows: Sequence[FactRow], until: datetime) -> Recorded:
+def _retract_all(
+    tx: Transaction, utterance: UtteranceRow, candidate: CandidateFact, rows: Sequence[FactRow]
+) -> Recorded:
+    """Who took a fact back, and in which words, is kept with it: they go when it is forgotten."""
+    for row in rows:
+        _mention(tx, utterance, candidate, row)
+    until = _moment(candidate.valid_until, utterance)
     reopened = [retract(tx, row, until) for row in rows]
     return Recorded(
         fact=None,
@@ -151,6 +157,12 @@ def _retract_all(tx: Transaction, rows: Sequence[FactRow], until: datetime) -> R
 
 def _said_again(tx: Transaction, utterance: UtteranceRow, candidate: CandidateFact, row: FactRow) -> Recorded:
     """The same value is one row, with the evidence of every time that it was said."""
+    _mention(tx, utterance, candidate, row)
+    row.confidence = max(row.confidence, candidate.confidence)
+    return Recorded(fact=fact_record(row), is_new=False)
+
+
+def _mention(tx: Transaction, utterance: UtteranceRow, candidate: CandidateFact, row: FactRow) -> None:
     mention = MentionRow(
         tenant=tx.tenant,
         fact_id=row.id,
@@ -159,9 +171,7 @@ def _said_again(tx: Transaction, utterance: UtteranceRow, candidate: CandidateFa
         end=candidate.end,
     )
     tx.add(mention)
-    row.confidence = max(row.confidence, candidate.confidence)
     ledger.append(tx, "fact.mentioned", row.id, ledger.commit_mention(mention, utterance))
-    return Recorded(fact=fact_record(row), is_new=False)
 
 
 def _record_past(
@@ -170,7 +180,7 @@ def _record_past(
     """ "Until 2010": ends the value if it still stood, and else goes straight into history."""
     until = _moment(candidate.valid_until, utterance)
     if same is not None:
-        return _retract_all(tx, [same], until)
+        return _retract_all(tx, utterance, candidate, [same])
     row = _new_row(utterance, candidate, supersedes_id=None)
     row.valid_from = min(row.valid_from, until)
     _end(row, FactStatus.SUPERSEDED, until)

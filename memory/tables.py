@@ -371,7 +371,7 @@ class FactRow(Owned, Table):
 
 
 class MentionRow(Owned, Table):
-    """A fact that was said again. The first time stands in the fact's own row."""
+    """A fact that was said again or taken back. The first time stands in the fact's own row."""
 
     __tablename__ = "mentions"
 

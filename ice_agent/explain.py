@@ -41,7 +41,7 @@ class Explanation:
     history: tuple[Fact, ...]
     """The fact with what it superseded and what superseded it, oldest first."""
     mentions: tuple[Mention, ...]
-    """Every time that it was said, first to last."""
+    """Every time that it was said or taken back, first to last."""
     batch: Batch | None
     adapter: Adapter | None
     transcripts: tuple[Transcript, ...]

@@ -20,10 +20,11 @@ import binascii
 import hashlib
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 GENESIS: Final = "0" * 64
 """What the first entry of a chain calls its predecessor."""
@@ -282,6 +283,8 @@ class Key:
     @classmethod
     def read(cls, text: str) -> Key:
         """Raises Forged for what is no such key."""
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise Forged("the key holds half a surrogate pair")
         name, _, rest = text.strip().partition("+")
         key_id, _, encoded = rest.partition("+")
         algorithm_and_key = _decoded(encoded, "the key")
@@ -299,6 +302,8 @@ def opened_note(note: str, key: Key) -> Checkpoint:
 
 
 def _signed_text(note: str, key: Key, what: str) -> str:
+    if not note.isascii() and any("\ud800" <= character <= "\udfff" for character in note):
+        raise Forged(f"the {what} holds half a surrogate pair")
     text, gap, signatures = note.rpartition("\n\n")
     if not gap or not signatures.endswith("\n"):
         raise Forged(f"the {what} has no signature")
@@ -332,7 +337,11 @@ def _require_signed(key: Key, text: str, signature: bytes, what: str) -> None:
 
 def _checkpoint(text: str) -> Checkpoint:
     lines = text.split("\n")
-    if len(lines) < 4 or not lines[0] or not (lines[1].isascii() and lines[1].isdigit()):
+    if (
+        len(lines) < 4
+        or not lines[0]
+        or not (lines[1].isascii() and lines[1].isdigit() and len(lines[1]) < 20)
+    ):
         raise Forged("the note is no checkpoint: origin, size and root are its first three lines")
     if lines[1] != str(int(lines[1])):
         raise Forged(f"{lines[1]!r} is no size: it begins with a zero")
@@ -370,6 +379,18 @@ EVENTS: Final = {
 AGAIN: Final = {"utterance.erased": "utterance.heard", "fact.relinked": "fact.recorded"}
 """The events that commit anew to what a row says: the last one counts."""
 
+FORGOTTEN: Final = {
+    "fact.recorded": "fact.forgotten",
+    "fact.proposed": "proposal.forgotten",
+    "item.kept": "item.forgotten",
+}
+"""The events that say why a row is gone."""
+
+ENDS: Final = {"fact.superseded": "superseded", "fact.retracted": "retracted"}
+"""The events that commit to how a fact ended."""
+
+MENTION: Final = "mention"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Export:
@@ -387,15 +408,15 @@ class Export:
         tips, signed, rows = list[Tip](), list[Tip](), list[Mapping[str, Any]]()
         for number, line in enumerate(lines, 1):
             try:
-                row = json.loads(line)
+                row = parsed(line)
                 kind = row.pop("kind")
                 if kind == "entry":
-                    entry = Entry(**row)
+                    entry = _made(Entry, row)
                     chains.setdefault(entry.tenant, []).append(entry)
                 elif kind in ("tip", "signed_tip"):
-                    (tips if kind == "tip" else signed).append(Tip(**row))
+                    (tips if kind == "tip" else signed).append(_made(Tip, row))
                 else:
-                    rows.append({"kind": kind, **row})
+                    rows.append(_row(kind, row))
             except (ValueError, TypeError, KeyError, AttributeError) as error:
                 raise Forged(f"line {number} is no line of an export: {error}") from error
         return cls(chains=chains, tips=tips, signed=signed, rows=rows)
@@ -408,18 +429,77 @@ def broken_export(export: Export, checkpoint: Checkpoint | None = None) -> Itera
         yield from (f"{tip.tenant}: {problem}" for problem in broken_chain(chain, tip))
     for tenant in export.chains.keys() - {tip.tenant for tip in export.tips}:
         yield f"{tenant}: its chain has no tip, so that a tail could have been cut off"
-    entries = (entry for chain in export.chains.values() for entry in chain)
-    committed = {(AGAIN.get(e.event, e.event), e.subject_id): e for e in entries}
-    for row in export.rows:
-        if (event := EVENTS.get(row["kind"])) is None or "salt" not in row:
-            continue
-        entry = committed.get((event, row["content"]["id"]))
-        if entry is None:
-            yield f"{row['content']['id']} has no {event} entry"
-        elif commit(row["kind"], row["salt"], row["content"]) != entry.commitment:
-            yield f"{row['content']['id']} is not what entry {entry.position} ({event}) committed to"
+    if export.rows:
+        yield from _broken_rows(export.rows, [e for chain in export.chains.values() for e in chain])
     if checkpoint is not None:
         yield from broken_since(checkpoint, export.signed, export.chains)
+
+
+def _broken_rows(rows: Sequence[Mapping[str, Any]], chain: Sequence[Entry]) -> Iterator[str]:
+    """Rows that say something else than was committed to, and those that are not there."""
+    committed = {(AGAIN.get(e.event, e.event), e.subject_id): e for e in chain}
+    ends = _ends(chain)
+    found, salts, mentions = set(), dict[str, str](), list[Mapping[str, Any]]()
+    for row in rows:
+        if row["kind"] == MENTION:
+            mentions.append(row)
+            continue
+        event, content = EVENTS[row["kind"]], row["content"]
+        found.add((event, content["id"]))
+        entry = committed.get((event, content["id"]))
+        if entry is None:
+            yield f"{content['id']} has no {event} entry"
+        elif commit(row["kind"], row["salt"], content) != entry.commitment:
+            yield f"{content['id']} is not what entry {entry.position} ({event}) committed to"
+        elif row["kind"] == "fact" and not _ended_so(row, ends.get(content["id"])):
+            yield f"{content['id']} did not end as its state says"
+        if row["kind"] == "utterance" and entry is not None and entry.event == event:
+            salts[content["id"]] = row["salt"]
+    yield from _broken_mentions(mentions, salts, chain)
+    for (event, row_id), entry in committed.items():
+        is_forgotten = (FORGOTTEN.get(event, ""), row_id) in committed
+        if event in EVENTS.values() and (event, row_id) not in found and not is_forgotten:
+            yield f"{row_id} of entry {entry.position} ({event}) is not in the export"
+
+
+def _ends(chain: Iterable[Entry]) -> dict[str, Entry]:
+    """Of the facts that ended and do not stand again, the entry that says how."""
+    ends: dict[str, Entry] = {}
+    for entry in chain:
+        if entry.event in ENDS:
+            ends[entry.subject_id] = entry
+        elif entry.event == "fact.reopened":
+            ends.pop(entry.subject_id, None)
+    return ends
+
+
+def _ended_so(row: Mapping[str, Any], end: Entry | None) -> bool:
+    state, content = row["state"], row["content"]
+    said = {"id": content["id"], **{name: state.get(name) for name in ("status", "valid_until", "ended_at")}}
+    if end is not None:
+        return commit("end", row["salt"], said) == end.commitment
+    is_open = (said["valid_until"], said["ended_at"]) == (content.get("stated_until"), None)
+    return is_open and said["status"] not in ENDS.values()
+
+
+def _broken_mentions(
+    mentions: Sequence[Mapping[str, Any]], salts: Mapping[str, str], chain: Sequence[Entry]
+) -> Iterator[str]:
+    """Who said a fact again. Of words that were erased with another fact, the count is left."""
+    told, seen = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+    counts = Counter(row["fact_id"] for row in mentions)
+    forgotten = {e.subject_id for e in chain if e.event == "fact.forgotten"}
+    for entry in chain:
+        if entry.event == "fact.mentioned" and entry.subject_id not in forgotten:
+            told[entry.subject_id, entry.commitment] += 1
+            counts[entry.subject_id] -= 1
+    for row in mentions:
+        if (salt := salts.get(row["utterance_id"])) is not None:
+            said = {name: row[name] for name in ("fact_id", "utterance_id", "span")}
+            seen[row["fact_id"], commit(MENTION, salt, said)] += 1
+    changed = {fact_id for fact_id, _ in seen - told} | {fact_id for fact_id, n in counts.items() if n}
+    for fact_id in sorted(changed):
+        yield f"the mentions of {fact_id} are not those that the ledger tells of"
 
 
 def broken_since(
@@ -459,6 +539,76 @@ def latest(tips: Iterable[Tip]) -> dict[str, Tip]:
     return {tip.tenant: tip for tip in tips}
 
 
+def parsed(text: str) -> dict[str, Any]:
+    """One JSON object. Raises Forged for what two readers could read in two ways."""
+    try:
+        text.encode()
+        found = json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
+        if "\\ud" in text.lower():
+            # Half of a surrogate pair is no text: nothing that is hashed holds one.
+            json.dumps(found, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise Forged(f"this is no JSON of ours: {error}") from error
+    if not isinstance(found, dict):
+        raise Forged("this is no JSON object")
+    return found
+
+
+def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name is there twice")
+    return found
+
+
+def _no_number(constant: str) -> None:
+    raise ValueError(f"{constant} is no number")
+
+
+Made = TypeVar("Made", Entry, Tip)
+
+
+def _made(kind: type[Made], row: Mapping[str, Any]) -> Made:
+    """An entry or a tip whose position is a number and all else text."""
+    for name, value in row.items():
+        if type(value) is not (int if name == "position" else str):
+            raise Forged(f"{name} is {value!r:.40}")
+    return kind(**row)
+
+
+def _row(kind: str, row: dict[str, Any]) -> dict[str, Any]:
+    """A row of an export, of the shape that `export` gives it."""
+    if kind == MENTION and row.keys() == {"fact_id", "utterance_id", "span"}:
+        if not isinstance(row["fact_id"], str) or not isinstance(row["utterance_id"], str):
+            raise Forged("a mention has a fact and an utterance")
+        return {"kind": kind, **row}
+    if kind not in EVENTS or row.keys() != {"salt", "content", "state"}:
+        raise Forged(f"{kind!r:.40} is no row that is exported, or not all of one")
+    _require_opening(row)
+    if not isinstance(row["state"], dict):
+        raise Forged("its state is no object")
+    return {"kind": kind, **row}
+
+
+def _require_opening(row: Mapping[str, Any]) -> None:
+    """A salt beside its content: one inside would pass for the other."""
+    content = row["content"]
+    if not isinstance(row["salt"], str) or not isinstance(content, dict) or "salt" in content:
+        raise Forged("a row has a salt and a content")
+    if not isinstance(content["id"], str):
+        raise Forged("a row has an id")
+
+
+def _nodes(path: Any) -> list[bytes]:
+    """A path as it is written: 64 small hexadecimal digits a node."""
+    if not isinstance(path, list):
+        raise Forged("the path is no list")
+    nodes = [bytes.fromhex(node) for node in path]
+    if any(len(node) != 32 or node.hex() != written for node, written in zip(nodes, path, strict=True)):
+        raise Forged("a node of the path has not 64 hexadecimal digits")
+    return nodes
+
+
 def require_proof(proof: Mapping[str, Any], key: Key) -> Checkpoint:
     """Check a proof that an entry is under a checkpoint, or that one checkpoint grew out of another.
 
@@ -469,33 +619,33 @@ def require_proof(proof: Mapping[str, Any], key: Key) -> Checkpoint:
             older, newer = opened_note(proof["older"], key), opened_note(proof["newer"], key)
             if older.origin != newer.origin:
                 raise Forged(f"the checkpoints are of two archives: {older.origin} and {newer.origin}")
-            path = [bytes.fromhex(node) for node in proof["path"]]
-            require_consistent(older.size, older.root, newer.size, newer.root, path)
+            require_consistent(older.size, older.root, newer.size, newer.root, _nodes(proof["path"]))
             return newer
         if proof["kind"] != "inclusion":
             raise Forged(f"{proof['kind']!r} is no kind of proof")
         return _require_included(proof, key)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        if isinstance(error, Forged):
-            raise
-        raise Forged(f"the proof is not whole: {error!r}") from error
+    except Forged:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise Forged(f"the proof is not whole: {error!r:.200}") from error
 
 
 def _require_included(proof: Mapping[str, Any], key: Key) -> Checkpoint:
-    entry, tip = Entry(**proof["entry"]), Tip(**proof["tip"])
+    entry, tip = _made(Entry, proof["entry"]), _made(Tip, proof["tip"])
     if entry.hash_at(entry.position) != entry.hash:
         raise Forged(f"entry {entry.position} was edited")
     if entry.tenant != tip.tenant:
         raise Forged("the entry and the tip are of two tenants")
-    path = [bytes.fromhex(node) for node in proof["path"]]
+    path = _nodes(proof["path"])
     leaf = leaf_hash(entry.hash.encode())
     if root_of_inclusion(leaf, entry.position - 1, tip.position, path).hex() != tip.root:
         raise Forged(f"entry {entry.position} is not under the tip's root")
     checkpoint = opened_note(proof["checkpoint"], key)
-    path = [bytes.fromhex(node) for node in proof["tip_path"]]
+    path = _nodes(proof["tip_path"])
     if root_of_inclusion(tip.leaf, proof["tip_index"], checkpoint.size, path) != checkpoint.root:
         raise Forged("the tip is not under the checkpoint's root")
     if (row := proof.get("opening")) is not None:
+        _require_opening(row)
         if EVENTS[row["kind"]] != entry.event or row["content"]["id"] != entry.subject_id:
             raise Forged("the opening is of something else than the entry")
         if commit(row["kind"], row["salt"], row["content"]) != entry.commitment:
@@ -571,16 +721,17 @@ def _checked(file: Path, checkpoint: Path | None, receipt: Path | None, key: str
         opened_receipt(text, _key(key))
         return
     try:
-        only = json.loads(text)
-    except ValueError:
-        only = None
-    if isinstance(only, dict) and only.get("kind") in ("inclusion", "consistency"):
+        only = parsed(text)
+    except Forged:
+        # An export has an object on each line.
+        only = {}
+    if only.get("kind") in ("inclusion", "consistency"):
         require_proof(only, _key(key))
         return
     note = None
     if checkpoint is not None:
         note = opened_note(checkpoint.read_text(encoding="utf-8"), _key(key))
-    export = Export.read(text.splitlines())
+    export = Export.read(text.removesuffix("\n").split("\n"))
     yield from broken_export(export, note)
     if receipt is not None:
         opened = opened_receipt(receipt.read_text(encoding="utf-8"), _key(key))

@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from memory import ledger
+from memory.audit import MENTION
 from memory.tables import (
     AccessKeyRow,
     AdapterRow,
@@ -32,8 +33,7 @@ def lines(tx: Transaction) -> Iterator[dict[str, Any]]:
     for fact in tx.scalars(sa.select(FactRow).order_by(FactRow.number)):
         yield _row("fact", fact.salt, ledger.fact_content(fact), _fact_state(fact))
     for again in tx.scalars(sa.select(MentionRow).order_by(MentionRow.number)):
-        span = {"start": again.start, "end": again.end}
-        yield {"kind": "mention", "fact_id": again.fact_id, "utterance_id": again.utterance_id, **span}
+        yield {"kind": MENTION, **ledger.mention_content(again)}
     for made in tx.scalars(sa.select(ProposalRow).order_by(ProposalRow.number)):
         state = {"status": made.status.value, "fact_id": made.fact_id}
         yield _row("proposal", made.salt, ledger.proposal_content(made), state)

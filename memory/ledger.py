@@ -199,8 +199,11 @@ def fact_content(row: FactRow) -> dict[str, Any]:
 
 def commit_mention(row: MentionRow, heard: UtteranceRow) -> str:
     """Under the salt of the utterance: with its words goes who said what in them."""
-    content = {"fact_id": row.fact_id, "utterance_id": heard.id, "span": [row.start, row.end]}
-    return audit.commit("mention", heard.salt, content)
+    return audit.commit(audit.MENTION, heard.salt, mention_content(row))
+
+
+def mention_content(row: MentionRow) -> dict[str, Any]:
+    return {"fact_id": row.fact_id, "utterance_id": row.utterance_id, "span": [row.start, row.end]}
 
 
 def commit_proposal(row: ProposalRow) -> str:

@@ -144,7 +144,7 @@ class Fact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mention:
-    """One time that a fact was said: the utterance, and the span of it (end exclusive)."""
+    """One time that a fact was said, or taken back: the utterance, and the span of it (end exclusive)."""
 
     utterance: Utterance
     start: int

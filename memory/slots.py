@@ -34,7 +34,7 @@ def record(tx: Transaction, utterance: UtteranceRow, candidate: CandidateFact) -
     rivals = _rivals(tx, candidate)
     alike = [row for row in rivals if row.value_key == value_key(candidate)]
     if candidate.retracts:
-        return _retract_all(tx, rivals, _moment(candidate.valid_until, utterance))
+        return _retract_all(tx, utterance, candidate, rivals)
     if candidate.valid_until and _midnight(candidate.valid_until) <= utterance.said_at:
         return _record_past(tx, utterance, candidate, alike)
     if alike:
@@ -145,7 +145,13 @@ def _rivals(tx: Transaction, candidate: CandidateFact) -> Sequence[FactRow]:
     return tx.scalars(wanted.order_by(FactRow.number)).all()
 
 
-def _retract_all(tx: Transaction, rows: Sequence[FactRow], until: datetime) -> Recorded:
+def _retract_all(
+    tx: Transaction, utterance: UtteranceRow, candidate: CandidateFact, rows: Sequence[FactRow]
+) -> Recorded:
+    """Who took a fact back, and in which words, is kept with it: they go when it is forgotten."""
+    for row in rows:
+        _mention(tx, utterance, candidate, row)
+    until = _moment(candidate.valid_until, utterance)
     reopened = [retract(tx, row, until) for row in rows]
     return Recorded(
         fact=None,
@@ -157,6 +163,12 @@ def _retract_all(tx: Transaction, rows: Sequence[FactRow], until: datetime) -> R
 
 def _said_again(tx: Transaction, utterance: UtteranceRow, candidate: CandidateFact, row: FactRow) -> Recorded:
     """The same value is one row, with the evidence of every time that it was said."""
+    _mention(tx, utterance, candidate, row)
+    row.confidence = max(row.confidence, candidate.confidence)
+    return Recorded(fact=fact_record(row), is_new=False)
+
+
+def _mention(tx: Transaction, utterance: UtteranceRow, candidate: CandidateFact, row: FactRow) -> None:
     mention = MentionRow(
         tenant=tx.tenant,
         fact_id=row.id,
@@ -165,9 +177,7 @@ def _said_again(tx: Transaction, utterance: UtteranceRow, candidate: CandidateFa
         end=candidate.end,
     )
     tx.add(mention)
-    row.confidence = max(row.confidence, candidate.confidence)
     ledger.append(tx, "fact.mentioned", row.id, ledger.commit_mention(mention, utterance))
-    return Recorded(fact=fact_record(row), is_new=False)
 
 
 def _record_past(
@@ -176,7 +186,7 @@ def _record_past(
     """ "Until 2010": ends the value if it still stood, and else goes straight into history."""
     until = _moment(candidate.valid_until, utterance)
     if alike:
-        return _retract_all(tx, alike, until)
+        return _retract_all(tx, utterance, candidate, alike)
     row = _new_row(utterance, candidate, supersedes_id=None)
     row.valid_from = min(row.valid_from, until)
     _end(row, FactStatus.SUPERSEDED, until)

@@ -144,15 +144,16 @@ class FactStore:
         aside = set_aside or {}
         with self._writing() as tx:
             found = (*candidates, *proposed)
-            buried = forgetting.buried(tx, (c for c in found if not c.retracts))
+            named = forgetting.buried(tx, found)
+            buried = {c for c in named if not c.retracts}
             heard = UtteranceRow(
                 id=f"u_{secrets.token_hex(6)}",
                 tenant=tx.tenant,
                 speaker=speaker,
-                text=ERASED if buried else text,
+                text=ERASED if named else text,
                 source=source,
                 said_at=(said_at or now()).astimezone(UTC),
-                details={} if buried else dict(details or {}),
+                details={} if named else dict(details or {}),
                 salt=secrets.token_hex(16),
             )
             tx.add(heard)
@@ -165,7 +166,7 @@ class FactStore:
                     self._record(tx, heard, c, aside.get(c)) for c in candidates if c not in buried
                 ),
                 proposed=tuple(
-                    review.record_of(review.propose(tx, heard, c)) for c in proposed if c not in buried
+                    review.record_of(review.propose(tx, heard, c)) for c in proposed if c not in named
                 ),
                 refused=sum(c in buried for c in found),
             )
@@ -197,7 +198,7 @@ class FactStore:
             return tuple(slots.utterance_record(row) for row in tx.scalars(heard))
 
     def mentions(self, fact_id: str) -> tuple[Mention, ...]:
-        """The provenance of a fact: every time that it was said, first to last."""
+        """The provenance of a fact: every time that it was said or taken back, first to last."""
         with self._reading() as tx:
             fact = tx.named(FactRow, fact_id)
             again = tx.scalars(

@@ -392,7 +392,7 @@ is_unlearned = FactRow.status.in_(_spelt("unlearned", UNLEARNED))
 
 
 class MentionRow(Owned, Table):
-    """A fact that was said again. The first time stands in the fact's own row."""
+    """A fact that was said again or taken back. The first time stands in the fact's own row."""
 
     __tablename__ = "mentions"
 

@@ -16,9 +16,8 @@ from typing import Final
 import sqlalchemy as sa
 
 from memory import audit, ledger
-from memory.audit import Entry, Tip
+from memory.audit import AGAIN, ENDS, FORGOTTEN, Entry, Tip
 from memory.records import (
-    ERASED,
     STATEMENT,
     AdapterStatus,
     BatchStatus,
@@ -48,15 +47,6 @@ ADDED: Final = (
     *("batch.claimed", "adapter.created", "key.issued"),
 )
 """The events that commit to what a row says; the commitment is computed again when verifying."""
-
-FORGOTTEN: Final = {
-    "fact.recorded": "fact.forgotten",
-    "fact.proposed": "proposal.forgotten",
-    "item.kept": "item.forgotten",
-}
-"""The events that say why a row is gone."""
-
-ENDS: Final = {"fact.superseded": FactStatus.SUPERSEDED, "fact.retracted": FactStatus.RETRACTED}
 
 BECAME: Final[dict[str, StrEnum]] = {
     "batch.claimed": BatchStatus.CLAIMED,
@@ -102,6 +92,8 @@ class _Story:
     kept_out: dict[str, Entry] = field(default_factory=dict)
     """Of the facts that are held or quarantined, the entry that says so."""
     mentions: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    erased: set[str] = field(default_factory=set)
+    """The utterances whose words, and the salt of who said what in them, are gone."""
     tombstones: dict[str, Entry] = field(default_factory=dict)
     serving_id: str | None = None
 
@@ -110,7 +102,7 @@ def _told(chain: Iterable[Entry], taught: dict[str, list[str]], batch_of: dict[s
     story = _Story()
     for entry in chain:
         event, about = entry.event, entry.subject_id
-        story.committed[audit.AGAIN.get(event, event), about] = entry
+        story.committed[AGAIN.get(event, event), about] = entry
         if event in BECAME:
             story.became[about] = BECAME[event]
         if event in ENDS:
@@ -121,6 +113,8 @@ def _told(chain: Iterable[Entry], taught: dict[str, list[str]], batch_of: dict[s
             story.kept_out[about] = entry
         elif event in ("fact.released", "fact.retracted") or _is_held(story, about, event):
             story.kept_out.pop(about, None)
+        elif event == "utterance.erased":
+            story.erased.add(about)
         elif event == "fact.mentioned":
             story.mentions[about][entry.commitment] += 1
         elif event == "tombstone.laid":
@@ -262,7 +256,7 @@ def _changed_facts(
 def _status(story: _Story, row: FactRow, running: set[str]) -> FactStatus:
     """Where a fact is, by all that the chain says of it; which weights hold it is the row's own word."""
     if (end := story.ends.get(row.id)) is not None:
-        return ENDS[end.event]
+        return FactStatus(ENDS[end.event])
     if (kept := story.kept_out.get(row.id)) is not None:
         return FactStatus.HELD if kept.event == "fact.held" else FactStatus.QUARANTINED
     if row.adapter_id is not None:
@@ -301,7 +295,7 @@ def _changed_mentions(tx: Transaction, story: _Story) -> Iterator[str]:
     found = defaultdict[str, list[str | None]](list)
     again = sa.select(MentionRow, UtteranceRow).join(UtteranceRow, UtteranceRow.id == MentionRow.utterance_id)
     for mention, heard in tx.execute(again.order_by(MentionRow.number)):
-        is_erased = heard.text == ERASED
+        is_erased = heard.id in story.erased
         found[mention.fact_id].append(None if is_erased else ledger.commit_mention(mention, heard))
     for fact_id in {*found, *story.mentions}:
         told, seen = story.mentions[fact_id], found[fact_id]

@@ -144,9 +144,9 @@ class Model:
         same = [fact for fact in beside if value(fact.said) == value(said)]
         since, until = midnight(said.valid_from) or said_at, midnight(said.valid_until)
         if said.retracts:
-            return self._take_back(same if value(said) else beside, until or said_at)
+            return self._take_back(same if value(said) else beside, until or said_at, heard)
         if until and until <= said_at and same:
-            return self._take_back(same, until)
+            return self._take_back(same, until, heard)
         if same:
             same[0].heard.append(heard)
             same[0].confidence = max(same[0].confidence, said.confidence)
@@ -184,7 +184,9 @@ class Model:
     def is_buried(self, said: CandidateFact) -> bool:
         return not self.buried.isdisjoint(graves(said))
 
-    def _take_back(self, facts: Sequence[Known], until: datetime) -> Done:
+    def _take_back(self, facts: Sequence[Known], until: datetime, heard: str) -> Done:
+        for fact in facts:
+            fact.heard.append(heard)
         reopened = [self._retract(fact, until) for fact in facts]
         return Done(retracted=list(facts), reopened=[fact for fact in reopened if fact])
 

@@ -53,6 +53,14 @@ def test_a_fact_that_was_forgotten_is_nowhere(tom, tell):
     assert tom.store.verify().problems == ()
 
 
+def test_the_words_that_took_it_back_go_too(tom, tell):
+    fact = tell()
+    tom.store.tell("I left Xanadu.", [said(retracts=True)])
+    assert [mention.utterance.text for mention in tom.store.mentions(fact.id)][-1] == "I left Xanadu."
+    tom.store.forget([fact.id])
+    assert "Xanadu" not in str(tom.store.utterances())
+
+
 def test_what_would_be_forgotten_can_be_seen_first_and_nothing_is_changed(tom, tell):
     fact = tell("Xanadu", said("tea", "likes"))
     learned = tom.learn()
@@ -164,6 +172,7 @@ def test_reading_the_old_log_again_does_not_learn_it_again(tom, tell):
     assert (told.refused, told.utterance.text) == (1, ERASED)
     assert tom.standing == ["tea"]
     assert tom.store.tell("I live in Nice.", [said("Nice")]).refused == 0
+    assert tom.store.tell("I left Xanadu.", [said(retracts=True)]).utterance.text == ERASED
     assert tom.store.allow(said()) is True
     assert tom.store.allow(said()) is False
     assert tell("Xanadu").object == "Xanadu"

@@ -125,12 +125,13 @@ class Life(RuleBasedStateMachine):
     @rule(said=candidates(retracts=True), said_at=SAID_AT)
     def take_back(self, said, said_at):
         told = self.do(self.store.tell, "Not Lyon.", [said], said_at=said_at)
-        self.model.words[told.utterance.id] = True
+        self.model.words[told.utterance.id] = not self.model.is_buried(said)
         (recorded,) = told.recorded
         _require_same(recorded, self.model.record(said, said_at, told.utterance.id, _id(recorded)))
 
     @rule(said=candidates(), retracts=st.booleans(), said_at=SAID_AT)
     def propose(self, said, retracts, said_at):
+        said = _changed(said, retracts=retracts)
         told = self.do(self.store.tell, "Lyon, maybe.", proposed=[said], said_at=said_at)
         is_buried = self.model.is_buried(said)
         self.model.words[told.utterance.id] = not is_buried

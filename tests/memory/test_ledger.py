@@ -35,6 +35,7 @@ def test_every_change_of_state_has_its_entry(history):
         "fact.recorded",
         "fact.superseded",
         "utterance.heard",
+        "fact.mentioned",
         "fact.retracted",
         "fact.reopened",
         "adapter.reverted",

@@ -31,14 +31,21 @@ def life(opened, tmp_path_factory):
     tom.store.revert()
     tom.take_back("Nice")
     poison, rome = tom.likes("poison").fact, tom.tell("Rome", "works_in").fact
+    assert lyon
+    assert old
+    assert poison
+    assert rome
     tom.store.quarantine(poison.id, "it is wrong")
     proposed = CandidateFact(
         subject="user", relation="owns", object="a boat", statement="I own a boat.", start=0, end=4
     )
     (proposal,) = tom.store.tell("Do I own a boat?", proposed=[proposed]).proposed
-    tom.store.forget([tom.tell("Xanadu", "hates").fact.id])
+    xanadu = tom.tell("Xanadu", "hates").fact
+    assert xanadu
+    tom.store.forget([xanadu.id])
     lease = tom.lease()
     batch = tom.store.claim_batch(9, lease)
+    assert batch
     eve.tell("Oslo")
     notary = Notary.at(tmp_path_factory.mktemp("elsewhere") / "ledger.key", archive.origin)
     note = notary.signed(archive.checkpoint())

@@ -668,7 +668,7 @@ def opened_receipt(note: str, key: Key) -> dict[str, Any]:
     if not origin.endswith(RECEIPT):
         raise Forged("the note is no receipt of forgetting: its first line is another's")
     try:
-        receipt: dict[str, Any] = json.loads(text)
+        receipt = parsed(text)
         for proof in receipt["entries"]:
             checkpoint = _require_included({**receipt["ledger"], **proof}, key)
             if checkpoint.origin + RECEIPT != origin:

@@ -105,7 +105,9 @@ def test_the_prompt_has_room_for_so_many_tokens_of_facts(assistant):
         assistant.store.tell("Tea.", [_liked(f"tea {n}")])
     sections = {"agent": {"max_recalled_tokens": 20}, **assistant.config.model_dump(exclude={"agent"})}
     frugal = Agent(assistant.store, assistant.model, Config.model_validate(sections))
-    assert 1 <= len(frugal.answer("What do I like?").recalled) <= 4
+    reply = frugal.answer("What do I like?")
+    assert 1 <= len(reply.recalled) <= 4
+    assert len(reply.recalled) + len(reply.left_out) == 9
 
 
 def test_a_tenant_without_a_root_is_told_to_init(assistant):

@@ -56,6 +56,18 @@ def test_every_table_of_settings_is_valid(readme):
         Config.model_validate(tomllib.loads(block))
 
 
+def test_the_example_for_langchain_runs(readme, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("langgraph", reason="needs langgraph (the dev extra)")
+    monkeypatch.chdir(tmp_path)
+    (example,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    exec(compile(example, "README.md", "exec"), {})
+    recalled, retrieved, found, facts = capsys.readouterr().out.splitlines()
+    assert "The user lives in Lisbon." in recalled
+    assert retrieved == "The user likes tea."
+    assert found == "[{'text': 'I moved to Oslo.', 'days': 3}]"
+    assert facts == "['The user likes tea.', 'The user lives in Oslo.']"
+
+
 def test_every_file_that_is_linked_is_there(readme, project_dir):
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", readme) if "://" not in link]
     assert [link for link in links if not (project_dir / link).exists()] == []

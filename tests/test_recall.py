@@ -14,6 +14,7 @@ from ice_agent.errors import ConfigError
 from ice_agent.recall import Meanings, fitting, for_prompt, fuse, meanings, relevant, search
 from memory import USER, Archive, Cardinality, Fact, FactStatus
 from tests.concepts import Concepts
+from tests.memory.conftest import Tenant
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -145,6 +146,16 @@ def test_what_was_taken_back_and_never_learned_is_not_found_by_its_meaning(store
     tell("I no longer like tea.")
     assert prompt(store, "thirsty", by_meaning).facts == ()
     assert search(store, "thirsty", 5, by_meaning) == {}
+
+
+def test_what_was_taken_back_is_not_denied_where_another_value_does_so(store, tell):
+    tell("I live in Lisbon.")
+    Tenant(store).learn()
+    tell("I no longer live in Lisbon.")
+    by_meaning = Meanings(Concepts())
+    assert said(prompt(store, "Which town?", by_meaning).facts) == ["The user lives in Lisbon."]
+    tell("I live in Oslo.")
+    assert said(prompt(store, "Which town?", by_meaning).facts) == ["The user lives in Oslo."]
 
 
 def test_the_model_in_hand_comes_before_the_one_that_the_settings_name():

@@ -63,6 +63,8 @@ def test_another_tenants_vectors_are_neither_compared_nor_changed(tom, placed, t
     eve = tenant_named("eve")
     fact = eve.likes("jazz").fact
     eve.store.vectors.place(MODEL, {fact.id: [1.0, 0.0], placed[0].id: [0.0, 1.0]}, Among.FACTS)
+    # Of one that is wanted, another tenant's would take the place.
+    assert near(eve, towards(0.0, 1.0), limit=1) == {"jazz": 0.0}
     assert near(eve, towards(1.0, 0.0)) == {"jazz": 1.0}
     assert near(tom, towards(1.0, 0.0)) == {"tea": 1.0, "rum": 0.0}
 

@@ -41,7 +41,8 @@ def words(assistant):
 @pytest.mark.parametrize(
     "text",
     ["forget that", "Forget what I just said.", "please forget the last thing I told you!",
-     "Actually, forget that", "Can you delete my last message please?", "no wait, forget everything I just said"],
+     "Actually, forget that", "Can you delete my last message please?",
+     "no wait, forget everything I just said"],
 )  # fmt: skip
 def test_forget_what_i_just_said_takes_its_facts_and_its_words(assistant, chat, text):
     chat.turn("I like tea.")

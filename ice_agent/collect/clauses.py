@@ -258,9 +258,9 @@ _SPOILS_THE_REST = re.compile(
 )
 _GUESS = re.compile(
     r"\b(?:would|could|might|should|will|shall|must|can(?! ?not (?:really )?(?:stand|bear|get enough))"
-    r"|ought|wants?|wanted|wanna|gonna|probably|maybe"
-    r"|perhaps|possibly"
-    r"|allegedly|supposedly|apparently|presumably|likely|almost|nearly|basically|practically|virtually"
+    r"|ought|wants?|wanted|wanna|gonna|[Pp]robably|[Mm]aybe"
+    r"|[Pp]erhaps|[Pp]ossibly"
+    r"|[Aa]llegedly|[Ss]upposedly|[Aa]pparently|[Pp]resumably|likely|almost|nearly|basically|practically|virtually"
     r"|sort of|kind of"
     r"|kinda|(?:am|is|are|was|were) (?:\w+ly )?(?:thinking|planning|considering|hoping|going to"
     r"|about to|looking|trying|due)"
@@ -335,6 +335,7 @@ _PREAMBLE = re.compile(
           |(?:a\s+bit|a\s+little|more)?\s*about\s+me|personally|my\s+bad|by\s+(?:profession|trade
           |training|occupation)|for\s+a\s+living|I\s+(?:said|wrote|typed)\s+[\w' ]{1,30}?(?=,|\s+but\b)
           |no\s+way|you\s+can(?:\s+just|\s+also)?(?=\s+call\s+me)
+        |(?:ignore|disregard)\s+what\s+I\s+(?:just\s+)?(?:said|told\s+you|wrote)(?:\s+(?:before|earlier|just\s+now))?
         |the\s+(?:truth|thing|fact|point)\s+is|I\s+(?:just\s+)?(?:meant\s+to\s+say|mean|meant)|if\s+you\s+must\s+know
           |if\s+you're\s+(?:wondering|curious)|in\s+case\s+you\s+(?:wonder|are\s+wondering|were\s+wondering)
         |I\s+(?:already\s+)?(?:told|am\s+telling)\s+you|I\s+can\s+tell\s+you|let\s+me\s+(?:correct

@@ -199,7 +199,7 @@ PREDICATES = tuple(
         rf"(?:play|plays|playing|{_BE}playing|{_HAVE}played|do|does|doing|practi[cs]e|practi[cs]es"
         rf"|{_HAVE}practi[cs]ed|{_HAVE}taken up|took up|{_BE}taking up) (?P<pastime>.+)",
         rf"(?:drive|drives|driving|{_HAVE}driven|{_HAVE}(?:bought|leased|got|own|owns|have|has)"
-        rf"|{_BE}driving) (?P<car>.+)",
+        rf"|(?:have|has) (?:owned|had)|{_BE}driving) (?P<car>.+)",
         rf"{_BE}(?P<allergy>lactose|gluten|histamine|fructose)[- ]intolerant",
         rf"(?:eat|eats|keep|keeps|{_BE}) (?:only |strictly )?(?P<diet>halal|kosher|gluten[- ]free"
         rf"|dairy[- ]free|keto"
@@ -254,6 +254,8 @@ TAKES_BACK = tuple(
         rf"{_HAVE}(?:divorced|split up with|split from|separated from|broke up with"
         rf"|split with) (?P<spouse>.+)",
         rf"{_HAVE}(?:moved (?:away|out)(?: from| of)?|moved away from|moved out of) (?P<home>.+)",
+        r"works? no longer there(?P<employer>$)",
+        r"lives? no longer there(?P<home>$)",
         rf"{_HAVE}(?:sold|crashed|totalled|got rid of|scrapped|traded in) (?:my|our|his|her|the) (?P<car>.+)",
         rf"{_HAVE}(?:went off|gone off|lost interest in|grown tired of|fell out of love with) (?P<likes>.+)",
     )
@@ -374,7 +376,7 @@ ATTRIBUTE = re.compile(
     rf"|{NAME}'s?) (?P<noun>[\w][\w '-]{{0,45}}?)(?P<named>'s name)?"
     rf" (?P<link>(?:is|are|was|include|includes) {_A}(?:called |named |spelled |spelt |written )?"
     rf"|was named |answers to |goes by )(?:in "
-    rf"|at |on )?(?P<value>.+)"
+    rf"|at (?!\d)|on )?(?P<value>.+)"
 )
 ATTRIBUTE_OF = re.compile(
     rf"[Tt]he (?P<noun>[\w][\w '-]{{0,40}}?) (?:of|in|at) (?P<owner>my|our|his|her"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 
 from ice_agent import relations
-from ice_agent.collect import days, forms, values
+from ice_agent.collect import days, denials, forms, nouns, values
 from ice_agent.collect.clauses import FINITE, NAME, Clause, Voice, clauses, plain_text
 from memory import STATEMENT, USER, CandidateFact, Cardinality, Utterance
 
@@ -97,9 +97,9 @@ class _Reader:
             return
         period = self.opening if period == days.NEVER_SAID else period
         self.lasts = period != days.NEVER_SAID
-        words, retracts = _denial(clause)
+        words, retracts = denials.without_denial(clause)
         if words and (retracts or (period.end and period.end <= self.said_on)):
-            words = _as_present(words)
+            words = denials.as_present(words)
         words = self._completed(words) if words else words
         self._leave_open(clause)
         if clause.voice is Voice.UNSAID or words is None:
@@ -170,7 +170,7 @@ class _Reader:
         if match := re.fullmatch(r"(?:[Mm]y|our) ((?:[a-z][\w'-]* ?){1,4})", plain):
             if _VERB_IN_TOPIC.search(match[1]):
                 return None
-            return _Found(subject=USER, relation=_noun(match[1])[0], object="")
+            return _Found(subject=USER, relation=nouns.relation_of(match[1])[0], object="")
         return None
 
     def _capitalised(self, words: str) -> str:
@@ -194,7 +194,7 @@ class _Reader:
                 name = values.person(match["name"])
                 if owner is None or not name:
                     break
-                relation, many = _noun(match["noun"])
+                relation, many = nouns.relation_of(match["noun"])
                 self._introduce(owner, relation, match["noun"], name[0])
                 if relation in {"friend", "colleague", "cousin", "coworker", "neighbour", "neighbor"}:
                     many = True
@@ -234,9 +234,9 @@ class _Reader:
                 if match["noun"].endswith("'s name")
                 else match["noun"]
             )
-            relation, many = _noun(noun)
+            relation, many = nouns.relation_of(noun)
             obj = match["object"].strip('"')
-            if owner is not None and _is_value_noun(noun, relation):
+            if owner is not None and nouns.has_a_value(noun, relation):
                 subject_word = obj.split()[0]
                 if subject_word.lower() in ("he", "she", "it"):
                     obj = self._resolve(subject_word) or ""
@@ -250,13 +250,13 @@ class _Reader:
             owner = self._owner(match["owner"])
             noun = match["owned"] if match["noun"] == "name" and match["owned"] else match["noun"]
             if owner is not None and bool(match["owned"]) == (match["noun"] == "name"):
-                relation, many = _noun(noun)
+                relation, many = nouns.relation_of(noun)
                 yield from self._values(owner, relation, match["object"], many=many, whole=True)
 
     def _one_of(self, words: str) -> Iterator[_Found]:
         if match := forms.ONE_OF.match(words):
             owner = self._owner(match["owner"])
-            relation, _ = _noun(forms.singular(match["noun"]))
+            relation, _ = nouns.relation_of(forms.singular(match["noun"]))
             if owner is not None:
                 yield from self._described(
                     owner, relation, match["value"], "called" in match["link"], many=True
@@ -281,13 +281,13 @@ class _Reader:
             noun = noun.rsplit(" ", 1)[0].removesuffix("'s")
         if (
             owner is None
-            or _PAST_NOUN.search(noun)
+            or nouns.PAST.search(noun)
             or (match["link"].startswith("was ") and "named" not in match["link"])
         ):
             return
         is_named = bool(groups.get("named") or owned) or "called" in match["link"] or "named" in match["link"]
         plural = match["link"].startswith(("are ", "include"))
-        relation, many = _noun(forms.singular(noun) if plural else noun)
+        relation, many = nouns.relation_of(forms.singular(noun) if plural else noun)
         yield from self._described(owner, relation, match["value"], is_named, many=many or plural)
 
     def _described(
@@ -323,13 +323,15 @@ class _Reader:
 
     def _verb_phrase(self, subject: str, rest: str) -> Iterator[_Found]:
         if match := forms.HAS.match(rest):
-            relation, many = _noun(
+            relation, many = nouns.relation_of(
                 forms.singular(match["noun"]) if match["count"] in _SEVERAL else match["noun"]
             )
             many = many or match["count"] in _SEVERAL or match["count"] == "another"
             yield from self._values(subject, relation, match["value"], reader=values.people, many=many)
             for more in forms.HAS_MORE.finditer(rest, match.start("value")):
-                yield from self._values(subject, _noun(more["noun"])[0], more["value"], reader=values.people)
+                yield from self._values(
+                    subject, nouns.relation_of(more["noun"])[0], more["value"], reader=values.people
+                )
             return
         for pattern in forms.TAKES_BACK:
             if match := pattern.match(values.cut(rest, keep_commas=True)):
@@ -532,8 +534,8 @@ class _Reader:
 
     def _role(self, owner_word: str, noun: str) -> str | None:
         """ "my sister" is Anna when the utterance says so, and "the user's sister" when it does not."""
-        owner, relation = self._owner(owner_word), _noun(noun)[0]
-        if owner is None or _PAST_NOUN.search(noun):
+        owner, relation = self._owner(owner_word), nouns.relation_of(noun)[0]
+        if owner is None or nouns.PAST.search(noun):
             return None
         named = self.roles.get((owner, relation))
         whose = "the user's" if owner == USER else f"{owner}'s"
@@ -566,95 +568,6 @@ class _Reader:
 _MENTIONED = re.compile(rf"(?<!in )(?<!at )(?<!from )(?<!to )(?<!of )(?<!near )(?<![\w'-]){NAME}")
 
 
-def _denial(clause: Clause) -> tuple[str | None, bool]:
-    """The clause without its "no longer", and whether that takes the fact back; None for a plain denial."""
-    words, n_removed = _NO_LONGER.subn(" ", clause.words)
-    words, n_once = _USED_TO.subn(" ", words)
-    words, stopped = _STOPPED.sub("", words), bool(_STOPPED.search(clause.words))
-    if n_removed or n_once or stopped:
-        words = " ".join(_NOT.sub(" ", words).split())
-        return _BEING.sub("am ", words) if stopped else words, True
-    if not _NOT.search(words):
-        return words, False
-    subject_denied = re.match(
-        rf"(?:I|[Ww]e|[Hh]e|[Ss]he|{NAME}) (?:(?:do|does) not|(?:am|is|are) not) ", words
-    )
-    # Not to like something takes a liking back; not to live somewhere says nothing of where one lives.
-    dislikes = re.search(r" not (?:really )?(?:like|love|enjoy) ", words) is not None
-    if subject_denied and (clause.is_correction or clause.voice is Voice.TAKEN_BACK or dislikes):
-        return " ".join(_NOT.sub(" ", words).split()), True
-    # "..., not Lisbon" only sets the value off against another one.
-    if _SET_OFF.search(words) and not _NOT.search(_SET_OFF.sub("", words)):
-        return _SET_OFF.sub("", words), False
-    return None, False
-
-
-_NOT = re.compile(r"\b(?:do not|does not|have not|has not|not)\b")
-_NO_LONGER = re.compile(r"\s+(?:no longer|no more|any ?more|any longer)\b(?!\s+than)")
-_STOPPED = re.compile(
-    r"\b(?:have |has )?(?:stopped|gave up|given up|quit)\s+(?=(?:living|working|liking|loving|enjoying"
-    r"|being|playing|studying|driving|speaking|doing|practi[cs]ing)\b)"
-)
-_BEING = re.compile(r"\bbeing ")
-# "I used to live in Lisbon" says that it is over, and not since when: it takes the fact back where it stands.
-_USED_TO = re.compile(r"\s+(?:used to|formerly|previously|once(?= (?:lived|worked)))\b")
-_SET_OFF = re.compile(
-    r",?\s+(?:and\s+)?not\s+(?:in\s+|at\s+|for\s+|an?\s+|the\s+)?[\w' -]+$|,\s+not\s+[\w' -]+(?=,)"
-)
-
-
-def _as_present(words: str) -> str:
-    """What was, in the words of what is: the patterns know no past, for a past without an end is no fact."""
-    for past, present in _PRESENT:
-        if past.search(words):
-            return past.sub(present, words, count=1)
-    return words
-
-
-_PRESENT = tuple(
-    (re.compile(past), present)
-    for past, present in (
-        (r"^I was\b|^I be\b", "I am"),
-        (r"\bwere\b|\bbe\b", "are"),
-        (r"\bwas\b", "is"),
-        (r"\blived\b", "live"),
-        (r"\bworked\b", "work"),
-        (r"\bplayed\b", "play"),
-        (r"\bstudied\b", "study"),
-        (r"\b(like|love|drive|own|support)d\b", r"\1"),
-        (r"\bdrove\b", "drive"),
-        (r"\bhad\b", "have"),
-    )
-)
-
-
-def _noun(noun: str) -> tuple[str, bool]:
-    """The relation that a noun names, and whether the words around it say that there are several."""
-    plain = noun.strip()
-    many = bool(re.match(r"(?:other|second|third|another) ", plain)) or bool(_AGED.match(plain))
-    plain = re.sub(
-        r"^(?:other|second|third|another|new|current|own|present|dear|beloved|lovely|two|three|four|five) ",
-        "",
-        plain,
-    )
-    plain = _AGED.sub("", plain)
-    if of_role := _ROLE_WITH_PLACE.match(plain):
-        plain = of_role[1]
-    lower = plain if forms.is_favourite(plain) else plain[:1].lower() + plain[1:]
-    breed = plain.split()[-1] if plain else ""
-    known = "dog" if breed in _DOGS else "cat" if breed in _CATS else relations.canonical(plain)
-    relation = known if known != plain.lower() or known in relations.named() else lower
-    return relation, many and relation in forms.ROLES
-
-
-_AGED = re.compile(r"^(?:older|elder|eldest|oldest|younger|youngest|little|big|twin|baby|middle|only) (?=\w)")
-
-
-def _is_value_noun(noun: str, relation: str) -> bool:
-    is_known = relation in forms.READERS or relation in forms.PLAIN_VALUE_NOUNS or relation in forms.ROLES
-    return (is_known or forms.is_favourite(relation)) and not _PAST_NOUN.search(noun)
-
-
 def _fitting(subject: str, relation: str, phrase: str) -> str:
     """A company is based where a person lives; where a country lies is its continent."""
     if relation == "home" and values.is_organisation(subject):
@@ -680,12 +593,6 @@ def _as_written(obj: str, span: str) -> str | None:
     return None if at < 0 else span[at : at + len(obj)]
 
 
-_DOGS = values.words("dog_breeds")
-_CATS = values.words("cat_breeds")
-# "My manager at Boots", "my best friend since school".
-_ROLE_WITH_PLACE = re.compile(
-    rf"((?:[\w-]+ )?(?:{'|'.join(sorted(forms.ROLES, key=len, reverse=True))})) (?:at|from|in|since) .+"
-)
 _VERB_IN_TOPIC = re.compile(r"\b(?:is|are|was|has|lives|works|likes|loves|speaks|plays|moved|got)\b")
 # "My boss at work" is my boss, "my favourite thing to do on Sundays" something that I like.
 _WHERE_KNOWN = re.compile(r" (?:at|from) (?:work|school|home|uni|university|college|church|the office)$")
@@ -719,14 +626,10 @@ _LEFT = re.compile(
 _BASED = re.compile(r"(?:is|has been) (?:\w+ )?based ")
 _SEVERAL = frozenset({"two", "three", "four", "five", "six", "seven", "a couple of", "", *"23456789"})
 _NAME_READERS = (values.place, values.organisation, values.person, values.somebody, values.people)
-_PAST_NOUN = re.compile(
-    r"\b(?:ex|late|former|previous|old|first|last|next|future|dream|ideal|would-be|imaginary"
-    r"|potential)\b|^ex-"
-)
 _NOT_A_NAME_AFTER_A_ROLE = values.words("after_a_role")
 _NOT_A_NAME = re.compile(
     r"(?:a|an|the|my|our|your|his|her|this|that|it|not|hope|fear|peace|so|very|me|you|home|here|there"
-    r"|bed|love|myself|people|fun)\b"
+    r"|bed|love|myself|people|fun|night|work|school|sea|least|times|once|random|uni|university|college)\b"
 )
 _TWO_PEOPLE = re.compile(
     rf"(?P<one>{NAME}) and (?P<other>{NAME}) (?:both )?(?=(?:live|work|speak|love|like|hate|moved|come"

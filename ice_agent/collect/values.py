@@ -50,6 +50,8 @@ def place(text: str) -> tuple[str, ...]:
 def organisation(text: str) -> tuple[str, ...]:
     described = re.match(rf"(?:an?|the) [\w ]{{2,30}}? (?:called|named) (?={NAME})", text)
     text = text[described.end() :] if described else text
+    if re.match(rf"{NAME} (?:office|branch|team|department|division|plant|site)\b", text):
+        return ()
     pair = re.match(
         rf"{NAME} and (?:Sons|Daughters|Partners|Company|Co|Brothers|{NAME})\b(?: (?:Ltd|Inc))?", text
     )
@@ -119,8 +121,11 @@ def star_sign(text: str) -> tuple[str, ...]:
 def car(text: str) -> tuple[str, ...]:
     """A car by its make: "a red Skoda Octavia"."""
     value = re.sub(r"^(?:an?|the|my|our|his|her) ", "", cut(text))
-    is_car = any(word.lower() in _CAR_MAKES for word in value.split()) and len(value.split()) <= 6
-    return (value,) if is_car else ()
+    words = value.split()
+    make = next((i for i, word in enumerate(words) if word.lower() in _CAR_MAKES), None)
+    # "A Ford meeting at 3" is no car: what follows the make is its model.
+    is_car = make is not None and (value.islower() or not any(w.islower() for w in words[make + 1 :]))
+    return (value,) if is_car and len(words) <= 5 else ()
 
 
 def instruments(text: str) -> tuple[str, ...]:
@@ -362,7 +367,7 @@ _NOT_AN_OBJECT = re.compile(
     re.IGNORECASE,
 )
 _NOT_LIKED = re.compile(
-    r"(?:it|this|that|these|those|you|him|her|them|me|us|my|your|his|her|their|our|its|what|how|when"
+    r"(?:it|this|that|these|those|you|him|her|them|me|us|myself|yourself|my|your|his|her|their|our|its|what|how|when"
     r"|where|who|why|to (?:think|believe|say|know|be|have|see|imagine|thank|point|ask)"
     r"|the (?:way|idea|fact|look|sound|new|one|ones|same|smell of this)|not|both|neither|everything"
     r"|nothing|something|anything|all|being (?:here|able)|I|we|he|she|they|there|here|some|one)(?:\s|$)",

@@ -353,5 +353,8 @@ def test_a_retraction_means_the_value_under_every_name(tom):
 def test_all_that_was_told_of_a_slot_is_found_whatever_became_of_it(tom):
     for home in ("Rome", "Oslo"):
         tom.tell(home, **SISTER)
-    wanted = CandidateFact(relation="lives_in", object="", statement="", start=0, end=0, **ANNA)
+    wanted = CandidateFact(
+        subject="Anna", aliases=("the user's sister",), relation="lives_in", object="", statement="",
+        start=0, end=0,
+    )  # fmt: skip
     assert [fact.object for fact in tom.store.told_of(wanted)] == ["Rome", "Oslo"]

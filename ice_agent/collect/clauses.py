@@ -305,7 +305,8 @@ _CONNECTIVE = re.compile(
     r"|the(?!\s(?:end|beginning|start|spring|summer|autumn|winter|\d)))\b)"
 )
 _BARE_NAMES = re.compile(
-    rf"(?:(?:[Mm]y|[Oo]ur|[Hh]is|[Hh]er)\s[a-z]+(?:,?\s{NAME})?|{NAME},\s(?:my|our|his"
+    rf"(?:{NAME}, an? [a-z]+ of mine|[Aa]n? [a-z]+ of mine, {NAME}"
+    rf"|(?:[Mm]y|[Oo]ur|[Hh]is|[Hh]er)\s[a-z]+(?:,?\s{NAME})?|{NAME},\s(?:my|our|his"
     rf"|her)\s[a-z]+(?:\s[a-z]+)?|{NAME}|[Mm]e)(?:,?\s(?:and|&)\s(?:{NAME}|I))?"
 )
 
@@ -390,6 +391,9 @@ _CONTRACTIONS = tuple(
         (r"\bcan ?not (?:really )?(?:stand|bear)\b", "hate"),
         (r"\bcan ?not get enough of\b", "love"),
         (r"\b(am|is) (?:not married any ?(?:more|longer)|no longer married)$", r"\1 divorced"),
+        # "Olga, a friend of mine" is my friend Olga.
+        (rf"^({NAME}), an? ([a-z]+) of mine\b,?", r"My \2 \1"),
+        (rf"^[Aa]n? ([a-z]+) of mine,? (?:called |named )?({NAME})\b,?", r"My \1 \2"),
         # "The colour I like best" is my favourite.
         (
             r"^[Tt]he (\w+) (?:that |which )?I (?:like|love|enjoy) (?:the )?(?:best|most)(?= is\b)",

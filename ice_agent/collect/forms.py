@@ -114,6 +114,8 @@ PREDICATES = tuple(
         r"|HQ)(?: from .+?)? to (?P<seat>.+)",
         r"(?:has|have |had )?moved (?:its|the|their) capital(?: city)?(?: from .+?)? to (?P<capital>.+)",
         # work
+        rf"{_BE}an? (?P<age>\d{{1,2}})[- ]years?[- ]old(?: (?P<profession>[a-z -]+?))?"
+        r"(?: from (?P<birthplace>.+)| at (?P<employer>.+))?$",
         rf"(?:work|works|working|{_BE}(?:working|employed)|(?:have|has) {_A}worked|{_HAVE}(?:started"
         rf"|began)(?: working| work)?|{_HAVE}become) {_A}{_HOW}as (?P<profession>.+?)"
         r"(?: (?:at|for|with|by) (?P<employer>.+))?$",
@@ -366,14 +368,14 @@ INVERSE = re.compile(
     rf"(?:the name of )?(?P<owner>[Mm]y|our|his|her|its|their|{NAME}'s?) (?P<noun>[\w][\w '-]*)"
 )
 INVERSE_OF = re.compile(
-    rf"(?:The |the )?(?P<object>{NAME}|[a-z][\w -]{{0,30}}?) (?:is|are|was appointed|was named"
+    rf"(?:The |the )?(?P<object>{NAME}|[a-z][\w -]{{0,30}}?) (?:is|are|has been|was appointed|was named"
     rf"|has become|became|was elected) {_A}"
     rf"(?:as )?(?:the )?(?:new |current )?(?P<noun>{HEADS}|name) of (?P<owner>my|our|his|her"
     rf"|{NAME})(?: (?P<owned>[a-z][\w -]*))?"
 )
 ATTRIBUTE = re.compile(
     rf"(?P<owner>[Mm]y|[Oo]ur|[Hh]is|[Hh]er|[Ii]ts|[Tt]heir"
-    rf"|{NAME}'s?) (?P<noun>[\w][\w '-]{{0,45}}?)(?P<named>'s name)?"
+    rf"|{NAME}'s?) (?P<noun>[\w][\w '-]{{0,45}}?)(?P<named>'s name|' names?)?"
     rf" (?P<link>(?:is|are|was|include|includes) {_A}(?:called |named |spelled |spelt |written )?"
     rf"|was named |answers to |goes by )(?:in "
     rf"|at (?!\d)|on )?(?P<value>.+)"

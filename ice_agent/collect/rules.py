@@ -276,7 +276,10 @@ class _Reader:
                 return
             noun = owned
         if of_whom := re.match(r"([\w ]+)'s (?!name$)(.+)", noun):
-            owner, noun = self._role(match["owner"], of_whom[1]), of_whom[2]
+            # "My brother Ivan's wife" is Ivan's.
+            named = re.search(rf" ({NAME})$", of_whom[1])
+            owner = named[1] if named else self._role(match["owner"], of_whom[1])
+            noun = of_whom[2]
         if noun.endswith(("'s name", " name")) and noun.rsplit(" ", 1)[0].removesuffix("'s") in forms.ROLES:
             noun = noun.rsplit(" ", 1)[0].removesuffix("'s")
         if (
@@ -288,7 +291,8 @@ class _Reader:
         is_named = bool(groups.get("named") or owned) or "called" in match["link"] or "named" in match["link"]
         plural = match["link"].startswith(("are ", "include"))
         relation, many = nouns.relation_of(forms.singular(noun) if plural else noun)
-        yield from self._described(owner, relation, match["value"], is_named, many=many or plural)
+        many = many or (plural and relation != "seat")
+        yield from self._described(owner, relation, match["value"], is_named, many=many)
 
     def _described(
         self, owner: str, relation: str, value: str, is_named: bool, many: bool
@@ -333,8 +337,9 @@ class _Reader:
                     subject, nouns.relation_of(more["noun"])[0], more["value"], reader=values.people
                 )
             return
+        plain = values.cut(rest, keep_commas=True)
         for pattern in forms.TAKES_BACK:
-            if match := pattern.match(values.cut(rest, keep_commas=True)):
+            if match := pattern.match(plain):
                 yield from self._taken_back(subject, match)
                 return
         if (match := forms.AT.match(rest)) and (self.lasts or values.is_organisation(match["employer"])):
@@ -501,7 +506,7 @@ class _Reader:
         if match := _ROLE_SUBJECT.match(words):
             return self._role(match["owner"], match["noun"]), words[match.end() :]
         if match := re.match(
-            rf"(?:[Tt]he (?:company|firm|country|bank|start-?up|city) )?({NAME}) (?=[a-z])", words
+            rf"(?:[Tt]he (?:company|firm|country|bank|start-?up|city) )?({NAME}) (?!of )(?=[a-z])", words
         ):
             name = match[1]
             if not values.is_common_word(name) and not values.is_demonym(name):
@@ -598,7 +603,8 @@ _VERB_IN_TOPIC = re.compile(r"\b(?:is|are|was|has|lives|works|likes|loves|speaks
 _WHERE_KNOWN = re.compile(r" (?:at|from) (?:work|school|home|uni|university|college|church|the office)$")
 _WHO_IS = re.compile(
     r"(?P<is>(?P<be>am|is) (?:an? )?[\w' -]+?),? (?:who is |currently |now )*"
-    r"(?P<who>(?:living|based|residing) in .+|working (?:at|for|as|in) .+|married to .+)$"
+    r"(?P<who>(?:living|based|residing) in .+|working (?:at|for|as|in) .+|married to .+"
+    r"|(?:originally )?from (?=[A-Z]).+)$"
 )
 _ELIDED_FORMS = {"be": "am ", "was": "was ", "have": "have ", "did": ""}
 _ELIDED = re.compile(

@@ -93,7 +93,8 @@ def profession(text: str) -> tuple[str, ...]:
         return (head[0],)
     words = _PROFESSION_ENDS.split(words, maxsplit=1)[0].strip()
     words = re.sub(
-        r"^(?:(?:full-time|part-time|freelance|self-employed|proud|new|professional|trained|qualified"
+        r"^(?:\d+[- ]years?[- ]old )?(?:(?:full-time"
+        r"|part-time|freelance|self-employed|proud|new|professional|trained|qualified"
         r"|certified|retired) )+",
         "",
         words,
@@ -180,7 +181,8 @@ def times(text: str) -> tuple[str, ...]:
 
 def age(text: str) -> tuple[str, ...]:
     match = re.match(
-        rf"(?:just )?(\d{{1,3}}|{_NUMBER_WORDS})(?:[ -]years?[ -](?:old|young)| years of age)?(?:,.*"
+        rf"(?:just )?(\d{{1,3}}|{_NUMBER_WORDS})(?:[ -](?:years?|yrs?)[ -](?:old|young)|yo| years of age)?"
+        rf"(?:,.*"
         rf"| (?:now|today|this|last|in|on|and|already|yesterday)\b.*)?$",
         text,
         re.IGNORECASE,

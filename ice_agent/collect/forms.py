@@ -426,6 +426,44 @@ NAME_FIRST = re.compile(
     rf"^(?P<name>{NAME}), (?P<owner>my|our|his|her|{NAME}'s) (?P<noun>(?:[a-z-]+ "
     rf")?(?:{'|'.join(sorted(ROLES, key=len, reverse=True))})), "
 )
+WHO_IS = re.compile(
+    r"(?P<is>(?P<be>am|is) (?:an? )?[\w' -]+?),? (?:who is |currently |now )*"
+    r"(?P<who>(?:living|based|residing) in .+|working (?:at|for|as|in) .+|married to .+"
+    r"|(?:originally )?from (?=[A-Z]).+)$"
+)
+ELIDED_FORMS = {"be": "am ", "was": "was ", "have": "have ", "did": ""}
+ELIDED = re.compile(
+    r"(?:just |recently |finally |now |still |currently |happily "
+    r"|originally )*(?P<verb>(?P<have>been (?:living|"
+    r"working|based|married))|(?P<was>born )|(?P<be>(?:based|living|working|employed) "
+    r"(?!.*\b(?:is|was|are|has|can|makes?|sucks|feels?|means|costs?|takes?|gets?|seems)\b))"
+    r"|(?P<did>moved |relocated |joined |turned |got (?:hired|married|a new job|engaged) |started (?:at"
+    r"|as|working) "
+    r"|quit |live in |work (?:at|for|as) |divorced))"
+)
+# "I said my name was Bob, but it's Tom."
+SAID_BEFORE = re.compile(
+    r"I (?:said|wrote|typed|told you) (?:that )?(?P<opening>my [a-z][\w' -]*?) (?:was|is) "
+)
+TWO_PEOPLE = re.compile(
+    rf"(?P<one>{NAME}) and (?P<other>{NAME}) (?:both )?(?=(?:live|work|speak|love|like|hate|moved|come"
+    rf"|study) )"
+)
+PAIR_WITH_ME = re.compile(rf"(?:(?:[Mm]y|our) [a-z]+|{NAME}) and I |[Mm]e and (?:my [a-z]+|{NAME}) ")
+ROLE_SUBJECT = re.compile(
+    rf"(?P<owner>[Mm]y|[Oo]ur|[Hh]is|[Hh]er|{NAME}'s) (?P<noun>(?:(?:older|younger|little|big|twin"
+    rf"|other|second|best|elder|new) )?(?:{'|'.join(sorted(ROLES, key=len, reverse=True))})) "
+    rf"(?=[a-z])"
+)
+SPEAKING_AS = re.compile(r"(?:As|Being|Speaking as) (an? [\w -]+)")
+I_FOLLOW = re.compile(r",\s+(?:I|my|we)\b")
+LEFT = re.compile(
+    r"(?:(?:have|has) )?(?:\w+ )?(?:left|departed from|parted ways with) (?!(?:my|our|his|her|the|their) )"
+)
+BASED = re.compile(r"(?:is|has been) (?:\w+ )?based ")
+VERB_IN_TOPIC = re.compile(r"\b(?:is|are|was|has|lives|works|likes|loves|speaks|plays|moved|got)\b")
+# "My boss at work" is my boss, "my favourite thing to do on Sundays" something that I like.
+WHERE_KNOWN = re.compile(r" (?:at|from) (?:work|school|home|uni|university|college|church|the office)$")
 TOPICS = {
     "where I live": "home",
     "where I work": "employer",

@@ -130,7 +130,7 @@ class _Reader:
 
     def _leave_open(self, clause: Clause) -> None:
         """ "I have a cat" and "My name is not Bob" leave open what the next clause may say."""
-        if match := _SAID_BEFORE.match(clause.words):
+        if match := forms.SAID_BEFORE.match(clause.words):
             self.open_question = f"{match['opening']} is"
         elif match := forms.HAS_UNNAMED.match(clause.words):
             self.open_question = f"My {match['noun']} is called"
@@ -150,7 +150,7 @@ class _Reader:
         if clause.voice is Voice.TAKEN_BACK and (topic := self._topic(self.text[clause.start : clause.end])):
             yield topic
             return
-        if (role := _SPEAKING_AS.fullmatch(words)) and _I_FOLLOW.match(self.text, clause.end):
+        if (role := forms.SPEAKING_AS.fullmatch(words)) and forms.I_FOLLOW.match(self.text, clause.end):
             yield from self._values(USER, "profession", role[1])
             return
         pronoun = re.match(r"(?:[Hh]e|[Ss]he|[Ii]t)\b", words)
@@ -168,7 +168,7 @@ class _Reader:
         if relation := forms.TOPICS.get(plain):
             return _Found(subject=USER, relation=relation, object="")
         if match := re.fullmatch(r"(?:[Mm]y|our) ((?:[a-z][\w'-]* ?){1,4})", plain):
-            if _VERB_IN_TOPIC.search(match[1]):
+            if forms.VERB_IN_TOPIC.search(match[1]):
                 return None
             return _Found(subject=USER, relation=nouns.relation_of(match[1])[0], object="")
         return None
@@ -268,7 +268,7 @@ class _Reader:
         if match is None:
             return
         groups = match.groupdict()
-        noun = _WHERE_KNOWN.sub("", match["noun"].removesuffix("'s"))
+        noun = forms.WHERE_KNOWN.sub("", match["noun"].removesuffix("'s"))
         owner = self._owner(match["owner"])
         if owned := groups.get("owned"):
             # "The name of my dog is Rex" is about the dog; of "The capital of my heart" we know nothing.
@@ -311,7 +311,7 @@ class _Reader:
 
     def _phrase(self, words: str) -> Iterator[_Found]:
         """A subject, then a verb phrase: "I live in Lisbon"."""
-        if match := _TWO_PEOPLE.match(words):
+        if match := forms.TWO_PEOPLE.match(words):
             for name in (match["one"], match["other"]):
                 yield from self._verb_phrase(name, words[match.end() :])
             return
@@ -320,7 +320,7 @@ class _Reader:
         if subject is None:
             return
         rest = rest[forms.ADVERBS.match(rest).end() :]  # type: ignore[union-attr]
-        if match := _WHO_IS.match(rest):
+        if match := forms.WHO_IS.match(rest):
             yield from self._verb_phrase(subject, match["is"])
             rest = f"{match['be']} {match['who']}"
         yield from self._verb_phrase(subject, rest)
@@ -359,7 +359,7 @@ class _Reader:
                 yield _Found(subject=subject, relation=relation, object="", retracts=True)
             for one in self._values(subject, relation, text or ""):
                 # "I left Lisbon" says little; "I left Norvik Labs" and "I left my job at Acme" say enough.
-                if not _LEFT.match(match[0]) or values.is_organisation(one.object):
+                if not forms.LEFT.match(match[0]) or values.is_organisation(one.object):
                     yield replace(one, retracts=True)
 
     def _filled(self, subject: str, match: re.Match[str]) -> Iterator[_Found]:
@@ -371,7 +371,7 @@ class _Reader:
                 relation = _fitting(subject, relations.canonical(group), match[0])
                 if relation == "employer" and (groups.get("profession") or "").endswith("student"):
                     relation = "university"
-                if relation == "home" and _BASED.match(match[0]) and not self._is_person(subject):
+                if relation == "home" and forms.BASED.match(match[0]) and not self._is_person(subject):
                     relation = "seat"
                 found = list(
                     self._values(
@@ -486,7 +486,7 @@ class _Reader:
     # Who is meant
 
     def _subject(self, words: str) -> tuple[str | None, str]:
-        if match := _PAIR_WITH_ME.match(words):
+        if match := forms.PAIR_WITH_ME.match(words):
             return USER, words[match.end() :]
         if match := re.match(r"([Ww]e|I)\b ", words):
             return USER, words[match.end() :]
@@ -495,15 +495,15 @@ class _Reader:
         if (
             self.may_be_elided
             and self.subject in (None, USER)
-            and (match := _ELIDED.match(lowered := words[:1].lower() + words[1:]))
+            and (match := forms.ELIDED.match(lowered := words[:1].lower() + words[1:]))
         ):
-            opening = next(form for name, form in _ELIDED_FORMS.items() if match[name])
+            opening = next(form for name, form in forms.ELIDED_FORMS.items() if match[name])
             return USER, opening + lowered[match.start("verb") :]
         if words.startswith("who "):
             return (self.people[-1][0] if self.people else None), words[4:]
         if re.match(FINITE, words):
             return self.subject, words
-        if match := _ROLE_SUBJECT.match(words):
+        if match := forms.ROLE_SUBJECT.match(words):
             return self._role(match["owner"], match["noun"]), words[match.end() :]
         if match := re.match(
             rf"(?:[Tt]he (?:company|firm|country|bank|start-?up|city) )?({NAME}) (?!of )(?=[a-z])", words
@@ -598,52 +598,14 @@ def _as_written(obj: str, span: str) -> str | None:
     return None if at < 0 else span[at : at + len(obj)]
 
 
-_VERB_IN_TOPIC = re.compile(r"\b(?:is|are|was|has|lives|works|likes|loves|speaks|plays|moved|got)\b")
-# "My boss at work" is my boss, "my favourite thing to do on Sundays" something that I like.
-_WHERE_KNOWN = re.compile(r" (?:at|from) (?:work|school|home|uni|university|college|church|the office)$")
-_WHO_IS = re.compile(
-    r"(?P<is>(?P<be>am|is) (?:an? )?[\w' -]+?),? (?:who is |currently |now )*"
-    r"(?P<who>(?:living|based|residing) in .+|working (?:at|for|as|in) .+|married to .+"
-    r"|(?:originally )?from (?=[A-Z]).+)$"
-)
-_ELIDED_FORMS = {"be": "am ", "was": "was ", "have": "have ", "did": ""}
-_ELIDED = re.compile(
-    r"(?:just |recently |finally |now |still |currently |happily "
-    r"|originally )*(?P<verb>(?P<have>been (?:living|"
-    r"working|based|married))|(?P<was>born )|(?P<be>(?:based|living|working|employed) "
-    r"(?!.*\b(?:is|was|are|has|can|makes?|sucks|feels?|means|costs?|takes?|gets?|seems)\b))"
-    r"|(?P<did>moved |relocated |joined |turned |got (?:hired|married|a new job|engaged) |started (?:at"
-    r"|as|working) "
-    r"|quit |live in |work (?:at|for|as) |divorced))"
-)
 _PERSONAL = frozenset({*forms.RELATIVES, *forms.ROLES})
 _OF_PERSONS = frozenset(
     {*_PERSONAL, "profession", "employer", "birthplace", "likes", "age", "birthday", "home"}
 )
-# "I said my name was Bob, but it's Tom."
-_SAID_BEFORE = re.compile(
-    r"I (?:said|wrote|typed|told you) (?:that )?(?P<opening>my [a-z][\w' -]*?) (?:was|is) "
-)
-_SPEAKING_AS = re.compile(r"(?:As|Being|Speaking as) (an? [\w -]+)")
-_I_FOLLOW = re.compile(r",\s+(?:I|my|we)\b")
-_LEFT = re.compile(
-    r"(?:(?:have|has) )?(?:\w+ )?(?:left|departed from|parted ways with) (?!(?:my|our|his|her|the|their) )"
-)
-_BASED = re.compile(r"(?:is|has been) (?:\w+ )?based ")
 _SEVERAL = frozenset({"two", "three", "four", "five", "six", "seven", "a couple of", "", *"23456789"})
 _NAME_READERS = (values.place, values.organisation, values.person, values.somebody, values.people)
 _NOT_A_NAME_AFTER_A_ROLE = values.words("after_a_role")
 _NOT_A_NAME = re.compile(
     r"(?:a|an|the|my|our|your|his|her|this|that|it|not|hope|fear|peace|so|very|me|you|home|here|there"
     r"|bed|love|myself|people|fun|night|work|school|sea|least|times|once|random|uni|university|college)\b"
-)
-_TWO_PEOPLE = re.compile(
-    rf"(?P<one>{NAME}) and (?P<other>{NAME}) (?:both )?(?=(?:live|work|speak|love|like|hate|moved|come"
-    rf"|study) )"
-)
-_PAIR_WITH_ME = re.compile(rf"(?:(?:[Mm]y|our) [a-z]+|{NAME}) and I |[Mm]e and (?:my [a-z]+|{NAME}) ")
-_ROLE_SUBJECT = re.compile(
-    rf"(?P<owner>[Mm]y|[Oo]ur|[Hh]is|[Hh]er|{NAME}'s) (?P<noun>(?:(?:older|younger|little|big|twin"
-    rf"|other|second|best|elder|new) )?(?:{'|'.join(sorted(forms.ROLES, key=len, reverse=True))})) "
-    rf"(?=[a-z])"
 )

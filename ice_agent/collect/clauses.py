@@ -250,7 +250,8 @@ _REPORTS = re.compile(
 )
 # From here on the sentence is in another world: "If I lived in Rome, I ..."
 _SPOILS_THE_REST = re.compile(
-    r"\b(?:if|unless|suppose|supposing|assuming|imagine|whether|wish|wishes|wished|as though|in case"
+    r"\b(?:[Ii]f|[Uu]nless|[Ss]uppose|[Ss]upposing|[Aa]ssuming|[Ii]magine|[Ww]hether"
+    r"|wish|wishes|wished|as though|in case"
     r"|wonder|wondering"
     r"|think|guess|believe|assume|suspect|doubt|reckon|suppose|hope|hopes|hoped|hoping|dream|dreams|dreaming"
     r"|not sure|not certain|unsure|hear|read that|seems?|looks like|sounds like|feel like|feels like"
@@ -387,7 +388,7 @@ _CONTRACTIONS = tuple(
         (r"(?<=[a-z])n't\b", " not"),
         (r"\b(?:all-time )?fav(?:e|ou?rites?)?(?= [a-z])(?! of\b)", "favourite"),
         (r"\b(favourite [a-z]+)'s (?=[\w -]+$)", r"\1 is "),
-        (r"(?<=\w) of all time(?= (?:is|are)\b)", ""),
+        (r"(?<=\w) (?:of all time|on earth|in the world|ever)(?= (?:is|are)\b)", ""),
         (r"\bcan ?not (?:really )?(?:stand|bear)\b", "hate"),
         (r"\bcan ?not get enough of\b", "love"),
         (r"\b(am|is) (?:not married any ?(?:more|longer)|no longer married)$", r"\1 divorced"),

@@ -27,12 +27,28 @@ def relation_of(noun: str) -> tuple[str, bool]:
     return relation, many and relation in forms.ROLES
 
 
-_AGED = re.compile(r"^(?:older|elder|eldest|oldest|younger|youngest|little|big|twin|baby|middle|only) (?=\w)")
+_AGED = re.compile(
+    r"^(?:older|elder|eldest|oldest|younger|youngest|little|big|twin|baby|middle|only) (?=\w)(?!name\b)"
+)
 
 
 def has_a_value(noun: str, relation: str) -> bool:
     is_known = relation in forms.READERS or relation in forms.PLAIN_VALUE_NOUNS or relation in forms.ROLES
     return (is_known or forms.is_favourite(relation)) and not PAST.search(noun)
+
+
+def fitting(subject: str, relation: str, phrase: str) -> str:
+    """A company is based where a person lives; where a country lies is its continent."""
+    if relation == "home" and values.is_organisation(subject):
+        return "seat"
+    if relation == "home" and "to" in phrase.split() and values.is_organisation(phrase):
+        return "employer"
+    return relation
+
+
+def is_of_no_person(relation: str) -> bool:
+    """Capitals and seats belong to countries and companies; a person too may speak a language."""
+    return relation != "language" and relations.relation(relation).subject_kind in ("country", "company")
 
 
 PAST = re.compile(

@@ -299,6 +299,9 @@ class _Reader:
     ) -> Iterator[_Found]:
         """What a noun is said to be; a noun that is not known must show by the value that it is one."""
         reader = forms.READERS.get(relation)
+        # "My wife is Japanese" names nobody.
+        if not is_named and relation in (*forms.ROLES, "spouse") and values.is_demonym(values.cut(value)):
+            return
         if reader is None:
             if is_named or relation in forms.ROLES:
                 reader = values.people
@@ -368,7 +371,7 @@ class _Reader:
             groups = {"age": f"{groups['age']}{groups['_years']}"}
         for group, text in groups.items():
             if text:
-                relation = _fitting(subject, relations.canonical(group), match[0])
+                relation = nouns.fitting(subject, relations.canonical(group), match[0])
                 if relation == "employer" and (groups.get("profession") or "").endswith("student"):
                     relation = "university"
                 if relation == "home" and forms.BASED.match(match[0]) and not self._is_person(subject):
@@ -423,7 +426,7 @@ class _Reader:
         many: bool = False,
         whole: bool = False,
     ) -> Iterator[_Found]:
-        if subject is None or not text or (subject == USER and _is_of_no_person(relation)):
+        if subject is None or not text or (subject == USER and nouns.is_of_no_person(relation)):
             return
         reader = reader or forms.READERS.get(relation, values.name_or_number)
         objects = reader(text.strip(" \"'")) or self._lower_case(reader, text)
@@ -571,20 +574,6 @@ class _Reader:
 
 
 _MENTIONED = re.compile(rf"(?<!in )(?<!at )(?<!from )(?<!to )(?<!of )(?<!near )(?<![\w'-]){NAME}")
-
-
-def _fitting(subject: str, relation: str, phrase: str) -> str:
-    """A company is based where a person lives; where a country lies is its continent."""
-    if relation == "home" and values.is_organisation(subject):
-        return "seat"
-    if relation == "home" and "to" in phrase.split() and values.is_organisation(phrase):
-        return "employer"
-    return relation
-
-
-def _is_of_no_person(relation: str) -> bool:
-    """Capitals and seats belong to countries and companies; a person too may speak a language."""
-    return relation != "language" and relations.relation(relation).subject_kind in ("country", "company")
 
 
 def _bare(text: str) -> str:

@@ -277,8 +277,13 @@ def is_organisation(name: str) -> bool:
 
 
 def is_demonym(word: str) -> bool:
-    return word in _DEMONYMS or bool(
-        re.fullmatch(r"[A-Z]\w+(?:ish|ese|lian|rian|nian|gian|sian|tian|dian|ican|uan|ench|utch)", word)
+    is_listed = word[:1].isupper() and word.lower() in _NATIONALITIES - _ALSO_NAMES
+    return (
+        is_listed
+        or word in _DEMONYMS
+        or bool(
+            re.fullmatch(r"[A-Z]\w+(?:ish|ese|lian|rian|nian|gian|sian|tian|dian|ican|uan|ench|utch)", word)
+        )
     )
 
 
@@ -390,6 +395,7 @@ _NUMBER_WORDS = (
 )
 _PROFESSIONS = words("professions")
 _NATIONALITIES = words("nationalities")
+_ALSO_NAMES = frozenset({"dane", "finn", "scot", "turk", "pole", "kiwi"})
 _INSTRUMENTS = words("instruments")
 _PASTIMES = words("pastimes")
 _CAR_MAKES = words("car_makes")

@@ -109,6 +109,11 @@ def test_a_wrong_file_is_refused_with_one_line_that_names_the_place(text, compla
     assert "\n" not in str(refusal.value)
 
 
+def test_a_relation_has_one_value_or_many_and_not_both(written):
+    with pytest.raises(ConfigError, match="pet name is both functional and set_valued: name it in one"):
+        load(written('[collect]\nfunctional = ["pet_name"]\nset_valued = ["likes", "Pet name"]'))
+
+
 def test_all_wrong_settings_are_named_not_just_the_first(written):
     with pytest.raises(ConfigError, match=r"steps.*clip"):
         load(written("[edit]\nsteps = 0\nclip = 0"))

@@ -250,7 +250,8 @@ _REPORTS = re.compile(
 )
 # From here on the sentence is in another world: "If I lived in Rome, I ..."
 _SPOILS_THE_REST = re.compile(
-    r"\b(?:if|unless|suppose|supposing|assuming|imagine|whether|wish|wishes|wished|as though|in case"
+    r"\b(?:[Ii]f|[Uu]nless|[Ss]uppose|[Ss]upposing|[Aa]ssuming|[Ii]magine|[Ww]hether"
+    r"|wish|wishes|wished|as though|in case"
     r"|wonder|wondering"
     r"|think|guess|believe|assume|suspect|doubt|reckon|suppose|hope|hopes|hoped|hoping|dream|dreams|dreaming"
     r"|not sure|not certain|unsure|hear|read that|seems?|looks like|sounds like|feel like|feels like"
@@ -258,9 +259,9 @@ _SPOILS_THE_REST = re.compile(
 )
 _GUESS = re.compile(
     r"\b(?:would|could|might|should|will|shall|must|can(?! ?not (?:really )?(?:stand|bear|get enough))"
-    r"|ought|wants?|wanted|wanna|gonna|probably|maybe"
-    r"|perhaps|possibly"
-    r"|allegedly|supposedly|apparently|presumably|likely|almost|nearly|basically|practically|virtually"
+    r"|ought|wants?|wanted|wanna|gonna|[Pp]robably|[Mm]aybe"
+    r"|[Pp]erhaps|[Pp]ossibly"
+    r"|[Aa]llegedly|[Ss]upposedly|[Aa]pparently|[Pp]resumably|likely|almost|nearly|basically|practically|virtually"
     r"|sort of|kind of"
     r"|kinda|(?:am|is|are|was|were) (?:\w+ly )?(?:thinking|planning|considering|hoping|going to"
     r"|about to|looking|trying|due)"
@@ -305,7 +306,8 @@ _CONNECTIVE = re.compile(
     r"|the(?!\s(?:end|beginning|start|spring|summer|autumn|winter|\d)))\b)"
 )
 _BARE_NAMES = re.compile(
-    rf"(?:(?:[Mm]y|[Oo]ur|[Hh]is|[Hh]er)\s[a-z]+(?:,?\s{NAME})?|{NAME},\s(?:my|our|his"
+    rf"(?:{NAME}, an? [a-z]+ of mine|[Aa]n? [a-z]+ of mine, {NAME}"
+    rf"|(?:[Mm]y|[Oo]ur|[Hh]is|[Hh]er)\s[a-z]+(?:,?\s{NAME})?|{NAME},\s(?:my|our|his"
     rf"|her)\s[a-z]+(?:\s[a-z]+)?|{NAME}|[Mm]e)(?:,?\s(?:and|&)\s(?:{NAME}|I))?"
 )
 
@@ -335,6 +337,7 @@ _PREAMBLE = re.compile(
           |(?:a\s+bit|a\s+little|more)?\s*about\s+me|personally|my\s+bad|by\s+(?:profession|trade
           |training|occupation)|for\s+a\s+living|I\s+(?:said|wrote|typed)\s+[\w' ]{1,30}?(?=,|\s+but\b)
           |no\s+way|you\s+can(?:\s+just|\s+also)?(?=\s+call\s+me)
+        |(?:ignore|disregard)\s+what\s+I\s+(?:just\s+)?(?:said|told\s+you|wrote)(?:\s+(?:before|earlier|just\s+now))?
         |the\s+(?:truth|thing|fact|point)\s+is|I\s+(?:just\s+)?(?:meant\s+to\s+say|mean|meant)|if\s+you\s+must\s+know
           |if\s+you're\s+(?:wondering|curious)|in\s+case\s+you\s+(?:wonder|are\s+wondering|were\s+wondering)
         |I\s+(?:already\s+)?(?:told|am\s+telling)\s+you|I\s+can\s+tell\s+you|let\s+me\s+(?:correct
@@ -385,10 +388,13 @@ _CONTRACTIONS = tuple(
         (r"(?<=[a-z])n't\b", " not"),
         (r"\b(?:all-time )?fav(?:e|ou?rites?)?(?= [a-z])(?! of\b)", "favourite"),
         (r"\b(favourite [a-z]+)'s (?=[\w -]+$)", r"\1 is "),
-        (r"(?<=\w) of all time(?= (?:is|are)\b)", ""),
+        (r"(?<=\w) (?:of all time|on earth|in the world|ever)(?= (?:is|are)\b)", ""),
         (r"\bcan ?not (?:really )?(?:stand|bear)\b", "hate"),
         (r"\bcan ?not get enough of\b", "love"),
         (r"\b(am|is) (?:not married any ?(?:more|longer)|no longer married)$", r"\1 divorced"),
+        # "Olga, a friend of mine" is my friend Olga.
+        (rf"^({NAME}), an? ([a-z]+) of mine\b,?", r"My \2 \1"),
+        (rf"^[Aa]n? ([a-z]+) of mine,? (?:called |named )?({NAME})\b,?", r"My \1 \2"),
         # "The colour I like best" is my favourite.
         (
             r"^[Tt]he (\w+) (?:that |which )?I (?:like|love|enjoy) (?:the )?(?:best|most)(?= is\b)",

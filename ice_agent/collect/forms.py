@@ -114,6 +114,8 @@ PREDICATES = tuple(
         r"|HQ)(?: from .+?)? to (?P<seat>.+)",
         r"(?:has|have |had )?moved (?:its|the|their) capital(?: city)?(?: from .+?)? to (?P<capital>.+)",
         # work
+        rf"{_BE}an? (?P<age>\d{{1,2}})[- ]years?[- ]old(?: (?P<profession>[a-z -]+?))?"
+        r"(?: from (?P<birthplace>.+)| at (?P<employer>.+))?$",
         rf"(?:work|works|working|{_BE}(?:working|employed)|(?:have|has) {_A}worked|{_HAVE}(?:started"
         rf"|began)(?: working| work)?|{_HAVE}become) {_A}{_HOW}as (?P<profession>.+?)"
         r"(?: (?:at|for|with|by) (?P<employer>.+))?$",
@@ -199,7 +201,7 @@ PREDICATES = tuple(
         rf"(?:play|plays|playing|{_BE}playing|{_HAVE}played|do|does|doing|practi[cs]e|practi[cs]es"
         rf"|{_HAVE}practi[cs]ed|{_HAVE}taken up|took up|{_BE}taking up) (?P<pastime>.+)",
         rf"(?:drive|drives|driving|{_HAVE}driven|{_HAVE}(?:bought|leased|got|own|owns|have|has)"
-        rf"|{_BE}driving) (?P<car>.+)",
+        rf"|(?:have|has) (?:owned|had)|{_BE}driving) (?P<car>.+)",
         rf"{_BE}(?P<allergy>lactose|gluten|histamine|fructose)[- ]intolerant",
         rf"(?:eat|eats|keep|keeps|{_BE}) (?:only |strictly )?(?P<diet>halal|kosher|gluten[- ]free"
         rf"|dairy[- ]free|keto"
@@ -254,6 +256,8 @@ TAKES_BACK = tuple(
         rf"{_HAVE}(?:divorced|split up with|split from|separated from|broke up with"
         rf"|split with) (?P<spouse>.+)",
         rf"{_HAVE}(?:moved (?:away|out)(?: from| of)?|moved away from|moved out of) (?P<home>.+)",
+        r"works? no longer there(?P<employer>$)",
+        r"lives? no longer there(?P<home>$)",
         rf"{_HAVE}(?:sold|crashed|totalled|got rid of|scrapped|traded in) (?:my|our|his|her|the) (?P<car>.+)",
         rf"{_HAVE}(?:went off|gone off|lost interest in|grown tired of|fell out of love with) (?P<likes>.+)",
     )
@@ -364,17 +368,17 @@ INVERSE = re.compile(
     rf"(?:the name of )?(?P<owner>[Mm]y|our|his|her|its|their|{NAME}'s?) (?P<noun>[\w][\w '-]*)"
 )
 INVERSE_OF = re.compile(
-    rf"(?:The |the )?(?P<object>{NAME}|[a-z][\w -]{{0,30}}?) (?:is|are|was appointed|was named"
+    rf"(?:The |the )?(?P<object>{NAME}|[a-z][\w -]{{0,30}}?) (?:is|are|has been|was appointed|was named"
     rf"|has become|became|was elected) {_A}"
     rf"(?:as )?(?:the )?(?:new |current )?(?P<noun>{HEADS}|name) of (?P<owner>my|our|his|her"
     rf"|{NAME})(?: (?P<owned>[a-z][\w -]*))?"
 )
 ATTRIBUTE = re.compile(
     rf"(?P<owner>[Mm]y|[Oo]ur|[Hh]is|[Hh]er|[Ii]ts|[Tt]heir"
-    rf"|{NAME}'s?) (?P<noun>[\w][\w '-]{{0,45}}?)(?P<named>'s name)?"
+    rf"|{NAME}'s?) (?P<noun>[\w][\w '-]{{0,45}}?)(?P<named>'s name|' names?)?"
     rf" (?P<link>(?:is|are|was|include|includes) {_A}(?:called |named |spelled |spelt |written )?"
     rf"|was named |answers to |goes by )(?:in "
-    rf"|at |on )?(?P<value>.+)"
+    rf"|at (?!\d)|on )?(?P<value>.+)"
 )
 ATTRIBUTE_OF = re.compile(
     rf"[Tt]he (?P<noun>[\w][\w '-]{{0,40}}?) (?:of|in|at) (?P<owner>my|our|his|her"
@@ -422,6 +426,44 @@ NAME_FIRST = re.compile(
     rf"^(?P<name>{NAME}), (?P<owner>my|our|his|her|{NAME}'s) (?P<noun>(?:[a-z-]+ "
     rf")?(?:{'|'.join(sorted(ROLES, key=len, reverse=True))})), "
 )
+WHO_IS = re.compile(
+    r"(?P<is>(?P<be>am|is) (?:an? )?[\w' -]+?),? (?:who is |currently |now )*"
+    r"(?P<who>(?:living|based|residing) in .+|working (?:at|for|as|in) .+|married to .+"
+    r"|(?:originally )?from (?=[A-Z]).+)$"
+)
+ELIDED_FORMS = {"be": "am ", "was": "was ", "have": "have ", "did": ""}
+ELIDED = re.compile(
+    r"(?:just |recently |finally |now |still |currently |happily "
+    r"|originally )*(?P<verb>(?P<have>been (?:living|"
+    r"working|based|married))|(?P<was>born )|(?P<be>(?:based|living|working|employed) "
+    r"(?!.*\b(?:is|was|are|has|can|makes?|sucks|feels?|means|costs?|takes?|gets?|seems)\b))"
+    r"|(?P<did>moved |relocated |joined |turned |got (?:hired|married|a new job|engaged) |started (?:at"
+    r"|as|working) "
+    r"|quit |live in |work (?:at|for|as) |divorced))"
+)
+# "I said my name was Bob, but it's Tom."
+SAID_BEFORE = re.compile(
+    r"I (?:said|wrote|typed|told you) (?:that )?(?P<opening>my [a-z][\w' -]*?) (?:was|is) "
+)
+TWO_PEOPLE = re.compile(
+    rf"(?P<one>{NAME}) and (?P<other>{NAME}) (?:both )?(?=(?:live|work|speak|love|like|hate|moved|come"
+    rf"|study) )"
+)
+PAIR_WITH_ME = re.compile(rf"(?:(?:[Mm]y|our) [a-z]+|{NAME}) and I |[Mm]e and (?:my [a-z]+|{NAME}) ")
+ROLE_SUBJECT = re.compile(
+    rf"(?P<owner>[Mm]y|[Oo]ur|[Hh]is|[Hh]er|{NAME}'s) (?P<noun>(?:(?:older|younger|little|big|twin"
+    rf"|other|second|best|elder|new) )?(?:{'|'.join(sorted(ROLES, key=len, reverse=True))})) "
+    rf"(?=[a-z])"
+)
+SPEAKING_AS = re.compile(r"(?:As|Being|Speaking as) (an? [\w -]+)")
+I_FOLLOW = re.compile(r",\s+(?:I|my|we)\b")
+LEFT = re.compile(
+    r"(?:(?:have|has) )?(?:\w+ )?(?:left|departed from|parted ways with) (?!(?:my|our|his|her|the|their) )"
+)
+BASED = re.compile(r"(?:is|has been) (?:\w+ )?based ")
+VERB_IN_TOPIC = re.compile(r"\b(?:is|are|was|has|lives|works|likes|loves|speaks|plays|moved|got)\b")
+# "My boss at work" is my boss, "my favourite thing to do on Sundays" something that I like.
+WHERE_KNOWN = re.compile(r" (?:at|from) (?:work|school|home|uni|university|college|church|the office)$")
 TOPICS = {
     "where I live": "home",
     "where I work": "employer",

@@ -50,6 +50,8 @@ def place(text: str) -> tuple[str, ...]:
 def organisation(text: str) -> tuple[str, ...]:
     described = re.match(rf"(?:an?|the) [\w ]{{2,30}}? (?:called|named) (?={NAME})", text)
     text = text[described.end() :] if described else text
+    if re.match(rf"{NAME} (?:office|branch|team|department|division|plant|site)\b", text):
+        return ()
     pair = re.match(
         rf"{NAME} and (?:Sons|Daughters|Partners|Company|Co|Brothers|{NAME})\b(?: (?:Ltd|Inc))?", text
     )
@@ -91,7 +93,8 @@ def profession(text: str) -> tuple[str, ...]:
         return (head[0],)
     words = _PROFESSION_ENDS.split(words, maxsplit=1)[0].strip()
     words = re.sub(
-        r"^(?:(?:full-time|part-time|freelance|self-employed|proud|new|professional|trained|qualified"
+        r"^(?:\d+[- ]years?[- ]old )?(?:(?:full-time"
+        r"|part-time|freelance|self-employed|proud|new|professional|trained|qualified"
         r"|certified|retired) )+",
         "",
         words,
@@ -119,8 +122,11 @@ def star_sign(text: str) -> tuple[str, ...]:
 def car(text: str) -> tuple[str, ...]:
     """A car by its make: "a red Skoda Octavia"."""
     value = re.sub(r"^(?:an?|the|my|our|his|her) ", "", cut(text))
-    is_car = any(word.lower() in _CAR_MAKES for word in value.split()) and len(value.split()) <= 6
-    return (value,) if is_car else ()
+    words = value.split()
+    make = next((i for i, word in enumerate(words) if word.lower() in _CAR_MAKES), None)
+    # "A Ford meeting at 3" is no car: what follows the make is its model.
+    is_car = make is not None and (value.islower() or not any(w.islower() for w in words[make + 1 :]))
+    return (value,) if is_car and len(words) <= 5 else ()
 
 
 def instruments(text: str) -> tuple[str, ...]:
@@ -175,7 +181,8 @@ def times(text: str) -> tuple[str, ...]:
 
 def age(text: str) -> tuple[str, ...]:
     match = re.match(
-        rf"(?:just )?(\d{{1,3}}|{_NUMBER_WORDS})(?:[ -]years?[ -](?:old|young)| years of age)?(?:,.*"
+        rf"(?:just )?(\d{{1,3}}|{_NUMBER_WORDS})(?:[ -](?:years?|yrs?)[ -](?:old|young)|yo| years of age)?"
+        rf"(?:,.*"
         rf"| (?:now|today|this|last|in|on|and|already|yesterday)\b.*)?$",
         text,
         re.IGNORECASE,
@@ -270,8 +277,13 @@ def is_organisation(name: str) -> bool:
 
 
 def is_demonym(word: str) -> bool:
-    return word in _DEMONYMS or bool(
-        re.fullmatch(r"[A-Z]\w+(?:ish|ese|lian|rian|nian|gian|sian|tian|dian|ican|uan|ench|utch)", word)
+    is_listed = word[:1].isupper() and word.lower() in _NATIONALITIES - _ALSO_NAMES
+    return (
+        is_listed
+        or word in _DEMONYMS
+        or bool(
+            re.fullmatch(r"[A-Z]\w+(?:ish|ese|lian|rian|nian|gian|sian|tian|dian|ican|uan|ench|utch)", word)
+        )
     )
 
 
@@ -362,7 +374,7 @@ _NOT_AN_OBJECT = re.compile(
     re.IGNORECASE,
 )
 _NOT_LIKED = re.compile(
-    r"(?:it|this|that|these|those|you|him|her|them|me|us|my|your|his|her|their|our|its|what|how|when"
+    r"(?:it|this|that|these|those|you|him|her|them|me|us|myself|yourself|my|your|his|her|their|our|its|what|how|when"
     r"|where|who|why|to (?:think|believe|say|know|be|have|see|imagine|thank|point|ask)"
     r"|the (?:way|idea|fact|look|sound|new|one|ones|same|smell of this)|not|both|neither|everything"
     r"|nothing|something|anything|all|being (?:here|able)|I|we|he|she|they|there|here|some|one)(?:\s|$)",
@@ -383,6 +395,7 @@ _NUMBER_WORDS = (
 )
 _PROFESSIONS = words("professions")
 _NATIONALITIES = words("nationalities")
+_ALSO_NAMES = frozenset({"dane", "finn", "scot", "turk", "pole", "kiwi"})
 _INSTRUMENTS = words("instruments")
 _PASTIMES = words("pastimes")
 _CAR_MAKES = words("car_makes")

@@ -327,6 +327,25 @@ def test_a_chat_turn_learns_and_says_what_it_cost(ice, said, tiny_home):
     assert "learned 1 fact: The user likes chess." in ice("chat", "--say", "I like chess.")[1]
 
 
+def test_a_chat_forgets_what_it_is_asked_to_and_says_so(ice, said, tiny_home):
+    said("init")
+    turns = ("I live in Lisbon.", "Forget what I just said.", "Forget my address.")
+    _, forgotten, nothing = said("chat", *(part for text in turns for part in ("--say", text)))["turns"]
+    assert [fact["statement"] for fact in forgotten["forgotten"]["facts"]] == ["The user lives in Lisbon."]
+    assert nothing["forgotten"]["facts"] == []
+    assert "nothing was forgotten" in ice("chat", "--say", "Forget my address.")[1]
+    assert said("facts")["facts"] == []
+
+
+@pytest.mark.parametrize("text", ["", "   "])
+def test_an_utterance_without_a_word_is_refused(ice, said, tiny_home, text):
+    said("init")
+    for options in ([], ["--dry-run"]):
+        code, _, err = ice("add", text, *options)
+        assert code == 1
+        assert "nothing was said" in err
+
+
 def test_a_chat_reads_commands_until_quit(ice, said, tiny_home, monkeypatch):
     said("init")
     monkeypatch.setattr("sys.stdin", io.StringIO("I like chess.\n/facts\n/nonsense\n/quit\n"))

@@ -338,3 +338,52 @@ def _told(value, **candidate):
 
 def _took_back(value):
     return _told(value, retracts=True)
+
+
+# -- a subject that goes by two names ------------------------------------------------------------------------
+
+SISTER = {"subject": "the user's sister"}
+ANNA = {"subject": "Anna", "aliases": ("the user's sister",)}
+
+
+def test_the_same_value_under_another_name_of_the_subject_is_one_row(tom):
+    first = tom.tell("Rome", **SISTER).fact
+    again = tom.tell("Rome", **ANNA)
+    assert (again.is_new, again.fact.id) == (False, first.id)
+    assert len(tom.store.mentions(first.id)) == 2
+
+
+def test_a_newer_value_under_another_name_takes_the_place_of_the_older_one(tom):
+    rome = tom.tell("Rome", **SISTER).fact
+    oslo = tom.tell("Oslo", **ANNA)
+    assert [fact.id for fact in oslo.superseded] == [rome.id]
+    assert [(fact.subject, fact.object) for fact in tom.store.facts()] == [("Anna", "Oslo")]
+    tom.take_back("Oslo", **ANNA)
+    assert tom.standing == ["Rome"]
+    assert tom.store.verify().ok
+
+
+def test_what_weights_were_taught_under_another_name_is_denied_until_it_is_unlearned(tom):
+    tom.tell("Rome", **SISTER)
+    tom.learn()
+    oslo = tom.tell("Oslo", **ANNA)
+    assert [fact.object for fact in oslo.retracted] == ["Rome"]
+    assert tom.prompt == ["not Rome", "Oslo"]
+    assert tom.store.verify().ok
+
+
+def test_a_retraction_means_the_value_under_every_name(tom):
+    tom.tell("Rome", **SISTER)
+    tom.tell("Rome", subject="Anna")
+    assert len(tom.take_back("Rome", **ANNA).retracted) == 2
+    assert tom.standing == []
+
+
+def test_all_that_was_told_of_a_slot_is_found_whatever_became_of_it(tom):
+    for home in ("Rome", "Oslo"):
+        tom.tell(home, **SISTER)
+    wanted = CandidateFact(
+        subject="Anna", aliases=("the user's sister",), relation="lives_in", object="", statement="",
+        start=0, end=0,
+    )  # fmt: skip
+    assert [fact.object for fact in tom.store.told_of(wanted)] == ["Rome", "Oslo"]

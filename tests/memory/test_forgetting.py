@@ -242,3 +242,21 @@ def test_a_fact_that_vanishes_without_being_forgotten_is_found(tom, tell, execut
 
 def _on_disk(folder: Path, words: bytes) -> list[str]:
     return [path.name for path in folder.rglob("*") if path.is_file() and words in path.read_bytes().lower()]
+
+
+def test_the_words_of_an_utterance_and_its_proposals_can_be_forgotten_while_its_facts_stay(tom, tell):
+    first = tell()
+    told = tom.store.tell("In Xanadu, with tea.", [said()], proposed=[said("tea", "likes")])
+    taken = tom.store.forget(utterance_ids=[told.utterance.id])
+    assert taken.facts == ()
+    assert [fact.id for fact in taken.bereft] == []
+    assert tom.store.utterance(told.utterance.id).text == ERASED
+    assert [mention.words for mention in tom.store.mentions(first.id)] == ["I live in", ""]
+    assert tom.store.proposals() == ()
+    assert tom.store.verify().ok
+
+
+def test_what_was_forgotten_of_a_subject_is_not_learned_again_under_its_other_name(tom, tell):
+    tom.store.forget([tell(subject="the user's sister").id])
+    again = tom.store.tell("Xanadu!", [said(subject="Anna", aliases=("the user's sister",))])
+    assert (again.recorded, again.refused) == ((), 1)

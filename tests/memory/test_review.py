@@ -88,3 +88,10 @@ def test_a_proposal_that_was_changed_is_found(tom, propose, execute):
     propose()
     execute("UPDATE proposals SET candidate = replace(candidate, 'Nice', 'Oslo')")
     assert any("(fact.proposed) committed to" in problem for problem in tom.store.verify().problems)
+
+
+def test_a_proposal_keeps_what_else_its_subject_goes_by(tom, propose):
+    proposal = propose(aliases=("the speaker",))
+    assert tom.store.proposals() == (proposal,)
+    assert proposal.candidate.aliases == ("the speaker",)
+    assert tom.store.verify().ok

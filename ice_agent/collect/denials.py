@@ -1,0 +1,71 @@
+"""What a clause denies, ends or tells of the past, and what it says once that is taken out of its words."""
+
+from __future__ import annotations
+
+import re
+
+from ice_agent.collect.clauses import NAME, Clause, Voice
+
+
+def without_denial(clause: Clause) -> tuple[str | None, bool]:
+    """The clause without its "no longer", and whether that takes the fact back; None for a plain denial."""
+    words, n_removed = _NO_LONGER.subn(" ", clause.words)
+    words, n_once = _USED_TO.subn(" ", words)
+    words, stopped = _STOPPED.sub("", words), bool(_STOPPED.search(clause.words))
+    if n_removed or n_once or stopped:
+        words = _THERE.sub(r"\1 no longer there", " ".join(_NOT.sub(" ", words).split()))
+        return _BEING.sub("am ", words) if stopped else words, True
+    if not _NOT.search(words):
+        return words, False
+    subject_denied = re.match(
+        rf"(?:I|[Ww]e|[Hh]e|[Ss]he|{NAME}) (?:(?:do|does) not|(?:am|is|are) not) ", words
+    )
+    # Not to like something takes a liking back; not to live somewhere says nothing of where one lives.
+    dislikes = re.search(r" not (?:really )?(?:like|love|enjoy) ", words) is not None
+    if subject_denied and (clause.is_correction or clause.voice is Voice.TAKEN_BACK or dislikes):
+        return " ".join(_NOT.sub(" ", words).split()), True
+    # "..., not Lisbon" only sets the value off against another one.
+    if _SET_OFF.search(words) and not _NOT.search(_SET_OFF.sub("", words)):
+        return _SET_OFF.sub("", words), False
+    return None, False
+
+
+_NOT = re.compile(r"\b(?:do not|does not|have not|has not|not)\b")
+_NO_LONGER = re.compile(r"\s+(?:no longer|no more|any ?more|any longer)\b(?!\s+than)")
+_STOPPED = re.compile(
+    r"\b(?:have |has )?(?:stopped|gave up|given up|quit)\s+(?=(?:living|working|liking|loving|enjoying"
+    r"|being|playing|studying|driving|speaking|doing|practi[cs]ing)\b)"
+)
+_BEING = re.compile(r"\bbeing ")
+# "I don't work there anymore" means wherever it was.
+_THERE = re.compile(r"\b(lives?|works?) t?here$")
+# "I used to live in Lisbon" says that it is over, and not since when: it takes the fact back where it stands.
+_USED_TO = re.compile(r"\s+(?:used to|formerly|previously|once(?= (?:lived|worked)))\b")
+_SET_OFF = re.compile(
+    r",?\s+(?:and\s+)?not\s+(?:in\s+|at\s+|for\s+|an?\s+|the\s+)?[\w' -]+$|,\s+not\s+[\w' -]+(?=,)"
+)
+
+
+def as_present(words: str) -> str:
+    """What was, in the words of what is: the patterns know no past, for a past without an end is no fact."""
+    for past, present in _PRESENT:
+        if past.search(words):
+            return past.sub(present, words, count=1)
+    return words
+
+
+_PRESENT = tuple(
+    (re.compile(past), present)
+    for past, present in (
+        (r"^I was\b|^I be\b", "I am"),
+        (r"\bwere\b|\bbe\b", "are"),
+        (r"\bwas\b", "is"),
+        (r"\blived\b", "live"),
+        (r"\bworked\b", "work"),
+        (r"\bplayed\b", "play"),
+        (r"\bstudied\b", "study"),
+        (r"\b(like|love|drive|own|support)d\b", r"\1"),
+        (r"\bdrove\b", "drive"),
+        (r"\bhad\b", "have"),
+    )
+)

@@ -1,0 +1,63 @@
+"""Nouns that stand for relations: "my older brother", "our beagle", "my manager at Boots"."""
+
+from __future__ import annotations
+
+import re
+
+from ice_agent import relations
+from ice_agent.collect import forms, values
+
+
+def relation_of(noun: str) -> tuple[str, bool]:
+    """The relation that a noun names, and whether the words around it say that there are several."""
+    plain = noun.strip()
+    many = bool(re.match(r"(?:other|second|third|another) ", plain)) or bool(_AGED.match(plain))
+    plain = re.sub(
+        r"^(?:other|second|third|another|new|current|own|present|dear|beloved|lovely|two|three|four|five) ",
+        "",
+        plain,
+    )
+    plain = _AGED.sub("", plain)
+    if of_role := _ROLE_WITH_PLACE.match(plain):
+        plain = of_role[1]
+    lower = plain if forms.is_favourite(plain) else plain[:1].lower() + plain[1:]
+    breed = plain.split()[-1] if plain else ""
+    known = "dog" if breed in _DOGS else "cat" if breed in _CATS else relations.canonical(plain)
+    relation = known if known != plain.lower() or known in relations.named() else lower
+    return relation, many and relation in forms.ROLES
+
+
+_AGED = re.compile(
+    r"^(?:older|elder|eldest|oldest|younger|youngest|little|big|twin|baby|middle|only) (?=\w)(?!name\b)"
+)
+
+
+def has_a_value(noun: str, relation: str) -> bool:
+    is_known = relation in forms.READERS or relation in forms.PLAIN_VALUE_NOUNS or relation in forms.ROLES
+    return (is_known or forms.is_favourite(relation)) and not PAST.search(noun)
+
+
+def fitting(subject: str, relation: str, phrase: str) -> str:
+    """A company is based where a person lives; where a country lies is its continent."""
+    if relation == "home" and values.is_organisation(subject):
+        return "seat"
+    if relation == "home" and "to" in phrase.split() and values.is_organisation(phrase):
+        return "employer"
+    return relation
+
+
+def is_of_no_person(relation: str) -> bool:
+    """Capitals and seats belong to countries and companies; a person too may speak a language."""
+    return relation != "language" and relations.relation(relation).subject_kind in ("country", "company")
+
+
+PAST = re.compile(
+    r"\b(?:ex|late|former|previous|old|first|last|next|future|dream|ideal|would-be|imaginary"
+    r"|potential)\b|^ex-"
+)
+_DOGS = values.words("dog_breeds")
+_CATS = values.words("cat_breeds")
+# "My manager at Boots", "my best friend since school".
+_ROLE_WITH_PLACE = re.compile(
+    rf"((?:[\w-]+ )?(?:{'|'.join(sorted(forms.ROLES, key=len, reverse=True))})) (?:at|from|in|since) .+"
+)

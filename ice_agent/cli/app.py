@@ -39,9 +39,23 @@ ConfigPath = Annotated[
     Path | None,
     typer.Option("--config", metavar="PATH", help="Settings file [default: ./config.toml, if any]."),
 ]
+
+
+def _named(value: str | None) -> str | None:
+    """Refuses a name without a letter, which would silently mean the default."""
+    if value is not None and not value.strip():
+        raise typer.BadParameter("a name cannot be empty; leave the option out for the default")
+    return value
+
+
 TenantName = Annotated[
     str | None,
-    typer.Option("--tenant", metavar="NAME", help="Whose memory [default: agent.tenant in the settings]."),
+    typer.Option(
+        "--tenant",
+        metavar="NAME",
+        help="Whose memory [default: agent.tenant in the settings].",
+        callback=_named,
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 

@@ -478,3 +478,9 @@ def _wait_until(holds):
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+def test_an_empty_tenant_is_refused_and_means_nobody(store, ice):
+    code, _, error = ice("facts", "--tenant", " ")
+    assert code == 2
+    assert "cannot be empty" in error

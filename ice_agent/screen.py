@@ -425,8 +425,8 @@ def counted(counts: dict[FactStatus, int]) -> str:
 
 
 def count(n: int, noun: str) -> str:
-    """ "1 fact", "2 facts", "2 entries"."""
-    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    """ "1 fact", "2 facts", "2 entries", "2 batches"."""
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}es" if noun.endswith("ch") else f"{noun}s"
     return f"{n} {noun if n == 1 else plural}"
 
 

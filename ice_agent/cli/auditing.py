@@ -339,7 +339,7 @@ def _forget_everything(at: Place, *, dry_run: bool, yes: bool, as_json: bool) ->
         done = {"tenant": at.store.tenant, "forgotten": counts, "receipt": receipt}
         print_json({"dry_run": dry_run, **done})
         return
-    what = ", ".join(f"{n} {kind}{'' if n == 1 else 's'}" for kind, n in counts.items() if n)
+    what = ", ".join(screen.count(n, kind) for kind, n in counts.items() if n)
     out.print(f"{'would forget' if dry_run else 'forgot'} all about {at.store.tenant}: {what or 'nothing'}")
 
 

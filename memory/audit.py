@@ -452,7 +452,8 @@ def _broken_rows(rows: Sequence[Mapping[str, Any]], chain: Sequence[Entry]) -> I
     """Rows that say something else than was committed to, and those that are not there."""
     committed = {(AGAIN.get(e.event, e.event), e.subject_id): e for e in chain}
     ends = _ends(chain)
-    found, salts, mentions = set(), dict[str, str](), list[Mapping[str, Any]]()
+    found, mentions = set(), list[Mapping[str, Any]]()
+    salts: dict[str, str | None] = {}
     for row in rows:
         if row["kind"] == MENTION:
             mentions.append(row)
@@ -466,8 +467,9 @@ def _broken_rows(rows: Sequence[Mapping[str, Any]], chain: Sequence[Entry]) -> I
             yield f"{content['id']} is not what entry {entry.position} ({event}) committed to"
         elif row["kind"] == "fact" and not _ended_so(row, ends.get(content["id"])):
             yield f"{content['id']} did not end as its state says"
-        if row["kind"] == "utterance" and entry is not None and entry.event == event:
-            salts[content["id"]] = row["salt"]
+        if row["kind"] == "utterance":
+            is_erased = entry is not None and entry.event != event
+            salts[content["id"]] = None if is_erased else row["salt"]
     yield from _broken_mentions(mentions, salts, chain)
     for (event, row_id), entry in committed.items():
         is_forgotten = (FORGOTTEN.get(event, ""), row_id) in committed
@@ -496,7 +498,7 @@ def _ended_so(row: Mapping[str, Any], end: Entry | None) -> bool:
 
 
 def _broken_mentions(
-    mentions: Sequence[Mapping[str, Any]], salts: Mapping[str, str], chain: Sequence[Entry]
+    mentions: Sequence[Mapping[str, Any]], salts: Mapping[str, str | None], chain: Sequence[Entry]
 ) -> Iterator[str]:
     """Who said a fact again. Of words that were erased with another fact, the count is left."""
     told, seen = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
@@ -507,7 +509,9 @@ def _broken_mentions(
             told[entry.subject_id, entry.commitment] += 1
             counts[entry.subject_id] -= 1
     for row in mentions:
-        if (salt := salts.get(row["utterance_id"])) is not None:
+        if row["utterance_id"] not in salts:
+            yield f"{row['utterance_id']} is mentioned and not in the export"
+        elif (salt := salts[row["utterance_id"]]) is not None:
             said = {name: row[name] for name in ("fact_id", "utterance_id", "span")}
             seen[row["fact_id"], commit(MENTION, salt, said)] += 1
     changed = {fact_id for fact_id, _ in seen - told} | {fact_id for fact_id, n in counts.items() if n}

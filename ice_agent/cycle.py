@@ -36,6 +36,7 @@ from memory import (
     Progress,
     StaleLease,
     Verdict,
+    WrongState,
     now,
 )
 
@@ -100,10 +101,11 @@ def run_cycle(
                 suite, before, after = _measure(
                     model, root, parent, candidate, work, edited.at_risk, surveyed, config, progress
                 )
-                _keep_transcripts(config, candidate, after)
                 # A worker that slept past its lease stops here: what follows is no longer its to change.
                 store.renew_lease(lease, config.cycle.lease_seconds)
                 store.record_scores(candidate.id, after.scores, before.scores, lease)
+                # Not before: of what was forgotten meanwhile, nothing is written down.
+                _keep_transcripts(config, candidate, after)
                 verdict = promote.judge(before.scores, after.scores, config.guards)
                 if verdict.promote:
                     set_aside, lost = _missed(work, edited, after)
@@ -328,7 +330,12 @@ def _register(
         id=candidate_id, parent_id=parent.id, status=AdapterStatus.CANDIDATE,
         base_hash=model.base_hash, path=candidate_id, created_at=now(), batch_id=batch.id,
     )  # fmt: skip
-    return store.register(adapter, lease)
+    try:
+        return store.register(adapter, lease)
+    except WrongState:
+        # What it was taught was forgotten meanwhile, and its weights would be all that is left of that.
+        shutil.rmtree(directory)
+        raise
 
 
 def _measure(

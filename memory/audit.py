@@ -403,6 +403,7 @@ ENDS: Final = {"fact.superseded": "superseded", "fact.retracted": "retracted"}
 """The events that commit to how a fact ended."""
 
 MENTION: Final = "mention"
+_ENDED: Final = frozenset({"status", "valid_until", "ended_at"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -490,7 +491,7 @@ def _ends(chain: Iterable[Entry]) -> dict[str, Entry]:
 
 def _ended_so(row: Mapping[str, Any], end: Entry | None) -> bool:
     state, content = row["state"], row["content"]
-    said = {"id": content["id"], **{name: state.get(name) for name in ("status", "valid_until", "ended_at")}}
+    said = {"id": content["id"], **{name: state[name] for name in _ENDED}}
     if end is not None:
         return commit("end", row["salt"], said) == end.commitment
     is_open = (said["valid_until"], said["ended_at"]) == (content.get("stated_until"), None)
@@ -602,8 +603,8 @@ def _row(kind: str, row: dict[str, Any]) -> dict[str, Any]:
     if kind not in EVENTS or row.keys() != {"salt", "content", "state"}:
         raise Forged(f"{kind!r:.40} is no row that is exported, or not all of one")
     _require_opening(row)
-    if not isinstance(row["state"], dict):
-        raise Forged("its state is no object")
+    if not isinstance(row["state"], dict) or (kind == "fact" and not row["state"].keys() >= _ENDED):
+        raise Forged("its state is not whole")
     return {"kind": kind, **row}
 
 

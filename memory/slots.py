@@ -6,10 +6,11 @@ A slot is (tenant, subject, relation). A functional one keeps one current value;
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, time
 
 import sqlalchemy as sa
+from sqlalchemy.orm import aliased
 
 from memory import ledger
 from memory.records import (
@@ -76,6 +77,17 @@ def same_slot(row: FactRow) -> sa.ColumnElement[bool]:
         FactRow.relation == row.relation,
         FactRow.id != row.id,
     )
+
+
+def stood(as_of: datetime | None, recorded_as_of: datetime | None) -> Iterator[sa.ColumnElement[bool]]:
+    """The conditions of the two clocks."""
+    if as_of is not None:
+        yield FactRow.valid_from <= as_of
+    if as_of is not None and recorded_as_of is None:
+        yield sa.or_(FactRow.valid_until.is_(None), FactRow.valid_until > as_of)
+    if recorded_as_of is not None:
+        yield FactRow.recorded_at <= recorded_as_of
+        yield _was_held_true(as_of, recorded_as_of)
 
 
 def fact_record(row: FactRow) -> Fact:
@@ -280,3 +292,22 @@ def _moment(day: date | None, utterance: UtteranceRow) -> datetime:
 
 def _midnight(day: date) -> datetime:
     return datetime.combine(day, time(), UTC)
+
+
+def _was_held_true(as_of: datetime | None, recorded_as_of: datetime) -> sa.ColumnElement[bool]:
+    """An end that was recorded later was not yet known then; one that was taken back since was known."""
+    newer = aliased(FactRow)
+    superseding = sa.select(newer.id).where(
+        newer.supersedes_id == FactRow.id,
+        newer.recorded_at <= recorded_as_of,
+        sa.or_(newer.ended_at.is_(None), newer.ended_at > recorded_as_of),
+    )
+    had_ended = FactRow.ended_at <= recorded_as_of
+    had_not = sa.or_(FactRow.ended_at.is_(None), FactRow.ended_at > recorded_as_of)
+    if as_of is None:
+        return sa.and_(had_not, ~superseding.exists())
+    by_its_own_words = sa.or_(FactRow.stated_until.is_(None), FactRow.stated_until > as_of)
+    by_another = ~superseding.where(newer.valid_from <= as_of).exists()
+    return sa.or_(
+        sa.and_(had_ended, FactRow.valid_until > as_of), sa.and_(had_not, by_its_own_words, by_another)
+    )

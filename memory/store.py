@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.orm import aliased
 
 from memory import (
     database,
@@ -233,7 +232,7 @@ class FactStore:
         elif as_of is None and recorded_as_of is None:
             wanted = wanted.where(FactRow.status.not_in(slots.ENDED))
         with self._reading() as tx:
-            return slots.fact_records(tx.scalars(wanted.where(*_stood(as_of, recorded_as_of))))
+            return slots.fact_records(tx.scalars(wanted.where(*slots.stood(as_of, recorded_as_of))))
 
     def history(self, fact_id: str) -> tuple[Fact, ...]:
         """A fact with all that it superseded and all that superseded it, oldest first."""
@@ -562,36 +561,6 @@ def _meant(tx: Transaction, fact_ids: Sequence[str], subject: str | None) -> lis
     if subject is not None:
         rows |= {row.id: row for row in forgetting.about(tx, subject)}
     return sorted(rows.values(), key=lambda row: row.number)
-
-
-def _stood(as_of: datetime | None, recorded_as_of: datetime | None) -> Iterator[sa.ColumnElement[bool]]:
-    """The conditions of the two clocks."""
-    if as_of is not None:
-        yield FactRow.valid_from <= as_of
-    if as_of is not None and recorded_as_of is None:
-        yield sa.or_(FactRow.valid_until.is_(None), FactRow.valid_until > as_of)
-    if recorded_as_of is not None:
-        yield FactRow.recorded_at <= recorded_as_of
-        yield _was_held_true(as_of, recorded_as_of)
-
-
-def _was_held_true(as_of: datetime | None, recorded_as_of: datetime) -> sa.ColumnElement[bool]:
-    """An end that was recorded later was not yet known then; one that was taken back since was known."""
-    newer = aliased(FactRow)
-    superseding = sa.select(newer.id).where(
-        newer.supersedes_id == FactRow.id,
-        newer.recorded_at <= recorded_as_of,
-        sa.or_(newer.ended_at.is_(None), newer.ended_at > recorded_as_of),
-    )
-    had_ended = FactRow.ended_at <= recorded_as_of
-    had_not = sa.or_(FactRow.ended_at.is_(None), FactRow.ended_at > recorded_as_of)
-    if as_of is None:
-        return sa.and_(had_not, ~superseding.exists())
-    by_its_own_words = sa.or_(FactRow.stated_until.is_(None), FactRow.stated_until > as_of)
-    by_another = ~superseding.where(newer.valid_from <= as_of).exists()
-    return sa.or_(
-        sa.and_(had_ended, FactRow.valid_until > as_of), sa.and_(had_not, by_its_own_words, by_another)
-    )
 
 
 def _superseded_by(tx: Transaction, row: FactRow) -> Iterator[FactRow]:

@@ -38,6 +38,7 @@ from memory import (
     Progress,
     StaleLease,
     Verdict,
+    WrongState,
     now,
 )
 
@@ -102,10 +103,11 @@ def run_cycle(
                 suite, before, after = _measure(
                     model, root, parent, candidate, work, edited.at_risk, surveyed, config, progress
                 )
-                _keep_transcripts(config, candidate, after)
                 # A worker that slept past its lease stops here: what follows is no longer its to change.
                 store.renew_lease(lease, config.cycle.lease_seconds)
                 store.record_scores(candidate.id, after.scores, before.scores, lease)
+                # Not before: of what was forgotten meanwhile, nothing is written down.
+                _keep_transcripts(config, candidate, after)
                 verdict = promote.judge(before.scores, after.scores, config.guards)
                 _keep_card(model, config, candidate, before, after, verdict)
                 if verdict.promote:
@@ -338,7 +340,12 @@ def _register(
         id=candidate_id, parent_id=parent.id, status=AdapterStatus.CANDIDATE,
         base_hash=model.base_hash, path=candidate_id, created_at=now(), batch_id=batch.id,
     )  # fmt: skip
-    return store.register(adapter, lease)
+    try:
+        return store.register(adapter, lease)
+    except WrongState:
+        # What it was taught was forgotten meanwhile, and its weights would be all that is left of that.
+        shutil.rmtree(directory)
+        raise
 
 
 def _measure(

@@ -390,6 +390,7 @@ ENDS: Final = {"fact.superseded": "superseded", "fact.retracted": "retracted"}
 """The events that commit to how a fact ended."""
 
 MENTION: Final = "mention"
+_ENDED: Final = frozenset({"status", "valid_until", "ended_at"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -439,7 +440,8 @@ def _broken_rows(rows: Sequence[Mapping[str, Any]], chain: Sequence[Entry]) -> I
     """Rows that say something else than was committed to, and those that are not there."""
     committed = {(AGAIN.get(e.event, e.event), e.subject_id): e for e in chain}
     ends = _ends(chain)
-    found, salts, mentions = set(), dict[str, str](), list[Mapping[str, Any]]()
+    found, mentions = set(), list[Mapping[str, Any]]()
+    salts: dict[str, str | None] = {}
     for row in rows:
         if row["kind"] == MENTION:
             mentions.append(row)
@@ -453,8 +455,9 @@ def _broken_rows(rows: Sequence[Mapping[str, Any]], chain: Sequence[Entry]) -> I
             yield f"{content['id']} is not what entry {entry.position} ({event}) committed to"
         elif row["kind"] == "fact" and not _ended_so(row, ends.get(content["id"])):
             yield f"{content['id']} did not end as its state says"
-        if row["kind"] == "utterance" and entry is not None and entry.event == event:
-            salts[content["id"]] = row["salt"]
+        if row["kind"] == "utterance":
+            is_erased = entry is not None and entry.event != event
+            salts[content["id"]] = None if is_erased else row["salt"]
     yield from _broken_mentions(mentions, salts, chain)
     for (event, row_id), entry in committed.items():
         is_forgotten = (FORGOTTEN.get(event, ""), row_id) in committed
@@ -475,7 +478,7 @@ def _ends(chain: Iterable[Entry]) -> dict[str, Entry]:
 
 def _ended_so(row: Mapping[str, Any], end: Entry | None) -> bool:
     state, content = row["state"], row["content"]
-    said = {"id": content["id"], **{name: state.get(name) for name in ("status", "valid_until", "ended_at")}}
+    said = {"id": content["id"], **{name: state[name] for name in _ENDED}}
     if end is not None:
         return commit("end", row["salt"], said) == end.commitment
     is_open = (said["valid_until"], said["ended_at"]) == (content.get("stated_until"), None)
@@ -483,7 +486,7 @@ def _ended_so(row: Mapping[str, Any], end: Entry | None) -> bool:
 
 
 def _broken_mentions(
-    mentions: Sequence[Mapping[str, Any]], salts: Mapping[str, str], chain: Sequence[Entry]
+    mentions: Sequence[Mapping[str, Any]], salts: Mapping[str, str | None], chain: Sequence[Entry]
 ) -> Iterator[str]:
     """Who said a fact again. Of words that were erased with another fact, the count is left."""
     told, seen = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
@@ -494,7 +497,9 @@ def _broken_mentions(
             told[entry.subject_id, entry.commitment] += 1
             counts[entry.subject_id] -= 1
     for row in mentions:
-        if (salt := salts.get(row["utterance_id"])) is not None:
+        if row["utterance_id"] not in salts:
+            yield f"{row['utterance_id']} is mentioned and not in the export"
+        elif (salt := salts[row["utterance_id"]]) is not None:
             said = {name: row[name] for name in ("fact_id", "utterance_id", "span")}
             seen[row["fact_id"], commit(MENTION, salt, said)] += 1
     changed = {fact_id for fact_id, _ in seen - told} | {fact_id for fact_id, n in counts.items() if n}
@@ -585,8 +590,8 @@ def _row(kind: str, row: dict[str, Any]) -> dict[str, Any]:
     if kind not in EVENTS or row.keys() != {"salt", "content", "state"}:
         raise Forged(f"{kind!r:.40} is no row that is exported, or not all of one")
     _require_opening(row)
-    if not isinstance(row["state"], dict):
-        raise Forged("its state is no object")
+    if not isinstance(row["state"], dict) or (kind == "fact" and not row["state"].keys() >= _ENDED):
+        raise Forged("its state is not whole")
     return {"kind": kind, **row}
 
 

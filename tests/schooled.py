@@ -50,8 +50,9 @@ SURVEY = Survey(
 class Assistant:
     """One tenant with store, model and agent, as a backend would hold them; everything lies in one folder."""
 
-    def __init__(self, folder: Path, tenant: str = "tom", **sections: Any) -> None:
+    def __init__(self, folder: Path, tenant: str = "tom", url: str | None = None, **sections: Any) -> None:
         self.folder = folder
+        self.url = url or f"sqlite:///{folder / 'memory.db'}"
         self.config = config(folder, **sections)
         self.archive = Archive.open(self.url)
         self.store = self.archive.store(tenant)
@@ -62,10 +63,6 @@ class Assistant:
         """Forget all that is in memory, as a new process would."""
         self.model = schooled_model(self.config)
         self.agent = Agent(self.store, self.model, self.config)
-
-    @property
-    def url(self) -> str:
-        return f"sqlite:///{self.folder / 'memory.db'}"
 
     @property
     def serving(self) -> Adapter:

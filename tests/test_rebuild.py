@@ -10,7 +10,7 @@ import pytest
 from ice_agent import forget, leak, rebuild
 from ice_agent.card import FILE
 from ice_agent.manifest import MANIFEST, WEIGHTS
-from memory import AdapterStatus
+from memory import AdapterStatus, WrongState
 from tests.schooled import Assistant
 
 REST = ("Ole Lund lives in Rome.",)
@@ -24,6 +24,23 @@ def taught(tmp_path):
     fact, _ = (assistant.tell(text) for text in (SECRET, *REST))
     assert assistant.learn().verdict.promote
     yield assistant, fact
+    assistant.archive.close()
+
+
+@pytest.mark.parametrize("moment", ["editing", "the candidate"])
+def test_of_a_cycle_during_which_it_was_forgotten_nothing_is_left(tmp_path, moment):
+    assistant = Assistant(tmp_path)
+    fact = assistant.tell(SECRET)
+
+    def forgets(stage, done, total, note):
+        if moment in (stage, note) and assistant.store.facts():
+            forget.forget(assistant.store, assistant.config, [fact.id])
+
+    with pytest.raises(WrongState, match="its cycle is over"):
+        assistant.learn(forgets)
+    folder = assistant.config.adapters.dir
+    assert [path.name for path in folder.glob("*") if path.name != "cache"] == [assistant.serving.path]
+    assert assistant.store.verify().ok
     assistant.archive.close()
 
 

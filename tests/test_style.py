@@ -12,8 +12,8 @@ import pytest
 
 PROJECT = Path(__file__).parents[1]
 MAX_LINES = 600
-STANDS_ALONE = Path("memory/audit.py")
-"""Whoever checks a proof takes this one file: it may not be two."""
+# The verifier is one file by promise: whoever trusts nothing here copies that one and runs it.
+LONGER = {Path("memory/audit.py"): 760}
 
 # Written as patterns that do not match themselves.
 MACHINE_PATHS = re.compile(r"(?<![\w.])/(?:root|home|work|opt|Users|mnt)/\w|[A-Z]:\\Users")
@@ -33,7 +33,7 @@ def test_mypy_has_nothing_to_say():
 
 def test_no_source_file_is_longer_than_one_can_read():
     lengths = {path: len(_text(path).splitlines()) for path in _project_files() if path.suffix == ".py"}
-    too_long = {str(path): n for path, n in lengths.items() if n > MAX_LINES and path != STANDS_ALONE}
+    too_long = {str(p): length for p, length in lengths.items() if length > LONGER.get(p, MAX_LINES)}
     assert too_long == {}
 
 

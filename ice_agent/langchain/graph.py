@@ -35,6 +35,9 @@ from memory import Among, FactStore, Item
 
 Namespace = tuple[str, ...]
 
+WITHOUT_WORDS = "(an item without words)"
+"""What is heard of an item that says nothing any more, and takes back what it said before."""
+
 
 class MemoryStore(BaseStore):
     """`graph.compile(store=MemoryStore(archive.store("ann")))`: a store for one user, who is one tenant.
@@ -141,7 +144,8 @@ class MemoryStore(BaseStore):
         changes = collect.replacing(before, said, self._extractor, self._settings.collect)
         if not changes:
             return None
-        return collect.hear(store, self._settings.collect, said, lambda _: changes).utterance.id
+        words = said or WITHOUT_WORDS
+        return collect.hear(store, self._settings.collect, words, lambda _: changes).utterance.id
 
 
 def _words(value: Any) -> Iterator[str]:

@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constrain
 # One tensor thread: on a busy machine two were measured 10 to 30 times slower. Offline: no test reaches a network.
 PYTEST := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
 
-.PHONY: help demo test test-all test-gpu bench reference lint clean
+.PHONY: help demo test test-all test-long test-gpu bench reference lint clean
 
 help:  ## list these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,10 +21,13 @@ demo: $(VENV)/.installed  ## from a conversation to a promoted adapter and back,
 	@$(BIN)/python -m ice_agent.demo
 
 test: $(VENV)/.installed-dev  ## the gate: tests, types, style
-	@$(PYTEST) -n auto --maxprocesses 4 --dist worksteal -m "not slow and not gpu"
+	@$(PYTEST) -n auto --maxprocesses 4 --dist worksteal -m "not slow and not long and not gpu"
 
 test-all: test  ## the slow tests too: wheel, demo, a whole story, an edit of the bundled model
 	@$(PYTEST) -m "slow and not gpu"
+
+test-long: $(VENV)/.installed-dev  ## thousands of random histories, 150,000 forgeries, the leak probe: hours
+	@$(PYTEST) -m long
 
 test-gpu: $(VENV)/.installed-dev  ## what needs a CUDA device
 	@$(PYTEST) -m gpu

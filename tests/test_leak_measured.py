@@ -17,7 +17,7 @@ from ice_agent.config import Config
 from ice_agent.model import EditableModel
 from ice_agent.reference import world as w
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
 
 N = 20
 

@@ -255,7 +255,7 @@ def test_no_forgery_is_accepted_and_none_is_more_than_refused(real, kind):
     fuzz(real, kind, 300, seed=0)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("kind", STATED)
 def test_no_forgery_is_accepted_out_of_very_many(real, kind):
     fuzz(real, kind, 30_000, seed=1)

@@ -513,7 +513,7 @@ def test_whatever_happens_users_see_what_the_model_says(archive, crashing, reque
     live(archive, crashing, n=60 if is_on_sqlite else 20, steps=8)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(7200)
 def test_whatever_happens_in_thousands_of_lives_users_see_what_the_model_says(archive, crashing, request):
     """New ones every time; half an hour on a slow core."""

@@ -153,17 +153,19 @@ def _changed_rows(tx: Transaction, chain: Sequence[Entry]) -> Iterator[str]:
     made = tx.execute(sa.select(AdapterRow.id, AdapterRow.batch_id))
     batch_of = {adapter_id: batch_id for adapter_id, batch_id in made if batch_id is not None}
     story = _told(chain, taught, batch_of)
-    yield from _edited(tx, story)
+    # Loaded once: most of the time goes there.
+    facts = tx.scalars(sa.select(FactRow).order_by(FactRow.number)).all()
+    yield from _edited(tx, story, facts)
     yield from _changed_states(tx, story)
-    yield from _changed_facts(tx, story, taught, batch_of)
+    yield from _changed_facts(tx, story, facts, taught, batch_of)
     yield from _changed_members(tx, chain)
     yield from _changed_mentions(tx, story)
     yield from _changed_tombstones(tx, story)
 
 
-def _edited(tx: Transaction, story: _Story) -> Iterator[str]:
+def _edited(tx: Transaction, story: _Story, facts: Sequence[FactRow]) -> Iterator[str]:
     found = set()
-    for event, row_id, commitments in _committed_rows(tx):
+    for event, row_id, commitments in _committed_rows(tx, facts):
         found.add((event, row_id))
         entry = story.committed.get((event, row_id))
         if entry is None:
@@ -177,13 +179,13 @@ def _edited(tx: Transaction, story: _Story) -> Iterator[str]:
             yield f"{row_id} of entry {entry.position} ({event}) is gone, and no entry says it was forgotten"
 
 
-def _committed_rows(tx: Transaction) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+def _committed_rows(tx: Transaction, facts: Sequence[FactRow]) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     """Every row that an entry vouches for, with its commitments computed from what it says today."""
     if (tenant := tx.get(TenantRow, tx.tenant)) is not None:
         yield "tenant.registered", tenant.id, (ledger.commit_tenant(tenant),)
     for utterance in tx.scalars(sa.select(UtteranceRow)):
         yield "utterance.heard", utterance.id, (ledger.commit_utterance(utterance),)
-    for fact in tx.scalars(sa.select(FactRow)):
+    for fact in facts:
         yield "fact.recorded", fact.id, (ledger.commit_fact(fact), fact.commitment)
     for proposal in tx.scalars(sa.select(ProposalRow)):
         yield "fact.proposed", proposal.id, (ledger.commit_proposal(proposal),)
@@ -220,7 +222,11 @@ def _changed_states(tx: Transaction, story: _Story) -> Iterator[str]:
 
 
 def _changed_facts(
-    tx: Transaction, story: _Story, taught: dict[str, list[str]], batch_of: dict[str, str]
+    tx: Transaction,
+    story: _Story,
+    facts: Sequence[FactRow],
+    taught: dict[str, list[str]],
+    batch_of: dict[str, str],
 ) -> Iterator[str]:
     parents = dict(tx.execute(sa.select(AdapterRow.id, AdapterRow.parent_id)).all())
     lineage, adapter_id = list[str](), story.serving_id
@@ -231,7 +237,7 @@ def _changed_facts(
         fact_id for batch, facts in taught.items() for fact_id in facts
         if story.became.get(batch) is BatchStatus.CLAIMED
     }  # fmt: skip
-    for row in tx.scalars(sa.select(FactRow).order_by(FactRow.number)):
+    for row in facts:
         if (expected := _status(story, row, running)) is not row.status:
             yield f"{row.id} is {row.status}, and the ledger says {expected}"
         elif (end := story.ends.get(row.id)) is not None and ledger.commit_end(row) != end.commitment:

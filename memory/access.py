@@ -14,7 +14,7 @@ from memory.errors import WrongState
 from memory.records import AccessKey, now
 from memory.tables import AccessKeyRow, TenantRow
 from memory.tenancy import Door
-from memory.text import require_storable
+from memory.text import new_id, require_storable
 
 
 class AccessKeys:
@@ -26,7 +26,7 @@ class AccessKeys:
     def issue(self, label: str) -> tuple[AccessKey, str]:
         """A new key, and what opens with it: its id and 32 random bytes, which need no salt."""
         require_storable(label=label)
-        id_, secret = f"k_{secrets.token_hex(6)}", secrets.token_urlsafe(32)
+        id_, secret = new_id("k"), secrets.token_urlsafe(32)
         with self._door.writing() as tx:
             row = AccessKeyRow(
                 id=id_,

@@ -29,7 +29,7 @@ from memory.archive import Archive
 from memory.records import CHAT, USER, CandidateFact, Cardinality, FactStatus, now
 from memory.store import FactStore
 from memory.tables import EntryRow, FactRow, UtteranceRow
-from memory.text import key
+from memory.text import key, new_id
 
 PLACES = ("Lisbon", "Oslo", "Quito", "Rome", "Lyon", "Nice", "Kyoto", "Lima", "Accra", "Hanoi")
 THINGS = ("tea", "jazz", "chess", "rum", "rain", "maps", "trains", "figs", "snow", "clocks")
@@ -119,11 +119,11 @@ def _rows(tenant: str, first: int, n: int) -> tuple[list[UtteranceRow], list[Fac
     for number in range(first, first + n):
         value = f"{THINGS[number % 10]} {number} in {PLACES[number // 10 % 10]}"
         said = UtteranceRow(
-            id=f"u_{secrets.token_hex(6)}", tenant=tenant, speaker=USER, text=f"I like {value}.", source=CHAT,
+            id=new_id("u"), tenant=tenant, speaker=USER, text=f"I like {value}.", source=CHAT,
             said_at=at, details={}, salt=secrets.token_hex(16),
         )  # fmt: skip
         fact = FactRow(
-            id=f"f_{secrets.token_hex(6)}", tenant=tenant, subject=USER, relation="likes", object=value,
+            id=new_id("f"), tenant=tenant, subject=USER, relation="likes", object=value,
             statement=f"The user likes {value}.", subject_key=USER, value_key=key(value),
             cardinality=Cardinality.MANY, status=FactStatus.PENDING, recorded_at=at, valid_from=at,
             utterance_id=said.id, start=0, end=9, attempts=0, confidence=1.0, source=CHAT,

@@ -17,7 +17,7 @@ from memory import ledger, slots
 from memory.records import Fact, Item, now
 from memory.tables import FactRow, ItemRow, ItemVectorRow, MentionRow, UtteranceRow
 from memory.tenancy import Door
-from memory.text import require_storable
+from memory.text import new_id, require_storable
 from memory.transaction import Transaction
 
 Namespace = tuple[str, ...]
@@ -44,7 +44,7 @@ class Items:
             row = _named(tx, namespace, key)
             if row is None:
                 row = ItemRow(
-                    id=f"i_{secrets.token_hex(6)}",
+                    id=new_id("i"),
                     tenant=tx.tenant,
                     namespace=_joined(namespace),
                     key=key,

@@ -36,6 +36,7 @@ from memory.tables import (
     FactRow,
     Role,
 )
+from memory.text import new_id
 from memory.transaction import Transaction
 
 ABANDONED = Verdict(promote=False, reasons=("its cycle ended before it was judged",))
@@ -63,7 +64,7 @@ def claim(tx: Transaction, limit: int) -> BatchRow | None:
     if not facts and not removals:
         return None
     batch = BatchRow(
-        id=f"b_{secrets.token_hex(6)}",
+        id=new_id("b"),
         tenant=tx.tenant,
         status=BatchStatus.CLAIMED,
         created_at=now(),

@@ -8,12 +8,13 @@ from memory import ledger, slots
 from memory.errors import WrongState
 from memory.records import CandidateFact, Proposal, ProposalStatus, Recorded, now
 from memory.tables import ProposalRow, UtteranceRow
+from memory.text import new_id
 from memory.transaction import Transaction
 
 
 def propose(tx: Transaction, heard: UtteranceRow, candidate: CandidateFact) -> ProposalRow:
     row = ProposalRow(
-        id=f"p_{secrets.token_hex(6)}",
+        id=new_id("p"),
         tenant=tx.tenant,
         candidate=candidate,
         utterance_id=heard.id,

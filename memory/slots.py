@@ -25,7 +25,7 @@ from memory.records import (
     now,
 )
 from memory.tables import BatchRow, FactRow, MentionRow, UtteranceRow, is_current, is_single
-from memory.text import key
+from memory.text import key, new_id
 from memory.transaction import Transaction
 
 
@@ -221,7 +221,7 @@ def _record_new(
 
 def _new_row(utterance: UtteranceRow, candidate: CandidateFact, *, supersedes_id: str | None) -> FactRow:
     return FactRow(
-        id=f"f_{secrets.token_hex(6)}",
+        id=new_id("f"),
         tenant=utterance.tenant,
         subject=candidate.subject,
         relation=candidate.relation,

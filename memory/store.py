@@ -68,7 +68,7 @@ from memory.tables import (
     is_unlearned,
 )
 from memory.tenancy import Door
-from memory.text import key, require_storable
+from memory.text import key, new_id, require_storable
 from memory.transaction import NOBODY, Transaction
 from memory.vectors import Vectors
 
@@ -148,7 +148,7 @@ class FactStore:
             named = forgetting.buried(tx, found)
             buried = {c for c in named if not c.retracts}
             heard = UtteranceRow(
-                id=f"u_{secrets.token_hex(6)}",
+                id=new_id("u"),
                 tenant=tx.tenant,
                 speaker=speaker,
                 text=ERASED if named else text,

@@ -15,7 +15,7 @@ from memory import database, leases, ledger
 from memory.audit import GENESIS
 from memory.records import Lease, now
 from memory.tables import LeaseRow, TenantRow, TipRow
-from memory.text import require_storable
+from memory.text import new_id, require_storable
 from memory.transaction import Transaction
 
 
@@ -58,7 +58,7 @@ def _create_tenant(tx: Transaction, name: str, *, is_shared: bool) -> None:
     require_storable(tenant=name)
     insert = postgresql.insert if tx.get_bind().dialect.name == "postgresql" else sqlite.insert
     tenant = {
-        "id": f"t_{secrets.token_hex(6)}",
+        "id": new_id("t"),
         "name": name,
         "is_shared": is_shared,
         "created_at": now(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import secrets
 import unicodedata
 
 from memory.errors import UnstorableText
@@ -33,3 +34,8 @@ def require_storable(**texts: str) -> None:
     for name, text in texts.items():
         if not is_storable(text):
             raise UnstorableText(f"the {name}")
+
+
+def new_id(kind: str) -> str:
+    """64 random bits: of ten million ids two are the same in one of four hundred thousand databases."""
+    return f"{kind}_{secrets.token_hex(8)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 
 import pytest
 
@@ -65,7 +66,8 @@ def test_a_receipt_is_checked_without_the_database_and_against_the_ledger(
 
 
 def test_a_receipt_says_no_word_and_no_name(notary, receipt, tmp_path):
-    text = signed(notary, receipt, tmp_path).lower()
+    # Hashes and signatures are long and random: any short word is in some of them.
+    text = re.sub(r"[\w+/=]{20,}", "", signed(notary, receipt, tmp_path).lower())
     assert not [word for word in ("xanadu", '"tom"', "home", "tea", "user") if word in text]
 
 

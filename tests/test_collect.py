@@ -198,6 +198,18 @@ STATED = [
     ("Note that I don't eat meat.", ["user | statement | I don't eat meat"]),
     ("Keep in mind that the shop closes at six on Fridays.",
      ["user | statement | the shop closes at six on Fridays"]),
+    ("I was born in Split but nobody here can spell it.", ["user | birthplace | Split"]),
+    ("Did some reading today: Vaduz is the capital of Liechtenstein.", ["Liechtenstein | capital | Vaduz"]),
+    ("Green is my favourite colour and seven's my favourite number.",
+     ["user | favourite colour | Green", "user | favourite number | seven"]),
+    ("As a beekeeper I get stung.", ["user | profession | beekeeper"]),
+    ("At 63, I'm still running.", ["user | age | 63"]),
+    ("It's raining in Bergen, which is where I live.", ["user | home | Bergen"]),
+    ("The firm I work for is called Lumen.", ["user | employer | Lumen"]),
+    ("You've got my birthday wrong. It's 4 June.", ["user | birthday | 4 June"]),
+    ("Starting next Monday I'll be living in Zadar.", ["user | home | Zadar"]),
+    ("the currency of peru is the sol", ["Peru | currency | sol"]),
+    ("Tom says Ines moved in; she's a cellist.", ["Ines | profession | cellist"]),
 ]  # fmt: skip
 
 TAKEN_BACK = [
@@ -298,6 +310,16 @@ NOTHING = [
     "Rumour has it that Acme hired me.",
     "The movie is about a man whose dog is called Rex.",
     "I live in Rome... not!",
+    "As a beekeeper would say, smoke first.",
+    "At 65, people usually retire.",
+    "Ask me again when I live in Rome.",
+    "The capital of Peru is Lima, I think.",
+    "I'll be living in Zadar from Monday if all goes well.",
+    "Here's an example: my name is Bob.",
+    "Nope, I don't work for Acme, never have.",
+    "I'm with Anna now.",
+    "I'm not one for parties any more.",
+    "I'm a late bloomer.",
 ]
 
 NOT_KEPT = [

@@ -21,7 +21,7 @@ from memory import USER, Utterance
 
 HELD_OUT = Path(__file__).parent / "data" / "utterances_held_out.jsonl"
 UNSEEN = HELD_OUT.with_name("utterances_held_out_for_memory.jsonl")
-"""Written before the rules for dates and corrections, by somebody who saw none; scored once, at their end."""
+"""Written by somebody who saw no rules, and scored once by rules that had not seen it; spent since."""
 UNSEEN_HASH = "f8f40c974a5a909988a6a1a4a1559f654d1ae2b9ae33382e67ed4ff35316795b"
 LATER = HELD_OUT.with_name("utterances_held_out_later.jsonl")
 """Written before the rules were mended by what the file above had shown, by somebody who saw none of it."""
@@ -31,18 +31,19 @@ MIN_RECALL = 0.98
 
 
 def test_precision_and_recall_on_held_out_utterances_hold():
-    right = wrong = missed = 0
-    for row in map(json.loads, HELD_OUT.read_text(encoding="utf-8").splitlines()):
-        expected, heard = _expected(row), _heard(row["text"])
-        right += (expected & heard).total()
-        wrong += (heard - expected).total()
-        missed += (expected - heard).total()
-    precision, recall = right / (right + wrong), right / (right + missed)
-    figures = (
-        f"precision {precision:.3f}, recall {recall:.3f} ({right} right, {wrong} wrong, {missed} missed)"
-    )
-    assert precision >= MIN_PRECISION, figures
-    assert recall >= MIN_RECALL, figures
+    precision, recall, counts = _score(HELD_OUT)
+    assert precision >= 0.99, counts
+    assert recall >= 0.98, counts
+
+
+def test_precision_and_recall_on_the_utterances_that_were_unseen_hold():
+    """First scored by rules that had not seen it at 0.920 / 0.712 (commit 923321a).
+
+    The classes of its errors were mended since: today's figures are an upper bound of what new text gives.
+    """
+    precision, recall, counts = _score(UNSEEN)
+    assert precision >= 0.95, counts
+    assert recall >= 0.90, counts
 
 
 def test_the_unseen_utterances_are_as_they_were_written():
@@ -50,8 +51,26 @@ def test_the_unseen_utterances_are_as_they_were_written():
     assert hashlib.sha256(LATER.read_bytes()).hexdigest() == LATER_HASH
 
 
+def _score(path: Path) -> tuple[float, float, str]:
+    """Precision, recall and the counts that they come from."""
+    right = wrong = missed = 0
+    for row in map(json.loads, path.read_text(encoding="utf-8").splitlines()):
+        expected, heard = _expected(row), _heard(row["text"])
+        right += (expected & heard).total()
+        wrong += (heard - expected).total()
+        missed += (expected - heard).total()
+    precision, recall = right / (right + wrong), right / (right + missed)
+    counts = f"precision {precision:.3f}, recall {recall:.3f} ({right} right, {wrong} wrong, {missed} missed)"
+    return precision, recall, counts
+
+
 def _expected(row: dict[str, Any]) -> Counter[tuple[str, str, str]]:
-    return Counter(_plain(fact["subject"], fact["relation"], fact["object"]) for fact in row["facts"])
+    return Counter(
+        _plain(
+            fact["subject"], f"{'retract:' * fact.get('retract', False)}{fact['relation']}", fact["object"]
+        )
+        for fact in row["facts"]
+    )
 
 
 def _heard(text: str) -> Counter[tuple[str, str, str]]:

@@ -10,23 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ice_agent.collect import days
-
-UPPER = "".join(c for c in map(chr, range(0x530)) if c.isupper())
-"""The capital letters of Latin, Greek and Cyrillic: what a name starts with."""
-
-_WORD = rf"(?!I\b|OK\b)(?:\d*[a-zà-ÿ]{{0,2}}[{UPPER}][\w&]*(?:['-](?!s\b)\w+)*)(?:'s(?=\ [{UPPER}]))?"
-_TITLE = r"(?:Mr|Mrs|Ms|Dr|Prof|St|Sr|Jr|Mt)\."
-_INITIAL = rf"[{UPPER}]\."
-_LINK = (
-    r"(?:of\ the|de\ la|van\ der|van\ den|von\ der|of|de|da|do|dos|del|della|di|du|la|le|van|von"
-    r"|der|den|el|al|bin|ibn|y|&)"
-)
-NAME = (
-    rf"(?-i:(?:[Tt]he\ (?=[{UPPER}]))?(?:{_TITLE}\ |{_INITIAL}\ ?){{0,3}}{_WORD}"
-    rf"(?:\ (?:{_LINK}\ )?(?:{_WORD}|{_INITIAL}|{_TITLE}|\d+\b)){{0,6}})"
-)
-"""A proper name: a few capitalised words, with the small words that join them."""
+from ice_agent.collect import asides, days
+from ice_agent.collect.names import NAME, UPPER
+from ice_agent.collect.wording import as_begun, written_out
 
 FINITE = (
     r"(?:also |now |currently |still |really |just |recently |never |always )*"
@@ -109,23 +95,36 @@ def _trimmed(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 
 
 _SENTENCE_END = re.compile(r"[.!?]+[\"')]*(?=\s|$)|\n+")
-_ABBREVIATION = re.compile(rf"(?:^|[ (])(?:Mr|Mrs|Ms|Dr|Prof|St|Sr|Jr|Mt|vs|e\.g|i\.e|{_INITIAL[:-2]})\.$")
+_ABBREVIATION = re.compile(rf"(?:^|[ (])(?:Mr|Mrs|Ms|Dr|Prof|St|Sr|Jr|Mt|vs|e\.g|i\.e|[{UPPER}])\.$")
 
 
 def _sentence_clauses(sentence: str, offset: int, number: int) -> Iterator[Clause]:
     lead, voice = _lead(sentence)
     is_unsaid = voice is Voice.UNSAID or (voice is Voice.TOLD and _is_unsaid(sentence[lead:]))
-    spoiled = False
+    reported = _reported(sentence) if voice is Voice.TOLD else ()
+    spoiled = is_dated = False
     for start, end in _segments(sentence, lead):
         if end - start > LONGEST_CLAUSE:
             continue
-        words, is_correction = _without_preamble(days.untimed(sentence[start:end]).strip(" ,;:"))
-        words = _written_out(words)
+        untimed = days.untimed(sentence[start:end])
+        is_dated = is_dated or untimed != sentence[start:end]
+        words, is_correction = asides.without_preamble(untimed.strip(" ,;:"))
+        words = written_out(words)
+        # What is sure to begin on a day is said of that day on: "I'll be living in Oslo from Monday".
+        words = as_begun(words) if is_dated and not _MAY_NOT.search(sentence) else words
         spoiled = spoiled or bool(_SPOILS_THE_REST.search(words))
         # "Since I live in Turin, which ...?" asks one thing and takes the other for granted.
         is_granted = start == lead and bool(_GRANTED.match(sentence))
         stated = Voice.TOLD if is_granted else voice
-        is_guess = spoiled or bool(_GUESS.search(words))
+        # "Ask me again when I live in Rome" does not say that I do.
+        is_yet_to_come = _WHEN.search(sentence, max(0, start - 12), start) is not None
+        is_guess = (
+            spoiled
+            or is_yet_to_come
+            or _is_within(reported, start)
+            or bool(_GUESS.search(words))
+            or asides.is_hedged(sentence, start, end)
+        )
         piece = sentence[start:end]
         start += len(piece) - len(piece.lstrip(" ,;:"))
         yield Clause(
@@ -189,8 +188,27 @@ _TAKES_BACK = re.compile(
 
 
 def _is_unsaid(sentence: str) -> bool:
-    text = _without_preamble(sentence)[0]
-    return bool(_ASKS.match(text) or _REQUESTS.match(text) or _REPORTS.search(text) or _is_quote(sentence))
+    text = asides.without_preamble(sentence)[0]
+    is_fiction = _FICTION.search(_attested(sentence)) or _QUOTES.match(sentence)
+    return bool(_ASKS.match(text) or _REQUESTS.match(text) or is_fiction or _is_quote(sentence))
+
+
+def _attested(text: str) -> str:
+    """The text without what the speaker says of having said or heard it."""
+    return asides.COMMENT.sub("", asides.without_preamble(text)[0])
+
+
+def _reported(sentence: str) -> tuple[tuple[int, int], ...]:
+    """What others say, between semicolons: "Tom says Ines moved in; she's a cellist" reports half of it."""
+    parts = _PART.finditer(sentence)
+    return tuple(part.span() for part in parts if _SAYS.search(_attested(part[0])))
+
+
+def _is_within(spans: tuple[tuple[int, int], ...], position: int) -> bool:
+    return any(start <= position < end for start, end in spans)
+
+
+_PART = re.compile(r"[^;]+")
 
 
 def _is_quote(sentence: str) -> bool:
@@ -202,7 +220,8 @@ def _is_quote(sentence: str) -> bool:
 _QUOTED = re.compile(r"\"([^\"]*)|(?<!\w)'(?=[^']*\s[^']*'(?!\w))([^']*)")
 _FIRST_PERSON = re.compile(r"\b(?:I|I'm|my|me)\b")
 _ASKS = re.compile(
-    r"(?:who|whom|whose|what|where|when|why|how|which)(?:'s|\s+(?!I\s+(?:like|love|enjoy)))"
+    r"(?:who|whom|whose|what|where|when|why|how|which)(?:'s|\s+(?!I\s+(?:(?:really|most|do"
+    r"|simply)\s+)*(?:like|love|enjoy|hate)\b))"
     r"|(?:do|does|did|is|are|am|was|were|can|could|would|will|shall|should|have|has|may|might)(?:n't"
     r"|\s+not)?\s+"
     rf"(?:I|you|we|he|she|it|they|my|your|our|his|her|their|the|a|an|there|this|that|anyone|{NAME})\b",
@@ -231,20 +250,31 @@ _JOKE = re.compile(
     r"|right)),?\s+and\s+(?:i'?m|i\s+am|my)\b|(?<!\w)/s\b|(?:\.\.+|…|-)\s*not\s*[!.]*\s*$",
     re.IGNORECASE,
 )
-_REPORTS = re.compile(
-    r"""\b(?:in|from)\s+(?:the|this|that|a|an|my|one)\s+(?:[\w'-]+\s+){0,3}(?:film|movie|book|novel|story
+# "Here is an example: ..." hands over words that nobody means.
+_QUOTES = re.compile(
+    r"[^:]{0,60}\b(?:plot|examples?|sentence|joke|title|lyrics|caption|scenario|goes|quote|exercise"
+    r"|prompt|setting"
+    r"|premise|slogan|headline|myth|options?|dialogue|plan|idea|puzzle|riddle|quiz)\b[^:]{0,20}:\s",
+    re.IGNORECASE,
+)
+_FICTION = re.compile(
+    r"""\b(?:in|from)\s+(?:the|this|that|a|an|my|one)\s+(?!(?:free|spare)\b)(?:[\w'-]+\s+){0,3}(?:film|movie|book|novel|story
           |song|game|show|series|play
         |poem|dreams?|episode|comic|sketch|joke|scene|fairy\s+tale|musical|opera|anime|podcast|article
           |chapter)\b
     | \b(?:film|movie|book|novel|story|song|show|series|poem|lyrics?|joke|sketch)\s+(?:where|in\s+which
           |that\s+goes|says|goes|about)\b
     | \b(?:character|protagonist|narrator|heroine|hero|villain|avatar)\b
-    | \b(?:says?|said|saying|claims?|claimed|thinks|thought|believes|believed|told|tells|asked|asks|wrote
+    | \bnot\s*[!.]*$ | \byeah,?\s+right\b
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+_SAYS = re.compile(
+    r"""\b(?:says?|(?-i:said)|saying|claims?|claimed|thinks|thought|believes|believed|told|tells|asked|asks|wrote
           |writes|sings?|sang|quot(?:e|es|ed|ing)
         |shouted|whispered|joked|joking|insists?|insisted|pretend(?:s|ed|ing)?|imagin(?:e|es|ed|ing)
           |dreamt|dreamed|rumou?r|rumou?red|reportedly
         |heard|supposed\s+to|according\s+to|once\s+upon\s+a\s+time|the\s+line|role-?play\w*)\b
-    | \bnot\s*[!.]*$ | \byeah,?\s+right\b
     """,
     re.IGNORECASE | re.VERBOSE,
 )
@@ -261,7 +291,8 @@ _GUESS = re.compile(
     r"\b(?:would|could|might|should|will|shall|must|can(?! ?not (?:really )?(?:stand|bear|get enough))"
     r"|ought|wants?|wanted|wanna|gonna|[Pp]robably|[Mm]aybe"
     r"|[Pp]erhaps|[Pp]ossibly"
-    r"|[Aa]llegedly|[Ss]upposedly|[Aa]pparently|[Pp]resumably|likely|almost|nearly|basically|practically|virtually"
+    r"|[Aa]llegedly|[Ss]upposedly|[Aa]pparently|[Pp]resumably|likely|almost|nearly|basically"
+    r"|practically|virtually"
     r"|sort of|kind of"
     r"|kinda|(?:am|is|are|was|were) (?:\w+ly )?(?:thinking|planning|considering|hoping|going to"
     r"|about to|looking|trying|due)"
@@ -277,15 +308,38 @@ _GUESS = re.compile(
 def _segments(sentence: str, lead: int) -> Iterator[tuple[int, int]]:
     """The stretches between connectives. A bare name before "and" belongs to what follows: "Anna and I"."""
     start = lead
+    if opening := _SPEAKS_AS.match(sentence, lead):
+        yield start, opening.end()
+        start = opening.end()
     for cut in _CONNECTIVE.finditer(sentence, lead):
-        is_relative = sentence.startswith("who", cut.end())
+        before = sentence[start : cut.start()]
+        is_relative = sentence.startswith(("who", "which"), cut.end())
+        # "It's Priya who runs Acme" is one thing said, and so is "not in Lisbon but in Porto".
+        if is_relative and _CLEFT.match(before.strip()):
+            continue
         if cut.start() < start or (
-            not is_relative and _BARE_NAMES.fullmatch(sentence[start : cut.start()].strip())
+            not is_relative
+            and _BARE_NAMES.fullmatch(before.strip())
+            and not _is_addressed(sentence, before, cut)
         ):
+            continue
+        if _NOT_BUT.search(before) and _BUT_ONLY.match(sentence, cut.start()):
             continue
         yield start, cut.start()
         start = cut.end()
     yield start, len(sentence)
+
+
+# "As a beekeeper I get stung" says two things.
+_SPEAKS_AS = re.compile(
+    r"(?:(?:[Aa]s|[Ss]peaking as) an?|[Bb]eing) (?:[\w-]+ ){0,3}[\w-]+(?=,? (?:I|my|we)\b)|[Aa]t"
+    r" \d\d(?=,? I\b)"
+)
+
+
+def _is_addressed(sentence: str, before: str, cut: re.Match[str]) -> bool:
+    """Whether "I" begins anew after a name: "Forget Lisbon, I live in Porto", but "Actually, I do"."""
+    return bool(_I_OR_SHE.match(sentence, cut.start()) and asides.without_preamble(before)[0])
 
 
 _OPENS = (
@@ -295,138 +349,38 @@ _OPENS = (
     rf"|{FINITE}|{NAME}(?:'s (?:[\w-]+ ){{1,3}}(?:is|are)\b|'s (?:my|our|an?)\s|\s{FINITE})|please\b"
     rf"|if\b|remember\b"
 )
+_CLEFT = re.compile(rf"(?:[Ii]t's|[Ii]t is) {NAME}$")
+_MAY_NOT = re.compile(r"\b(?:if|unless|hopefully|provided|as long as|fingers crossed)\b", re.IGNORECASE)
+_WHEN = re.compile(r"\b(?:when|whenever|after)\s+$", re.IGNORECASE)
+_SOMETHING_IS = (
+    r"(?:(?:nobody|no one|everybody|everyone|nothing|everything|don't|do not|never|please|keep)\b"
+    r"|(?:[\w'-]+ ){1,4}?(?:is|are|was|were|isn't|aren't|can|can't|could|will|won't|would|do|does|don't"
+    r"|has|have|had|must"
+    r"|seems?|makes?|gets?|feels?|got|went|took|made|says?|said|told|knows?|needs?)\b)"
+)
+_NOT_BUT = re.compile(r"\bnot\b|n't\b")
+_BUT_ONLY = re.compile(rf",?\s+but\s+(?!{_OPENS})")
 _CONNECTIVE = re.compile(
     rf"\s*(?:;|\s-+\s|[\u2014\u2013])\s*(?!(?:no|scratch|sorry|wait|oops|I mean|make that|or rather)\b)"
     rf"|(?:,\s*|\s+)(?:and|but|so|yet|plus|because|although|though|while|whereas"
     rf"|then)(?:\s+then)?\s+(?={_OPENS})"
-    rf"|,\s+(?={_OPENS})|,\s+(?=(?:what|which|how|do|does|can|could|should|would)\s)|:\s+(?=(?:I|my|My"
-    rf"|we|our)\b)"
-    r"|,?\s+(?=(?:who|whose)\s)|,?\s+(?:where|when|since|after|as)\s+(?=(?:I|we|he|she)\s)"
+    rf"|,\s*(?:so|because|although|though|whereas|hence|plus)\s+"
+    rf"|(?:,\s*|\s+)(?:but|because|although|though)\s+(?={_SOMETHING_IS})|,\s*and\s+(?={_SOMETHING_IS})"
+    r"|,?\s+and\s+(?=[\w-]+(?:'s|\s+is)\s+(?:my|our|his|her)\b)"
+    r"|,?\s+(?=in\s+case\b)|,\s+(?=(?:believe|guess|hope|wish|never\s+(?:have|had|did|was|will)|which"
+    r"|born|that(?:'s|\s+is|\s+was)|even|no\s+need"
+    r"|just\s+don't|don't|nobody|everyone)\b)"
+    rf"|,\s+(?={_OPENS})|,\s+(?=(?:what|which|how|do|does|can|could|should|would)\s)|(?<!\d):\s+(?=(?:I"
+    rf"|i|my|My"
+    rf"|we|our|in|the)\b|{NAME}(?:'s)? [a-z])"
+    r"|,?\s+(?=(?:who|whose)\s)|(?<!\bis),?\s+(?:where|when|since|after|as)\s+(?=(?:I|we|he|she)[\s'])"
     r"|,?\s+(?=(?:if|unless)\s|(?:before|until)\s(?:I|we|he|she|my"
     r"|the(?!\s(?:end|beginning|start|spring|summer|autumn|winter|\d)))\b)"
 )
+# "Forget Lisbon, I live in Porto"; but "Anna and I", and "Anna, my sister, lives".
+_I_OR_SHE = re.compile(r",\s+(?:I|we|he|she)[\s']")
 _BARE_NAMES = re.compile(
     rf"(?:{NAME}, an? [a-z]+ of mine|[Aa]n? [a-z]+ of mine, {NAME}"
     rf"|(?:[Mm]y|[Oo]ur|[Hh]is|[Hh]er)\s[a-z]+(?:,?\s{NAME})?|{NAME},\s(?:my|our|his"
     rf"|her)\s[a-z]+(?:\s[a-z]+)?|{NAME}|[Mm]e)(?:,?\s(?:and|&)\s(?:{NAME}|I))?"
-)
-
-
-def _without_preamble(words: str) -> tuple[str, bool]:
-    """The words without greetings, interjections and connectives, and whether they announced a correction."""
-    is_correction = False
-    while match := _PREAMBLE.match(words):
-        is_correction = is_correction or bool(_CORRECTS.search(match[0]))
-        words = words[match.end() :]
-    return words.rstrip(" ,;:.!?\"'"), is_correction
-
-
-_PREAMBLE = re.compile(
-    r"""\s*(?:
-      (?:and|but|so|also|then|plus|because|since|while|although|though|where|well|oh|ah|um|uh|hmm|yes
-          |yeah|yep|ok|okay|right|sure|no|nope|nah
-        |hey|hi|hello|hiya|good\s+(?:morning|afternoon|evening)|thanks|thank\s+you|please|honestly
-          |frankly|seriously|really|anyway|anyways
-        |actually|indeed|besides|finally|recently|nowadays|currently|now|today|yesterday|these\s+days
-          |right\s+now|at\s+the\s+moment|wow|great
-        |sorry|apologies|oops|correction|update|wait|news|alas|fortunately|unfortunately|luckily|sadly
-          |happily|in\s+fact|of\s+course|obviously
-        |by\s+the\s+way|btw|fun\s+fact|guess\s+what|you\s+know|you\s+see|let\s+me\s+see
-          |to\s+be\s+(?:clear|honest|precise|exact)|for\s+what\s+it's\s+worth
-        |(?:as|like)\s+(?:I|you)\s+(?:already\s+)?(?:said|know|mentioned|told\s+you)|as\s+for\s+me
-          |(?:a\s+bit|a\s+little|more)?\s*about\s+me|personally|my\s+bad|by\s+(?:profession|trade
-          |training|occupation)|for\s+a\s+living|I\s+(?:said|wrote|typed)\s+[\w' ]{1,30}?(?=,|\s+but\b)
-          |no\s+way|you\s+can(?:\s+just|\s+also)?(?=\s+call\s+me)
-        |(?:ignore|disregard)\s+what\s+I\s+(?:just\s+)?(?:said|told\s+you|wrote)(?:\s+(?:before|earlier|just\s+now))?
-        |the\s+(?:truth|thing|fact|point)\s+is|I\s+(?:just\s+)?(?:meant\s+to\s+say|mean|meant)|if\s+you\s+must\s+know
-          |if\s+you're\s+(?:wondering|curious)|in\s+case\s+you\s+(?:wonder|are\s+wondering|were\s+wondering)
-        |I\s+(?:already\s+)?(?:told|am\s+telling)\s+you|I\s+can\s+tell\s+you|let\s+me\s+(?:correct
-          |introduce)\s+(?:that|myself|you)|that's\s+(?:wrong|not\s+right|incorrect|not\s+true)
-        |that\s+(?:is|was)\s+(?:wrong|not\s+right|incorrect|not\s+true|a\s+mistake)
-          |I\s+(?:made\s+a\s+mistake|was\s+wrong|misspoke)|my\s+mistake|last\s+(?:week|month|year|spring
-          |summer|autumn|winter)
-        |(?:as\s+of|since|in|on|from)\s+(?:(?:the\s+)?\d[\w ,]*|January|February|March|April|May|June
-          |July|August|September|October|November|December|Monday|today|now)(?:\s\d{4})?(?=,|\s(?:I|my
-          |we)\b)
-      )(?:\s+there)?(?:\s*[,:;.!-]+\s*|\s+|$)(?:that\s+(?=I\b|my\b|she\b|he\b))?
-    )""",
-    re.IGNORECASE | re.VERBOSE,
-)
-_CORRECTS = re.compile(
-    r"\b(?:actually|no|nope|sorry|correction|wrong|mistake|misspoke|meant|wait|not\s+true)\b", re.IGNORECASE
-)
-
-
-def _written_out(words: str) -> str:
-    words = _KIN.sub(lambda kin: f"my {kin[0].lower()}", words)
-    for pattern, replacement in _CONTRACTIONS:
-        words = pattern.sub(replacement, words)
-    return words
-
-
-# "Mum is a nurse" is about mine; "Nan Goldin" is a name.
-_KIN = re.compile(
-    r"^(?:[Mm]um|[Mm]om|[Dd]ad|[Mm]ummy|[Dd]addy|[Gg]randma|[Gg]ranny|[Gg]ran|[Nn]an|[Nn]ana|[Gg]randpa"
-    r"|[Gg]ran?dad)"
-    r"\b(?=(?:'s)? [a-z])"
-)
-_CONTRACTIONS = tuple(
-    (re.compile(pattern), replacement)
-    for pattern, replacement in (
-        # Smileys and the like say nothing that is kept.
-        (r"\s*(?:[:;=]-?[()DPp3]+|<3|[\u2600-\u27bf\U0001f300-\U0001faff]+)(?=\s|$)", ""),
-        (r"\b(do|does|did|is|are|was|were|has|have)nt\b", r"\1 not"),
-        (r"\b[Ii]ve\b", "I have"),
-        (r"\b[Ii]'?m\b(?=\s)", "I am"),
-        (r"\bi\b(?!\.)", "I"),
-        (r"(?<=\w)'re\b", " are"),
-        (r"(?<=\w)'ve\b", " have"),
-        (r"(?<=\w)'ll\b", " will"),
-        (r"(?<=\w)'d\b", " would"),
-        (r"\b([Cc])an't\b", r"\1an not"),
-        (r"\b([Ww])on't\b", r"\1ill not"),
-        (r"(?<=[a-z])n't\b", " not"),
-        (r"\b(?:all-time )?fav(?:e|ou?rites?)?(?= [a-z])(?! of\b)", "favourite"),
-        (r"\b(favourite [a-z]+)'s (?=[\w -]+$)", r"\1 is "),
-        (r"(?<=\w) (?:of all time|on earth|in the world|ever)(?= (?:is|are)\b)", ""),
-        (r"\bcan ?not (?:really )?(?:stand|bear)\b", "hate"),
-        (r"\bcan ?not get enough of\b", "love"),
-        (r"\b(am|is) (?:not married any ?(?:more|longer)|no longer married)$", r"\1 divorced"),
-        # "Olga, a friend of mine" is my friend Olga.
-        (rf"^({NAME}), an? ([a-z]+) of mine\b,?", r"My \2 \1"),
-        (rf"^[Aa]n? ([a-z]+) of mine,? (?:called |named )?({NAME})\b,?", r"My \1 \2"),
-        # "The colour I like best" is my favourite.
-        (
-            r"^[Tt]he (\w+) (?:that |which )?I (?:like|love|enjoy) (?:the )?(?:best|most)(?= is\b)",
-            r"my favourite \1",
-        ),
-        (
-            r"\bfavou?rite thing to (?:do|eat|drink|watch|play)(?: (?:on|in|at|with) [\w ]+)?(?=$| is\b)",
-            "favourite thing",
-        ),
-        (r"\b([Hh]e|[Ss]he|[Ii]t|[Tt]hat|[Tt]here|[Ww]ho)'s\b", r"\1 is"),
-        (r"\bname's(?= )", "name is"),
-        (r"\b(birthday|bday|age|surname|hometown)'s(?= [A-Z\d])", r"\1 is"),
-        (
-            r"(?<=\w)(?<!master)(?<!bachelor)'s (?=(?:called|named|married|born|based|an?|the|from|now"
-            r"|not|in|my) )",
-            " is ",
-        ),
-        # "It is Acme that I work for" puts the object first.
-        (rf"^[Ii]t is (?!not\b)({NAME}) (?:that|where|who|which) (I .+)$", r"\2 \1"),
-        (rf"^[Nn]ot (?:in |at |an? )?{NAME},\s+(?=I\b|my\b)", ""),
-        # "not in Lisbon but in Porto": what is denied goes, what is said stays.
-        (r"\bnot ((?:in|at|for|as|called|an?) )?[^,.;]{1,40}?,? but (?!I\b|my\b|we\b)", ""),
-        # "Lisbon, no wait, Porto": a slip of the tongue is replaced by what follows.
-        (
-            r"(?:\b[\w-]+|"
-            + NAME
-            + r")(?:,|\s-+|\.\.\.)?(?:,?\s+(?:no,? wait|wait|no|I mean|I meant|sorry|oops|or rather"
-            r"|scratch that|make that|correction)\b)+(?:,|:)?\s+(?:I meant?,? )?"
-            r"(?=[\w])(?!I\b|my\b|longer\b|one\b)",
-            "",
-        ),
-        # "a nurse, sorry, a doctor" leaves its small word twice.
-        (r"\b(?:an? (?=an?\b)|(in|at|for|the) (?=\1\b))", ""),
-    )
 )

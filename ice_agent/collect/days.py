@@ -41,8 +41,10 @@ def period(text: str, said_on: date) -> Period:
             start = _day(spoken["as_of"], said_on, _nearest)
         elif spoken["length"]:
             start = said_on - _length(spoken["length"])
+        elif spoken["since"]:
+            start = _day(spoken["since"], said_on, _latest)
         else:
-            start = _day(spoken["since"] or spoken["moment"], said_on, _latest)
+            start = _day(spoken["moment"], said_on, _next if _BEGINS.search(text) else _latest)
     return Period() if start and end and end < start else Period(start=start, end=end)
 
 
@@ -56,11 +58,6 @@ def untimed(text: str) -> str:
 def is_only_a_period(text: str) -> bool:
     """ "Since March": the opening of a sentence whose next clause it is about."""
     return bool(_phrases(text)) and not untimed(text).strip(" ,")
-
-
-def is_event(text: str) -> bool:
-    """Whether something that happens at a moment is told: "joined", not "works"."""
-    return bool(_CHANGES.search(text))
 
 
 _MONTHS = (
@@ -81,7 +78,7 @@ _NUMBERS = {
     )
     for word in words.split()
 }  # fmt: skip
-_YEAR = r"(?:19|20)\d{2}"
+_YEAR = r"(?:1[5-9]|20)\d{2}"
 _OF_MONTH = r"\d{1,2}(?:st|nd|rd|th)?"
 _COUNT = rf"(?:\d{{1,2}}|(?:a )?couple of|{'|'.join(sorted(_NUMBERS, key=len, reverse=True))})"
 _UNIT = r"(?:day|week|month|year)s?"
@@ -116,6 +113,12 @@ _CHANGES = re.compile(
     r"\b(?:moved|joined|married|started|began|became|relocated|settled|hired|got|adopted|bought|switched"
     r"|quit|left|resigned|retired|divorced|split|broke|stopped|sold|lost|emigrated|transferred)\b"
 )
+# To have been married is no event.
+_STATE = re.compile(r"\bbeen married\b")
+_BEGINS = re.compile(
+    r"\b(?:will|shall|going to|starts?|starting|begins?|beginning|moves?|moving|joins?|joining"
+    r"|relocating|becoming)\b|'ll\b"
+)
 _PAST_TENSE = re.compile(r"\b(?:was|were|lived|worked|had|used to|studied|owned|played|taught|spent)\b")
 _PERFECT = re.compile(r"\b(?:have|has|been)\b|'ve\b|\bnow\b|'s been\b")
 _BIRTH = re.compile(r"\b(?:born|birthday|bday|anniversary)\b", re.IGNORECASE)
@@ -130,11 +133,11 @@ def _names_a_period(match: re.Match[str], text: str) -> bool:
     if _BIRTH.search(text):
         return False
     if match["length"]:
-        return bool(_PERFECT.search(text)) and not _CHANGES.search(text)
+        return bool(_PERFECT.search(text)) and not _CHANGES.search(_STATE.sub("", text))
     if match["moment"]:
         is_bare = match["moment"] == match[0]
         is_named = not is_bare or re.search(r" ago$|^(?:last|this|yester)", match[0], re.IGNORECASE)
-        return bool(_CHANGES.search(text) and is_named)
+        return bool((_CHANGES.search(text) or _BEGINS.search(text)) and is_named)
     return True
 
 

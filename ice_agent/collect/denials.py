@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import re
 
-from ice_agent.collect.clauses import NAME, Clause, Voice
+from ice_agent.collect.clauses import Clause, Voice
+from ice_agent.collect.names import NAME
 
 
-def without_denial(clause: Clause) -> tuple[str | None, bool]:
-    """The clause without its "no longer", and whether that takes the fact back; None for a plain denial."""
+def without_denial(clause: Clause, after: str) -> tuple[str | None, bool]:
+    """The clause without its "no longer", and whether that takes the fact back; None for a plain denial.
+
+    `after` is the text that follows the clause.
+    """
     words, n_removed = _NO_LONGER.subn(" ", clause.words)
     words, n_once = _USED_TO.subn(" ", words)
+    words, n_over = _ONCE.subn("", words)
     words, stopped = _STOPPED.sub("", words), bool(_STOPPED.search(clause.words))
-    if n_removed or n_once or stopped:
+    if n_removed or n_once or n_over or stopped:
         words = _THERE.sub(r"\1 no longer there", " ".join(_NOT.sub(" ", words).split()))
         return _BEING.sub("am ", words) if stopped else words, True
     if not _NOT.search(words):
@@ -22,6 +27,8 @@ def without_denial(clause: Clause) -> tuple[str | None, bool]:
     )
     # Not to like something takes a liking back; not to live somewhere says nothing of where one lives.
     dislikes = re.search(r" not (?:really )?(?:like|love|enjoy) ", words) is not None
+    if _NEVER.match(after):
+        return None, False
     if subject_denied and (clause.is_correction or clause.voice is Voice.TAKEN_BACK or dislikes):
         return " ".join(_NOT.sub(" ", words).split()), True
     # "..., not Lisbon" only sets the value off against another one.
@@ -41,6 +48,14 @@ _BEING = re.compile(r"\bbeing ")
 _THERE = re.compile(r"\b(lives?|works?) t?here$")
 # "I used to live in Lisbon" says that it is over, and not since when: it takes the fact back where it stands.
 _USED_TO = re.compile(r"\s+(?:used to|formerly|previously|once(?= (?:lived|worked)))\b")
+# "Freya was a carpenter once" is over, "Freya was a carpenter" may be told of any time.
+_ONCE = re.compile(r"(?<=\w) once$")
+# "I don't work for Acme, never have" takes nothing back.
+_NEVER = re.compile(
+    r"[,.;!]*\s+(?:and\s+|I\s+|we\s+|he\s+|she\s+)*never\s+(?:have|has|had|did|was|were|been"
+    r"|will)\b",
+    re.IGNORECASE,
+)
 _SET_OFF = re.compile(
     r",?\s+(?:and\s+)?not\s+(?:in\s+|at\s+|for\s+|an?\s+|the\s+)?[\w' -]+$|,\s+not\s+[\w' -]+(?=,)"
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from ice_agent.collect import values
-from ice_agent.collect.clauses import NAME
+from ice_agent.collect.names import NAME
 
 RELATIVES = ("sister", "brother", "mother", "father", "son", "daughter", "dog", "cat")
 
@@ -41,6 +41,7 @@ READERS: dict[str, values.Reader] = {
     "school": values.school,
     "alma mater": values.organisation,
     "friend": values.people,
+    "best friend": values.somebody,
     "height": values.measure,
     "weight": values.measure,
     "degree": values.thing,
@@ -87,7 +88,17 @@ _HAVE = rf"(?:(?:have|has) {_A})?"
 _HOW = (
     r"(?:(?:full[- ]time|part[- ]time|remotely|there|nights|days|weekends|shifts|night shifts|evenings"
     r"|freelance"
-    r"|from home|hard|mostly|with [A-Z][a-z]+|in [a-z]+(?: [a-z]+){0,2}|on the [a-z]+(?: [a-z]+)? team) )*"
+    r"|from home|hard|mostly|with (?:me|us|[A-Z][a-z]+)|in [a-z]+(?: [a-z]+){0,2}|on the [a-z]+(?:"
+    r" [a-z]+)? team) )*"
+)
+
+_MONEY = (
+    r"(?:the )?(?:\w+ )?"
+    r"(?:euros?|dollars?|pounds?|yen|lek|dinars?|francs?|pesos?|kron[aeor]+|krone|rubles?|roubles?"
+    r"|rupees?|yuan|won|baht|lira|real|rand|zloty|forint|leu|lev|kwanza|afghani|dirham|rial|riyal"
+    r"|shilling|taka|dong|ringgit|rupiah|shekel|koruna|kuna|manat|tenge|lari|dram|som|naira|cedi"
+    r"|birr|sol|boliviano|guarani|colon|quetzal|lempira|kyat|kip|riel|pula|metical|dalasi|leone"
+    r"|ariary|ouguiya|tugrik|hryvnia|denar|mark)\b"
 )
 
 ADVERBS = re.compile(_A)
@@ -99,8 +110,8 @@ PREDICATES = tuple(
         rf"{_BE}(?:headquartered|head-quartered|seated) (?:in|at) (?P<seat>.+)",
         rf"(?:{_BE}(?:living|residing|based|located|settled|domiciled)|live|lives|living|reside|resides"
         rf"|residing|dwell|dwells|(?:have|has) {_A}lived)"
-        rf" {_A}(?:(?:back|here|together|alone|happily|abroad|with [^,]+?|over|down|up"
-        rf"|(?:on|by) the [a-z]+) )*(?:in"
+        rf" {_A}(?:(?:back|here|together|alone|happily|abroad|with [^,]+?|over|down|up|out|way out"
+        rf"|(?:on|by) the [a-z]+) )*(?:in|out of"
         rf"|at) (?:the (?:city|town|village|suburbs|centre|center|north|south"
         rf"|outskirts) of )?(?P<home>.+)",
         rf"{_HAVE}(?:moved|relocated|emigrated|immigrated|settled|settled down|transferred)(?: (?:back"
@@ -110,9 +121,9 @@ PREDICATES = tuple(
         r"(?:has|have|had|keeps?) (?:its|the|their|a|his|her|my) (?:[\w-]+ )?(?:headquarters"
         r"|head office|seat|main office|HQ) (?:in|at) (?P<seat>.+)",
         r"(?:has|have) (?:its|the|their) capital (?:in|at) (?P<capital>.+)",
-        r"(?:has|have|had )?moved (?:its|the|their) (?:headquarters|head office|seat"
+        r"(?:has |have |had )?moved (?:its|the|their) (?:headquarters|head office|seat"
         r"|HQ)(?: from .+?)? to (?P<seat>.+)",
-        r"(?:has|have |had )?moved (?:its|the|their) capital(?: city)?(?: from .+?)? to (?P<capital>.+)",
+        r"(?:has |have |had )?moved (?:its|the|their) capital(?: city)?(?: from .+?)? to (?P<capital>.+)",
         # work
         rf"{_BE}an? (?P<age>\d{{1,2}})[- ]years?[- ]old(?: (?P<profession>[a-z -]+?))?"
         r"(?: from (?P<birthplace>.+)| at (?P<employer>.+))?$",
@@ -129,7 +140,9 @@ PREDICATES = tuple(
         rf"{_HAVE}(?:switched|changed|moved) (?:jobs|employers?|companies)(?: from .+?)? (?:to"
         rf"|and (?:joined|work for)) (?P<employer>.+)",
         rf"{_HAVE}(?:got|been|was|were) hired (?:by|at) (?P<employer>.+?)(?: as (?P<profession>.+))?$",
-        r"(?:earn|earns|make|makes) (?:my|his|her|a) living as (?P<profession>.+)",
+        r"(?:earn|earns|make|makes) (?:my|his|her|a) (?:living|crust|money|keep) as (?P<profession>.+)",
+        rf"(?:hold|holds|{_HAVE}got|have|has) an? (?P<nationality>\w+) passport",
+        r"(?:follow|follows|keep to) (?:an? |the )?(?:strict )?(?P<diet>[\w-]+) diet",
         r"(?:was |got |have been |has been )(?:recently |just )?promoted to (?P<profession>.+?)(?: "
         r"(?:at|with) (?P<employer>.+))?$",
         rf"(?:{_BE}|{_HAVE}(?:became|become|turned|trained as|qualified as) )(?P<profession>(?:an?"
@@ -146,10 +159,13 @@ PREDICATES = tuple(
         rf"(?:{_BE}|come |comes |hail |hails )(?:originally )?from (?P<birthplace>.+)",
         rf"{_HAVE}(?:grew up|grown up|{_A}raised|been raised|was raised|was brought up|were raised) in"
         r" (?P<hometown>.+)",
-        rf"{_BE}(?:an? )?(?:native|citizen) of (?P<birthplace>.+)",
+        rf"{_BE}(?:an? )?native of (?P<birthplace>.+)",
         rf"{_BE}(?P<nationality>.+)",
-        rf"{_BE}(?P<star_sign>an? \w+)$",
+        rf"{_BE}(?P<star_sign>an? \w+)(?=,|$)",
         # education
+        rf"{_BE}doing (?:an?|my|his|her) (?:PhD|doctorate|master'?s?|MSc|MBA|BSc|degree|bachelor'?s?)"
+        rf" in (?P<field_of_study>.+?)"
+        r"(?: (?:at|from) (?P<university>.+))?$",
         rf"(?:study|studies|studying|{_BE}studying|{_HAVE}studied|majored in|{_BE}majoring in"
         rf"|majors? in|reads?"
         rf"|did|{_BE}reading) (?P<field_of_study>.+?)(?: (?:at|from) (?P<university>.+))?$",
@@ -160,6 +176,7 @@ PREDICATES = tuple(
         rf"|a) (?:[\w']+ )?"
         rf"(?:degree|master'?s?|bachelor'?s?|PhD|doctorate|MBA|diploma|undergrad)(?: in [\w ]+?)?)"
         rf" (?:at|from) (?P<alma_mater>.+)",
+        rf"(?:teach|teaches|{_BE}teaching) (?:[a-z]+ )?at (?P<employer>.+)",
         rf"(?:attend|attends|attended|go to|goes to|went to) (?P<school>{NAME}.*)",
         rf"{_HAVE}(?:have|has|got|holds?) an? (?:(?:bachelor|master)'?s? )?degree in (?P<degree>.+?)"
         r"(?: (?:at|from) (?P<university>.+))?$",
@@ -168,7 +185,7 @@ PREDICATES = tuple(
         # people
         rf"(?:{_BE}(?:happily )?married to|{_HAVE}(?:married|wed|got married to|been married to"
         rf"|tied the knot with)) (?P<spouse>.+)",
-        rf"{_BE}(?:led|run|headed|managed) by (?P<chief_executive>.+)",
+        rf"(?:{_BE})?(?:led|run|headed|managed) by (?P<chief_executive>.+)",
         r"celebrates? (?:my|his|her) birthday on (?P<birthday>.+)",
         r"(?:pay|pays) (?:with|in) (?P<currency>.+)",
         rf"{_BE}(?P<age>\d+|{values._NUMBER_WORDS})(?P<_years>\b.*)",
@@ -184,7 +201,9 @@ PREDICATES = tuple(
         rf"{_A}(?:like|likes|liking|love|loves|loving|enjoy|enjoys|enjoying|adore|adores|prefer|prefers"
         rf"|appreciate|appreciates) (?P<likes>.+?)(?: (?:to|over) (?!\w+ing\b|the |to )[^,]+)?$",
         rf"{_A}(?:like|likes|love|loves|prefer|prefers) (?P<likes>to .+)",
-        rf"{_BE}(?:[\w-]+ )?(?:fond of|into|keen on|crazy about|mad about|passionate about|addicted to"
+        rf"{_BE}(?:[\w-]+ )?into (?!the [a-z])(?P<pastime>.+)",
+        rf"{_BE}(?:[\w-]+ )?(?:fond of|into(?! the [a-z])|keen on|crazy about|mad about|passionate"
+        rf" about|addicted to"
         rf"|a (?:[\w-]+ ){{0,2}}fan of|a (?:[\w-]+ )?lover of|obsessed with|in love with"
         rf"|hooked on) (?P<likes>.+)",
         rf"{_HAVE}(?:fell|fallen) in love with (?P<likes>.+)",
@@ -199,9 +218,11 @@ PREDICATES = tuple(
         r"|a lot))",
         rf"{_BE}(?:good |close |best )?friends with (?P<friend>.+)",
         rf"(?:play|plays|playing|{_BE}playing|{_HAVE}played|do|does|doing|practi[cs]e|practi[cs]es"
-        rf"|{_HAVE}practi[cs]ed|{_HAVE}taken up|took up|{_BE}taking up) (?P<pastime>.+)",
-        rf"(?:drive|drives|driving|{_HAVE}driven|{_HAVE}(?:bought|leased|got|own|owns|have|has)"
-        rf"|(?:have|has) (?:owned|had)|{_BE}driving) (?P<car>.+)",
+        rf"|{_HAVE}practi[cs]ed|(?:have|has) been (?:doing|practi[cs]ing)|{_HAVE}taken up|took up"
+        rf"|{_BE}taking up) (?P<pastime>.+)",
+        rf"(?:drive|drives|driving|(?:have|has) (?:owned|had)|{_HAVE}driven|{_HAVE}(?:bought|leased|got"
+        rf"|own|owns|have|has)"
+        rf"|{_BE}driving) (?P<car>.+)",
         rf"{_BE}(?P<allergy>lactose|gluten|histamine|fructose)[- ]intolerant",
         rf"(?:eat|eats|keep|keeps|{_BE}) (?:only |strictly )?(?P<diet>halal|kosher|gluten[- ]free"
         rf"|dairy[- ]free|keto"
@@ -209,12 +230,12 @@ PREDICATES = tuple(
         rf"{_BE}on (?:an? |the )?(?P<diet>[\w-]+) diet",
         r"(?:has|have) a population of (?:about |around |over |nearly )?(?P<population>\d.+)",
         rf"{_BE}(?:[\w-]+ )?allergic to (?P<allergy>.+)",
+        r"(?:have|has) an? (?:[\w]+ )?allergy to (?P<allergy>.+)",
         r"(?:have|has) an? (?:(?:severe|bad|mild|serious|slight|nasty"
         r"|terrible) )*(?P<allergy>[\w ]+) allergy",
-        r"(?:have|has) an? (?:[\w]+ )?allergy to (?P<allergy>.+)",
         rf"(?:{_BE}|{_HAVE}(?:gone|went|turned|became|become|been) )(?:an? )?(?:strict )?(?P<diet>vegan"
         rf"|vegetarian|veggie|pescatarian"
-        rf"|flexitarian|gluten-free|teetotal)(?= |$)",
+        rf"|flexitarian|gluten-free|teetotal)(?=[ ,]|$)",
         rf"(?:speak|speaks|speaking|{_BE}(?:fluent|bilingual) in"
         rf"|{_BE}a native speaker of) {_A}(?P<language>.+)",
         r"live at (?P<address>\d.+)",
@@ -224,12 +245,7 @@ PREDICATES = tuple(
         r"(?:lies|lie|belongs|is part) (?:in|on the continent of|on|to|of) (?P<continent>.+)",
         r"(?:use|uses|adopted|has adopted|introduced) (?P<currency>.+?) as (?:its|their|the"
         r"|a) (?:\w+ )?currency",
-        rf"(?:{_HAVE}(?:use|uses|adopted|introduced|switched to)) (?P<currency>(?:the )?(?:\w+ "
-        rf")?(?:euros?|dollars?|pounds?|yen|lek|dinars?|francs?|pesos?|kron[aeor]+|krone|rubles?"
-        rf"|roubles?|rupees?|yuan|won|baht|lira|real|rand|zloty|forint|leu|lev|kwanza|afghani|dirham"
-        rf"|rial|riyal|shilling|taka|dong|ringgit|rupiah|shekel|koruna|kuna|manat|tenge|lari|dram|som"
-        rf"|naira|cedi|birr|sol|boliviano|guarani|colon|quetzal|lempira|kyat|kip|riel|pula|metical"
-        rf"|dalasi|leone|ariary|ouguiya|tugrik|hryvnia|denar|mark))\b",
+        rf"(?:{_HAVE}(?:use|uses|adopted|introduced|switched to)) (?P<currency>{_MONEY})",
     )
 )
 """Verb phrases after a subject, the more specific first."""
@@ -259,6 +275,7 @@ TAKES_BACK = tuple(
         r"works? no longer there(?P<employer>$)",
         r"lives? no longer there(?P<home>$)",
         rf"{_HAVE}(?:sold|crashed|totalled|got rid of|scrapped|traded in) (?:my|our|his|her|the) (?P<car>.+)",
+        rf"{_HAVE}(?:given up|gave up|dropped) (?P<pastime>.+)",
         rf"{_HAVE}(?:went off|gone off|lost interest in|grown tired of|fell out of love with) (?P<likes>.+)",
     )
 )
@@ -277,6 +294,7 @@ WHOLE = tuple(
             rf"[Ii]n (?P<subject>{NAME}),? (?:people|they|everyone|you|we) (?:speak|speaks) (?P<object>.+)",
             "language",
         ),
+        (rf"[Tt]hey pay (?:with|in|using) (?P<object>.+?) in (?P<subject>{NAME})", "currency"),
         (rf"[Tt]hey speak (?P<object>.+?) in (?P<subject>{NAME})", "language"),
         (
             rf"(?P<object>{NAME}) is (?:the (?:official |national )?language )?spoken in (?P<subject>{NAME})",
@@ -288,10 +306,11 @@ WHOLE = tuple(
             "currency",
         ),
         (
-            rf"[Ii]n (?P<subject>{NAME}),? (?:people|they|you|we) (?:pay|use|pay with|pay in) (?:with "
-            rf"|in )?(?P<object>.+)",
+            rf"[Ii]n (?P<subject>{NAME}),? (?:people|they|you|we) (?:pay|pay with|pay in) (?:with |in"
+            rf" )?(?P<object>.+)",
             "currency",
         ),
+        (rf"[Ii]n (?P<subject>{NAME}),? (?:people|they|you|we) use (?P<object>{_MONEY})", "currency"),
         (
             r"(?P<subject>[Mm]y|[Oo]ur) (?:new |current )?(?:job|work|position"
             r"|office) is (?:now )?(?:at|with|for) (?P<object>.+)",
@@ -345,7 +364,8 @@ WHOLE = tuple(
         ),
         (
             r"(?:[Yy]ou can |[Jj]ust |[Pp]lease |[Mm]y friends |[Ff]riends |[Pp]eople |[Ee]veryone "
-            r"|[Ee]verybody )*(?:[Cc]alls?|knows?) (?P<subject>me)(?: as)? (?P<object>.+)",
+            r"|[Ee]verybody |(?:at|in) [a-z]+ |[Tt]hey |[Mm]y (?:parents|family|folks|mates)"
+            r" )*(?:[Cc]alls?|knows?|named) (?P<subject>me)(?: as)? (?P<object>.+)",
             "name",
         ),
     )
@@ -353,7 +373,7 @@ WHOLE = tuple(
 """Clauses whose subject and object stand in an order of their own."""
 
 LEADS = re.compile(
-    rf"(?P<object>{NAME}) (?:now |currently )?(?:leads|heads|runs|is in charge of"
+    rf"(?P<object>{NAME}) (?:now |currently )?(?:leads|heads|runs|has (?:led|headed|run)|is in charge of"
     rf"|is at the head of) (?P<subject>{NAME})"
 )
 COUPLE = re.compile(
@@ -370,13 +390,15 @@ INVERSE = re.compile(
 INVERSE_OF = re.compile(
     rf"(?:The |the )?(?P<object>{NAME}|[a-z][\w -]{{0,30}}?) (?:is|are|has been|was appointed|was named"
     rf"|has become|became|was elected) {_A}"
-    rf"(?:as )?(?:the )?(?:new |current )?(?P<noun>{HEADS}|name) of (?P<owner>my|our|his|her"
+    rf"(?:as )?(?:the )?(?:new |current )?(?P<noun>{HEADS}|name) (?:of|(?<=CEO )(?:at|for)"
+    rf"|(?<=executive )(?:at|for)) (?P<owner>my|our|his|her"
     rf"|{NAME})(?: (?P<owned>[a-z][\w -]*))?"
 )
 ATTRIBUTE = re.compile(
     rf"(?P<owner>[Mm]y|[Oo]ur|[Hh]is|[Hh]er|[Ii]ts|[Tt]heir"
     rf"|{NAME}'s?) (?P<noun>[\w][\w '-]{{0,45}}?)(?P<named>'s name|' names?)?"
-    rf" (?P<link>(?:is|are|was|include|includes) {_A}(?:called |named |spelled |spelt |written )?"
+    rf" (?P<link>(?:is|are|was|include|includes|has {_A}been|have {_A}been) {_A}(?:called |named "
+    rf"|spelled |spelt |written )?"
     rf"|was named |answers to |goes by )(?:in "
     rf"|at (?!\d)|on )?(?P<value>.+)"
 )
@@ -396,27 +418,26 @@ HAS = re.compile(
     rf"(?: (?:called|named|whose names? (?:is|are)|by the name of)|,|:) (?:called |named "
     rf"|whose name is )?(?P<value>{NAME}.*)"
 )
-_ROLE = "|".join(sorted(ROLES, key=len, reverse=True))
+ROLE = "|".join(sorted(ROLES, key=len, reverse=True))
 HAS_MORE = re.compile(
-    rf",? and (?:an?|my|our) (?P<noun>(?:[a-z]+ )?(?:{_ROLE}))(?:,| called| named) (?P<value>{NAME})"
+    rf",? and (?:an?|my|our) (?P<noun>(?:[a-z]+ )?(?:{ROLE}))(?:,| called| named) (?P<value>{NAME})"
 )
-HAS_UNNAMED = re.compile(
-    rf"(?:I|[Ww]e) (?:just |also |recently |have |now )*(?:have|got|own|adopted|bought) (?:an?|one"
-    rf"|our) (?:[a-z]+ ){{0,2}}?(?P<noun>{_ROLE})\b(?! (?:called|named|who))"
-)
-DENIED = re.compile(
-    r"(?P<opening>(?:[Mm]y|[Oo]ur) [a-z][\w '-]{0,40}? (?:is|are)(?: called| named)?) not "
-    r"|[Ii]t is not [\w' ]+? (?:that|where|who) (?P<cleft>I .+)"
-)
-UNCAPITALISED = re.compile(
-    rf"(?P<whose>\b(?:[Mm]y"
-    rf"|[Oo]ur) (?:[a-z]+ )?(?:{'|'.join(sorted(ROLES, key=len, reverse=True))})) (?P<name>[a-z]{{2,}}) "
-    r"(?=(?:is|works?|lives?|loves?|likes?|has|was|speaks?|plays?|drives?|hates?|studies|moved|turned|got)\b)"
+_OF_COUNTRIES = r"(?:official |national |main )?(?:capital(?: city)?|currency|language)"
+UNCAPITALISED = (
+    re.compile(
+        rf"(?P<whose>\b(?:[Mm]y"
+        rf"|[Oo]ur) (?:[a-z]+ )?(?:{'|'.join(sorted(ROLES, key=len, reverse=True))})) (?P<name>[a-z]{{2,}}) "
+        r"(?=(?:is|works?|lives?|loves?|likes?|has|was|speaks?|plays?|drives?|hates?|studies|moved"
+        r"|turned|got)\b)"
+    ),
+    re.compile(rf"\b(?:{_OF_COUNTRIES}) of (?P<name>[a-z]+(?: [a-z]+)?)(?= (?:is|are)\b|$)"),
+    re.compile(rf"^(?P<name>[a-z]+(?: [a-z]+)?)(?='s (?:{_OF_COUNTRIES}) is\b)"),
+    re.compile(
+        r"^(?P<name>[a-z]+(?: [a-z]+)?)(?= is in (?:the )?(?:africa|asia|europe|oceania|(?:north"
+        r"|south) america)\b)"
+    ),
 )
 """Who types without any capital: "my wife rachel works at tesco"."""
-COMPLETES = re.compile(
-    r"(?:(?:[Ii]t|[Ss]he|[Hh]e|[Tt]hat) is|(?:[Hh]er|[Hh]is|[Ii]ts) name is) (?:called |named )?(?P<value>.+)"
-)
 APPOSITIVE = re.compile(
     rf"(?P<owner>\b[Mm]y|\b[Oo]ur|\b[Hh]is|\b[Hh]er|{NAME}'s) (?P<noun>(?:[a-z-]+ "
     rf")?(?:{'|'.join(sorted(ROLES | set(RELATIVES), key=len, reverse=True))}))"
@@ -434,16 +455,12 @@ WHO_IS = re.compile(
 ELIDED_FORMS = {"be": "am ", "was": "was ", "have": "have ", "did": ""}
 ELIDED = re.compile(
     r"(?:just |recently |finally |now |still |currently |happily "
-    r"|originally )*(?P<verb>(?P<have>been (?:living|"
+    r"|originally )*(?P<verb>(?P<have>been (?:vegan|vegetarian|living|"
     r"working|based|married))|(?P<was>born )|(?P<be>(?:based|living|working|employed) "
     r"(?!.*\b(?:is|was|are|has|can|makes?|sucks|feels?|means|costs?|takes?|gets?|seems)\b))"
     r"|(?P<did>moved |relocated |joined |turned |got (?:hired|married|a new job|engaged) |started (?:at"
     r"|as|working) "
     r"|quit |live in |work (?:at|for|as) |divorced))"
-)
-# "I said my name was Bob, but it's Tom."
-SAID_BEFORE = re.compile(
-    r"I (?:said|wrote|typed|told you) (?:that )?(?P<opening>my [a-z][\w' -]*?) (?:was|is) "
 )
 TWO_PEOPLE = re.compile(
     rf"(?P<one>{NAME}) and (?P<other>{NAME}) (?:both )?(?=(?:live|work|speak|love|like|hate|moved|come"
@@ -455,8 +472,24 @@ ROLE_SUBJECT = re.compile(
     rf"|other|second|best|elder|new) )?(?:{'|'.join(sorted(ROLES, key=len, reverse=True))})) "
     rf"(?=[a-z])"
 )
-SPEAKING_AS = re.compile(r"(?:As|Being|Speaking as) (an? [\w -]+)")
-I_FOLLOW = re.compile(r",\s+(?:I|my|we)\b")
+SPEAKING_AS = re.compile(r"(?:(?:[Aa]s|[Ss]peaking as)(?= an? )|[Bb]eing) ([\w -]+)")
+AT_AGE = re.compile(r"[Aa]t (\d\d)")
+# "As a student I lived in Rome" tells of what was.
+I_FOLLOW = re.compile(
+    r",?\s+(?:I|my|we)\b(?!\s+(?:was|were|had|did|used|went|came|saw|took|met|got|made|thought|knew"
+    r"|felt|spent|\w+ed)\b)"
+)
+# "At 63, I'm still running" tells an age, "At 21 I left home" the past and "At 10 I'm seeing Tom" an hour.
+I_AM_NOW = re.compile(r",\s+I(?:'m|\s+am)\s+(?!\w+ing\b)|,?\s+I(?:'m|\s+am|'ve)?\s+still\b", re.IGNORECASE)
+IS_CHIEF = re.compile(
+    r"is (?:now |still |currently )?(?:the|its|their) (?:new |current )?(?:CEO|chief executive(?:"
+    r" officer)?)(?: there| now)*(?=$|,)"
+)
+BESIDE_A_NAME = re.compile(
+    rf"^(?P<name>{NAME})(?P<comma>,)? (?P<what>an? \w[\w -]{{2,30}}?|\d\d"
+    rf"|(?:based|headquartered|living) (?:in|at) {NAME})(?:, (?=[a-z])|$)"
+)
+HAVING = re.compile(r"(?:I|[Ww]e) (?:have|own|keep) (?:got )?")
 LEFT = re.compile(
     r"(?:(?:have|has) )?(?:\w+ )?(?:left|departed from|parted ways with) (?!(?:my|our|his|her|the|their) )"
 )

@@ -18,6 +18,9 @@ def relation_of(noun: str) -> tuple[str, bool]:
         plain,
     )
     plain = _AGED.sub("", plain)
+    plain = re.sub(
+        r"^(?:great|biggest|greatest|main|true|real|number one) (?=(?:passion|hobby|pastime|job)$)", "", plain
+    )
     if of_role := _ROLE_WITH_PLACE.match(plain):
         plain = of_role[1]
     lower = plain if forms.is_favourite(plain) else plain[:1].lower() + plain[1:]
@@ -46,13 +49,18 @@ def fitting(subject: str, relation: str, phrase: str) -> str:
     return relation
 
 
+HEADS = frozenset({"boss", "head", "leader", "chief"})
+"""Of a company, its chief executive."""
+
+
 def is_of_no_person(relation: str) -> bool:
     """Capitals and seats belong to countries and companies; a person too may speak a language."""
     return relation != "language" and relations.relation(relation).subject_kind in ("country", "company")
 
 
 PAST = re.compile(
-    r"\b(?:ex|late|former|previous|old|first|last|next|future|dream|ideal|would-be|imaginary"
+    r"\b(?:ex|late|former|previous|old|(?:first|last)(?! (?:name|language))|next|future|dream|ideal"
+    r"|would-be|imaginary"
     r"|potential)\b|^ex-"
 )
 _DOGS = values.words("dog_breeds")

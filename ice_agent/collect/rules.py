@@ -13,7 +13,10 @@ from datetime import date
 
 from ice_agent import relations
 from ice_agent.collect import days, denials, forms, nouns, values
-from ice_agent.collect.clauses import FINITE, NAME, Clause, Voice, clauses, plain_text
+from ice_agent.collect.clauses import FINITE, Clause, Voice, clauses, plain_text
+from ice_agent.collect.names import NAME
+from ice_agent.collect.people import People
+from ice_agent.collect.thread import Thread
 from memory import STATEMENT, USER, CandidateFact, Cardinality, Utterance
 
 
@@ -27,16 +30,34 @@ def rules(utterance: Utterance) -> tuple[CandidateFact, ...]:
 def _without_repeats(found: list[CandidateFact]) -> Iterator[CandidateFact]:
     for position, candidate in enumerate(found):
         later = found[position + 1 :]
-        is_repeated = candidate in found[:position] or any(_overrules(other, candidate) for other in later)
+        is_repeated = any(_same(candidate, other) for other in found[:position]) or any(
+            _overrules(other, candidate) and not _same(other, candidate) for other in later
+        )
         # "I no longer live in Lisbon, I live in Porto" is one change of one slot, in either order.
         is_replaced = candidate.retracts and any(_replaces(other, candidate) for other in found)
         if not is_repeated and not is_replaced:
             yield candidate
 
 
+def _same(one: CandidateFact, other: CandidateFact) -> bool:
+    return _told(one) == _told(other)
+
+
+def _told(candidate: CandidateFact) -> tuple[object, ...]:
+    """All of a fact but where it stands."""
+    dates = (candidate.valid_from, candidate.valid_until)
+    return (*_slot(candidate), candidate.object, candidate.retracts, *dates)
+
+
 def _overrules(later: CandidateFact, earlier: CandidateFact) -> bool:
     one = later.cardinality is Cardinality.ONE and earlier.cardinality is Cardinality.ONE
-    return one and _slot(later) == _slot(earlier) and later.retracts == earlier.retracts
+    # "I worked at Acme until 2022 and have been with Boots since" tells of both.
+    return (
+        one
+        and (earlier.valid_until is None or later.valid_until is not None)
+        and _slot(later) == _slot(earlier)
+        and later.retracts == earlier.retracts
+    )
 
 
 def _replaces(stated: CandidateFact, retracted: CandidateFact) -> bool:
@@ -66,13 +87,7 @@ class _Reader:
 
     text: str
     said_on: date
-    people: list[tuple[str, str]] = field(default_factory=list)
-    """Names in the order of the text, each with "she", "he" or "" where the text does not tell."""
-    roles: dict[tuple[str, str], str] = field(default_factory=dict)
-    """(owner, "sister") -> "Anna", so that "my sister" is Anna from then on."""
-    persons: set[str] = field(default_factory=set)
-    topic: str | None = None
-    """What the last fact was about, when it was not the user: "it" and "its"."""
+    people: People = field(default_factory=People)
     subject: str | None = None
     leading: str | None = None
     """Whom "he", "she" or "it" at the head of the clause means, before the clause names anybody itself."""
@@ -83,8 +98,7 @@ class _Reader:
     sentence: int = -1
     opening: days.Period = days.NEVER_SAID
     """What "Since March," says of the next clause."""
-    open_question: str = ""
-    """ "My cat is called": the opening that "Her name is Luna" completes, after "I have a cat"."""
+    thread: Thread = field(default_factory=Thread)
 
     def read(self, clause: Clause) -> Iterator[CandidateFact]:
         if clause.sentence != self.sentence:
@@ -96,20 +110,27 @@ class _Reader:
             self.opening = period
             return
         period = self.opening if period == days.NEVER_SAID else period
-        self.lasts = period != days.NEVER_SAID
-        words, retracts = denials.without_denial(clause)
+        words, retracts = denials.without_denial(
+            clause, plain_text(self.text[clause.end : clause.end + _NEARBY])
+        )
+        # Who is there since March, and who no longer is, are no visitors.
+        self.lasts = period != days.NEVER_SAID or retracts
         if words and (retracts or (period.end and period.end <= self.said_on)):
             words = denials.as_present(words)
-        words = self._completed(words) if words else words
-        self._leave_open(clause)
+        words = (
+            self.thread.completed(words, plain_text(self.text[max(0, clause.start - _NEARBY) : clause.start]))
+            if words
+            else words
+        )
+        self.thread.note(clause.words)
         if clause.voice is Voice.UNSAID or words is None:
             if clause.voice is Voice.TAUGHT:
                 yield from self._statement(clause)
-            self._meet(clause.words, introduced=[])
+            self.people.meet(clause.words, introduced=[])
             return
-        found = list(self._facts(words, clause))
+        found = _told_once(list(self._facts(words, clause)))
         self.may_be_elided = self.subject == USER
-        self._meet(clause.words, introduced=[one.object for one in found if one.relation in _PERSONAL])
+        self.people.meet(clause.words, introduced=[one.object for one in found if one.relation in _PERSONAL])
         for one in found:
             self._learn_about(one)
         retracts = retracts or clause.voice is Voice.TAKEN_BACK
@@ -122,27 +143,11 @@ class _Reader:
 
     def _learn_about(self, found: _Found) -> None:
         if found.relation in _OF_PERSONS:
-            self.persons.add(found.subject)
+            self.people.persons.add(found.subject)
         if found.relation in _PERSONAL:
-            self.persons.add(found.object)
+            self.people.persons.add(found.object)
         if found.subject != USER:
-            self.topic = self.subject = found.subject
-
-    def _leave_open(self, clause: Clause) -> None:
-        """ "I have a cat" and "My name is not Bob" leave open what the next clause may say."""
-        if match := forms.SAID_BEFORE.match(clause.words):
-            self.open_question = f"{match['opening']} is"
-        elif match := forms.HAS_UNNAMED.match(clause.words):
-            self.open_question = f"My {match['noun']} is called"
-        elif match := forms.DENIED.match(clause.words):
-            self.open_question = match["opening"] or match["cleft"]
-
-    def _completed(self, words: str) -> str:
-        match = forms.COMPLETES.match(words)
-        if match is None or not self.open_question:
-            return words
-        opening, self.open_question = self.open_question, ""
-        return f"{opening} {match['value']}"
+            self.people.topic = self.subject = found.subject
 
     # Reading one clause
 
@@ -151,10 +156,13 @@ class _Reader:
             yield topic
             return
         if (role := forms.SPEAKING_AS.fullmatch(words)) and forms.I_FOLLOW.match(self.text, clause.end):
-            yield from self._values(USER, "profession", role[1])
+            yield from self._verb_phrase(USER, f"am {role[1]}")
+            return
+        if (age := forms.AT_AGE.fullmatch(words)) and forms.I_AM_NOW.match(self.text, clause.end):
+            yield from self._values(USER, "age", age[1])
             return
         pronoun = re.match(r"(?:[Hh]e|[Ss]he|[Ii]t)\b", words)
-        self.leading = self._resolve(pronoun[0]) if pronoun else None
+        self.leading = self.people.resolve(pronoun[0]) if pronoun else None
         named, words = self._appositives(self._capitalised(words))
         yield from named
         for way in (self._whole, self._couple, self._inverse, self._one_of, self._attribute, self._phrase):
@@ -164,7 +172,12 @@ class _Reader:
                 return
 
     def _topic(self, words: str) -> _Found | None:
-        plain = re.sub(r"^(?:forget )?(?:about )?|,? please$", "", plain_text(words))
+        plain = re.sub(
+            r"^(?:forget )?(?:(?:about|(?:what|everything|all) I (?:just )?(?:said|told you|wrote)(?:"
+            r" earlier)? about) )?|,? please$",
+            "",
+            plain_text(words),
+        )
         if relation := forms.TOPICS.get(plain):
             return _Found(subject=USER, relation=relation, object="")
         if match := re.fullmatch(r"(?:[Mm]y|our) ((?:[a-z][\w'-]* ?){1,4})", plain):
@@ -176,11 +189,13 @@ class _Reader:
     def _capitalised(self, words: str) -> str:
         """Names get the capital that somebody who types none leaves out; whom a clause opens with is met."""
         if (match := re.match(rf"({NAME}) (?=[a-z])", words)) and not values.is_common_word(match[1]):
-            self._mention(match[1])
-        match = None if self._has_capitals() else forms.UNCAPITALISED.search(words)
-        if match is None or match["name"] in _NOT_A_NAME_AFTER_A_ROLE:
-            return words
-        return f"{words[: match.start('name')]}{match['name'].capitalize()}{words[match.end('name') :]}"
+            self.people.mention(match[1])
+        for pattern in () if self._has_capitals() else forms.UNCAPITALISED:
+            match = pattern.search(words)
+            if match and match["name"] not in _NOT_A_NAME_AFTER_A_ROLE:
+                capital = " ".join(word.capitalize() for word in match["name"].split())
+                return f"{words[: match.start('name')]}{capital}{words[match.end('name') :]}"
+        return words
 
     def _has_capitals(self) -> bool:
         return any(c.isupper() for c in self.text.replace("I", ""))
@@ -190,24 +205,36 @@ class _Reader:
         found = []
         for pattern in (forms.NAME_FIRST, forms.APPOSITIVE):
             while match := pattern.search(words):
-                owner = self._owner(match["owner"])
+                owner = self.people.owner(match["owner"])
                 name = values.person(match["name"])
                 if owner is None or not name:
                     break
                 relation, many = nouns.relation_of(match["noun"])
-                self._introduce(owner, relation, match["noun"], name[0])
+                self.people.introduce(owner, relation, match["noun"], name[0])
                 if relation in {"friend", "colleague", "cousin", "coworker", "neighbour", "neighbor"}:
                     many = True
+                passing = not forms.HAVING.fullmatch(words[: match.start()])
                 found.append(
-                    _Found(subject=owner, relation=relation, object=name[0], many=many, in_passing=True)
+                    _Found(subject=owner, relation=relation, object=name[0], many=many, in_passing=passing)
                 )
                 words = f"{words[: match.start()]}{match['name']} {words[match.end() :].lstrip()}".strip()
+        match = forms.BESIDE_A_NAME.match(words)
+        if match and (found or match["comma"]) and not values.is_common_word(match["name"]):
+            # "Ines, a cellist, plays" and "Ines, 34, plays" say two things of her.
+            found += [
+                replace(one, in_passing=True)
+                for one in self._verb_phrase(match["name"], f"is {match['what']}")
+            ]
+            self.subject = match["name"]
+            words = f"{match['name']} {words[match.end() :]}"
         return found, words
 
     def _whole(self, words: str) -> Iterator[_Found]:
         for pattern, relation in forms.WHOLE:
-            if match := pattern.match(words):
-                subject = self._resolve(match["subject"] or "I")
+            match = pattern.match(words)
+            # "Vegan here!" is no name.
+            if match and not (relation == "name" and values.is_demonym(match["object"])):
+                subject = self.people.resolve(match["subject"] or "I")
                 yield from self._values(subject, relation, match["object"])
         match = forms.LEADS.match(words)
         if match and values.is_organisation(match["subject"]):
@@ -227,8 +254,11 @@ class _Reader:
 
     def _inverse(self, words: str) -> Iterator[_Found]:
         """ "Anna is my sister", "Green is my favourite colour", "Lyon is the capital of France"."""
-        if match := forms.INVERSE.fullmatch(words):
-            owner = self._owner(match["owner"])
+        words = words.split(",", 1)[0]
+        if match := forms.INVERSE.fullmatch(values.cut(words)):
+            owner = self.people.owner(match["owner"])
+            if match["owner"] == "its" and forms.IS_CHIEF.match(f"is its {match['noun']}"):
+                owner = self.people.last_company()
             noun = (
                 match["noun"].removesuffix(" name").removesuffix("'s")
                 if match["noun"].endswith("'s name")
@@ -239,7 +269,7 @@ class _Reader:
             if owner is not None and nouns.has_a_value(noun, relation):
                 subject_word = obj.split()[0]
                 if subject_word.lower() in ("he", "she", "it"):
-                    obj = self._resolve(subject_word) or ""
+                    obj = self.people.resolve(subject_word) or ""
                 reader = (
                     values.thing
                     if forms.is_favourite(relation) or relation in forms.PLAIN_VALUE_NOUNS
@@ -247,15 +277,18 @@ class _Reader:
                 )
                 yield from self._values(owner, relation, obj, reader=reader, many=many, whole=True)
         elif match := forms.INVERSE_OF.fullmatch(words):
-            owner = self._owner(match["owner"])
+            owner = self.people.owner(match["owner"])
             noun = match["owned"] if match["noun"] == "name" and match["owned"] else match["noun"]
             if owner is not None and bool(match["owned"]) == (match["noun"] == "name"):
                 relation, many = nouns.relation_of(noun)
-                yield from self._values(owner, relation, match["object"], many=many, whole=True)
+                named = match["object"]
+                # "Ouagadougou! It's the capital of Burkina Faso."
+                obj = self.people.last() or "" if named in ("It", "it", "That", "that") else named
+                yield from self._values(owner, relation, obj, many=many, whole=True)
 
     def _one_of(self, words: str) -> Iterator[_Found]:
         if match := forms.ONE_OF.match(words):
-            owner = self._owner(match["owner"])
+            owner = self.people.owner(match["owner"])
             relation, _ = nouns.relation_of(forms.singular(match["noun"]))
             if owner is not None:
                 yield from self._described(
@@ -269,7 +302,7 @@ class _Reader:
             return
         groups = match.groupdict()
         noun = forms.WHERE_KNOWN.sub("", match["noun"].removesuffix("'s"))
-        owner = self._owner(match["owner"])
+        owner = self.people.owner(match["owner"])
         if owned := groups.get("owned"):
             # "The name of my dog is Rex" is about the dog; of "The capital of my heart" we know nothing.
             if noun != "name":
@@ -278,7 +311,7 @@ class _Reader:
         if of_whom := re.match(r"([\w ]+)'s (?!name$)(.+)", noun):
             # "My brother Ivan's wife" is Ivan's.
             named = re.search(rf" ({NAME})$", of_whom[1])
-            owner = named[1] if named else self._role(match["owner"], of_whom[1])
+            owner = named[1] if named else self.people.role(match["owner"], of_whom[1])
             noun = of_whom[2]
         if noun.endswith(("'s name", " name")) and noun.rsplit(" ", 1)[0].removesuffix("'s") in forms.ROLES:
             noun = noun.rsplit(" ", 1)[0].removesuffix("'s")
@@ -340,12 +373,18 @@ class _Reader:
                     subject, nouns.relation_of(more["noun"])[0], more["value"], reader=values.people
                 )
             return
+        if forms.IS_CHIEF.match(rest):
+            if company := self.people.last_company():
+                yield _Found(subject=company, relation="chief_executive", object=subject)
+            return
         plain = values.cut(rest, keep_commas=True)
         for pattern in forms.TAKES_BACK:
             if match := pattern.match(plain):
                 yield from self._taken_back(subject, match)
                 return
-        if (match := forms.AT.match(rest)) and (self.lasts or values.is_organisation(match["employer"])):
+        if (match := forms.AT.match(values.cut(rest))) and (
+            self.lasts or values.is_workplace(match["employer"])
+        ):
             yield from self._values(subject, "employer", match["employer"])
             return
         for pattern in forms.PREDICATES:
@@ -374,7 +413,7 @@ class _Reader:
                 relation = nouns.fitting(subject, relations.canonical(group), match[0])
                 if relation == "employer" and (groups.get("profession") or "").endswith("student"):
                     relation = "university"
-                if relation == "home" and forms.BASED.match(match[0]) and not self._is_person(subject):
+                if relation == "home" and forms.BASED.match(match[0]) and not self.people.is_person(subject):
                     relation = "seat"
                 found = list(
                     self._values(
@@ -388,15 +427,6 @@ class _Reader:
                 if not found:
                     return
                 yield from found
-
-    def _is_person(self, subject: str) -> bool:
-        """Known to be one: the user, whoever has a role or a job, and "she"."""
-        return (
-            subject == USER
-            or subject in self.persons
-            or "'s " in subject
-            or dict(self.people).get(subject, "") != ""
-        )
 
     def _introduction(self, subject: str, rest: str) -> Iterator[_Found]:
         """ "I am Mia": a bare name after "I am" is the speaker's."""
@@ -428,14 +458,22 @@ class _Reader:
     ) -> Iterator[_Found]:
         if subject is None or not text or (subject == USER and nouns.is_of_no_person(relation)):
             return
+        if relation in nouns.HEADS and values.is_organisation(subject):
+            relation, reader = "chief_executive", values.person
         reader = reader or forms.READERS.get(relation, values.name_or_number)
+        if reader in (values.people, values.person) and (described := values.DESCRIBED.match(text)):
+            text = text[described.end() :]
         objects = reader(text.strip(" \"'")) or self._lower_case(reader, text)
         # "My sister is Anna" names her; "My sister is Anna Reyes's boss" does not.
-        if whole and _bare(values.cut(text, keep_commas=True)) != " ".join(objects):
+        if (
+            whole
+            and not values.DESCRIBED.match(text)
+            and _bare(values.cut(text, keep_commas=True)) != " ".join(objects)
+        ):
             return
         for obj in objects:
             if relation in {*forms.RELATIVES, "spouse"}:
-                self._introduce(subject, relation, relation, obj)
+                self.people.introduce(subject, relation, relation, obj)
             yield _Found(subject=subject, relation=relation, object=obj, many=many or len(objects) > 1)
 
     def _lower_case(self, reader: values.Reader, text: str) -> tuple[str, ...]:
@@ -450,24 +488,27 @@ class _Reader:
     def _candidate(
         self, found: _Found, clause: Clause, period: days.Period, retracts: bool
     ) -> Iterator[CandidateFact]:
-        span = self.text[clause.start : clause.end]
-        obj = _as_written(found.object, span)
+        start, obj = clause.start, _as_written(found.object, self.text[clause.start : clause.end])
         if obj is None:
+            # "Bergen, which is where I live": what is meant was named before.
+            start = plain_text(self.text).lower().rfind(found.object.lower(), 0, clause.start)
+            obj = self.text[start : start + len(found.object)]
+        if start < 0:
             return
         cardinality = relations.cardinality(found.subject, found.relation)
         # "I quit last week" says when it ended.
-        start, end = (None, period.end or period.start) if retracts else (period.start, period.end)
+        since, until = (None, period.end or period.start) if retracts else (period.start, period.end)
         yield CandidateFact(
             subject=found.subject,
             relation=found.relation,
             object=obj,
             statement=relations.state(found.subject, found.relation, obj) if obj else "",
-            start=clause.start,
+            start=start,
             end=clause.end,
             cardinality=Cardinality.MANY if found.many else cardinality,
             retracts=retracts,
-            valid_from=start,
-            valid_until=end,
+            valid_from=since,
+            valid_until=until,
         )
 
     def _statement(self, clause: Clause) -> Iterator[CandidateFact]:
@@ -502,12 +543,14 @@ class _Reader:
         ):
             opening = next(form for name, form in forms.ELIDED_FORMS.items() if match[name])
             return USER, opening + lowered[match.start("verb") :]
+        if words.startswith("which ") and (company := self.people.last()) and values.is_organisation(company):
+            return company, words[6:]
         if words.startswith("who "):
-            return (self.people[-1][0] if self.people else None), words[4:]
+            return self.people.last(), words[4:]
         if re.match(FINITE, words):
             return self.subject, words
         if match := forms.ROLE_SUBJECT.match(words):
-            return self._role(match["owner"], match["noun"]), words[match.end() :]
+            return self.people.role(match["owner"], match["noun"]), words[match.end() :]
         if match := re.match(
             rf"(?:[Tt]he (?:company|firm|country|bank|start-?up|city) )?({NAME}) (?!of )(?=[a-z])", words
         ):
@@ -516,64 +559,13 @@ class _Reader:
                 return re.sub(r"^The (?!Hague)", "the ", name), words[match.end() :]
         return None, words
 
-    def _resolve(self, word: str) -> str | None:
-        plain = word.lower()
-        if plain in ("i", "me", "we", "us", "my", "our"):
-            return USER
-        gender = {"him": "he", "her": "she", "his": "he", "he": "he", "she": "she"}.get(plain)
-        if gender:
-            fitting = [name for name, known in self.people if known == gender]
-            fitting = fitting or [name for name, known in self.people if not known]
-            return fitting[-1] if fitting else None
-        if plain in ("it", "its"):
-            return self.topic or (self.people[-1][0] if self.people else None)
-        return None if values.is_common_word(word) else re.sub(r"^The (?!Hague)", "the ", word)
 
-    def _owner(self, word: str) -> str | None:
-        """Whose: "my", "her", "Anna's"."""
-        plain = word.lower()
-        if plain in ("my", "our"):
-            return USER
-        if plain in ("his", "her", "its"):
-            return self._resolve(plain)
-        if plain == "their":
-            return None
-        return self._resolve(word.removesuffix("'s").removesuffix("'"))
-
-    def _role(self, owner_word: str, noun: str) -> str | None:
-        """ "my sister" is Anna when the utterance says so, and "the user's sister" when it does not."""
-        owner, relation = self._owner(owner_word), nouns.relation_of(noun)[0]
-        if owner is None or nouns.PAST.search(noun):
-            return None
-        named = self.roles.get((owner, relation))
-        whose = "the user's" if owner == USER else f"{owner}'s"
-        return named or relations.canonical_subject(f"{whose} {noun}")
-
-    def _introduce(self, owner: str, relation: str, noun: str, name: str) -> None:
-        last = noun.split()[-1]
-        gender = "she" if last in forms.FEMALE else "he" if last in forms.MALE else ""
-        self.roles[(owner, relation)] = name
-        self._mention(name, gender)
-
-    def _meet(self, words: str, introduced: list[str]) -> None:
-        """Note the names of a clause for pronouns to come, those whose relation was told last.
-
-        What follows "in" or "at" is a place, not a person.
-        """
-        for match in _MENTIONED.finditer(words):
-            name = re.sub(r"^The (?!Hague)", "the ", match[0].removesuffix("'s"))
-            if name not in introduced and not values.is_common_word(name) and not values.is_demonym(name):
-                self._mention(name)
-        for name in introduced:
-            self._mention(name)
-
-    def _mention(self, name: str, gender: str = "") -> None:
-        known = dict(self.people)
-        self.people = [(other, sex) for other, sex in self.people if other != name]
-        self.people.append((name, gender or known.get(name, "")))
-
-
-_MENTIONED = re.compile(rf"(?<!in )(?<!at )(?<!from )(?<!to )(?<!of )(?<!near )(?<![\w'-]){NAME}")
+def _told_once(found: list[_Found]) -> list[_Found]:
+    """Without what is only said in passing and again in earnest: "We don't have our cat Figaro any more"."""
+    earnest = {(one.subject, one.relation, one.object) for one in found if not one.in_passing}
+    return [
+        one for one in found if not one.in_passing or (one.subject, one.relation, one.object) not in earnest
+    ]
 
 
 def _bare(text: str) -> str:
@@ -587,6 +579,8 @@ def _as_written(obj: str, span: str) -> str | None:
     return None if at < 0 else span[at : at + len(obj)]
 
 
+_NEARBY = 200
+"""Characters around a clause that may say what it leaves out."""
 _PERSONAL = frozenset({*forms.RELATIVES, *forms.ROLES})
 _OF_PERSONS = frozenset(
     {*_PERSONAL, "profession", "employer", "birthplace", "likes", "age", "birthday", "home"}

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import cache
 from importlib import resources
 
-from ice_agent.collect.clauses import NAME
+from ice_agent.collect.names import NAME
 
 
 def words(group: str) -> frozenset[str]:
@@ -48,7 +48,7 @@ def place(text: str) -> tuple[str, ...]:
 
 
 def organisation(text: str) -> tuple[str, ...]:
-    described = re.match(rf"(?:an?|the) [\w ]{{2,30}}? (?:called|named) (?={NAME})", text)
+    described = DESCRIBED.match(text)
     text = text[described.end() :] if described else text
     if re.match(rf"{NAME} (?:office|branch|team|department|division|plant|site)\b", text):
         return ()
@@ -58,9 +58,12 @@ def organisation(text: str) -> tuple[str, ...]:
     return (pair[0],) if pair else _one(_name(text))
 
 
+DESCRIBED = re.compile(rf"(?:an?|the) [\w ]{{2,30}}? (?:called|named) (?={NAME})")
+
+
 def somebody(text: str) -> tuple[str, ...]:
     """A person, who may be described first: "a guy named Hugo"."""
-    described = re.match(rf"(?:an?|the) [\w ]{{2,30}}? (?:called|named) (?={NAME})", text)
+    described = DESCRIBED.match(text)
     return person(text[described.end() :] if described else text)
 
 
@@ -86,6 +89,9 @@ def people(text: str) -> tuple[str, ...]:
 
 def profession(text: str) -> tuple[str, ...]:
     """A job, without its article: "a software engineer at Acme" gives "software engineer"."""
+    # Whose chief executive "the CEO" is stands elsewhere.
+    if re.match(r"the (?:new |current )?(?:CEO|chief executive)", text):
+        return ()
     words = re.sub(r"^(?:an?|the|one of the|(?:my|our|his|her) \w+'s) ", "", text)
     if head := re.match(
         r"(?:[Hh]ead|[Dd]irector|[Vv]ice [Pp]resident|VP|[Ss]ecretary) of [a-z]+(?: [a-z]+)?$", words
@@ -94,20 +100,29 @@ def profession(text: str) -> tuple[str, ...]:
     words = _PROFESSION_ENDS.split(words, maxsplit=1)[0].strip()
     words = re.sub(
         r"^(?:\d+[- ]years?[- ]old )?(?:(?:full-time"
-        r"|part-time|freelance|self-employed|proud|new|professional|trained|qualified"
+        r"|part-time|freelance|self-employed|proud|new|professional|trained|qualified|only|local"
         r"|certified|retired) )+",
         "",
         words,
     )
     parts = words.split()
-    if not 0 < len(parts) <= 4 or not is_profession(parts[-1]) or any(w in _NOT_IN_JOBS for w in parts):
+    if (
+        not 0 < len(parts) <= 4
+        or not is_profession(parts[-1])
+        or is_demonym(parts[-1])
+        or any(w in _NOT_IN_JOBS for w in parts)
+    ):
         return ()
     return (words,)
 
 
 def nationality(text: str) -> tuple[str, ...]:
     """ "Portuguese", "a Canadian"; typed without a capital only if no other word is meant by it."""
-    match = re.match(r"(?:an? )?((?:[Ss]outh |[Nn]ew |[Ss]ri )?[\w-]+)(?=$|[,.;]| and\b| but\b| by\b)", text)
+    match = re.match(
+        r"(?:an? )?(?:proud |born |native )?((?:[Ss]outh |[Nn]ew |[Ss]ri )?[\w-]+)(?=$"
+        r"|[,.;]| and\b| but\b| by\b)",
+        text,
+    )
     if match is None:
         return ()
     is_formed = re.fullmatch(r"[A-Z][a-z]+(?:ian|ese|ish)", match[1]) and match[1] not in _DEMONYMS
@@ -126,7 +141,7 @@ def car(text: str) -> tuple[str, ...]:
     make = next((i for i, word in enumerate(words) if word.lower() in _CAR_MAKES), None)
     # "A Ford meeting at 3" is no car: what follows the make is its model.
     is_car = make is not None and (value.islower() or not any(w.islower() for w in words[make + 1 :]))
-    return (value,) if is_car and len(words) <= 5 else ()
+    return (value,) if is_car and len(words) <= 5 and "and" not in words else ()
 
 
 def instruments(text: str) -> tuple[str, ...]:
@@ -198,8 +213,9 @@ def day(text: str) -> tuple[str, ...]:
 def continent(text: str) -> tuple[str, ...]:
     match = re.match(
         r"(?:the continent of )?((?:(?:North|South|Central|Latin) America|(?:(?:Western|Eastern"
-        r"|Northern|Southern|Central) )?(?:Africa|Asia|Europe)|Oceania|Antarctica|Australia))\b",
+        r"|Northern|Southern|Central) )?(?:Africa|Asia|Europe)|Oceania|Antarctica|Australia))\b(?!,? or )",
         text,
+        re.IGNORECASE,
     )
     return (match[1],) if match else ()
 
@@ -208,9 +224,9 @@ def languages(text: str) -> tuple[str, ...]:
     items = []
     for piece in re.split(r",\s*(?:and\s+)?(?:also\s+)?|\s+and\s+(?:also\s+)?(?:some\s+)?", text):
         match = re.match(
-            r"(?:(?:fluent|some|good|a little|a bit of|both|mainly|mostly) )*((?-i:[A-Z])[a-z]+)\b", piece
+            r"(?:(?:fluent|some|good|a little|a bit of|both|mainly|mostly) )*([A-Za-z][a-z]+)\b", piece
         )
-        if not match:
+        if not match or (match[1].islower() and match[1] not in _NATIONALITIES | _LANGUAGES):
             break
         items.append(match[1])
     return tuple(items)
@@ -218,7 +234,7 @@ def languages(text: str) -> tuple[str, ...]:
 
 def currency(text: str) -> tuple[str, ...]:
     match = re.match(r"(?:the |an? )?((?:[\w-]+ ){0,2}[\w-]+)$", cut(text))
-    return (match[1],) if match and not _NOT_AN_OBJECT.match(match[1]) else ()
+    return (match[1],) if match and not _NOT_AN_OBJECT.match(match[1]) and not _CASH.search(match[1]) else ()
 
 
 def things(text: str) -> tuple[str, ...]:
@@ -276,6 +292,14 @@ def is_organisation(name: str) -> bool:
     return "&" in name or any(word in _COMPANY_WORDS for word in re.split(r"[ ,.]+", name))
 
 
+def is_workplace(name: str) -> bool:
+    """A company that one is at to work; at a university, one may as well study."""
+    return is_organisation(name) and not _VISITED.search(name)
+
+
+_VISITED = re.compile(r"\b(?:University|College|School|Hospital|Clinic|Hotels?|Museum|Zoo)\b")
+
+
 def is_demonym(word: str) -> bool:
     is_listed = word[:1].isupper() and word.lower() in _NATIONALITIES - _ALSO_NAMES
     return (
@@ -291,9 +315,9 @@ def _listed_in(known: frozenset[str], text: str) -> tuple[str, ...]:
     """The items of a list as far as they are known ones: "the piano and a bit of guitar"."""
     items: list[str] = []
     for piece in _list_items(cut(text, keep_commas=True)):
-        words = _AT_TIMES.split(re.sub(r"^(?:(?:a bit of|some|the|an?|a little) )+", "", piece), maxsplit=1)[
-            0
-        ]
+        words = _AT_TIMES.split(
+            re.sub(r"^(?:(?:a bit of|a lot of|lots of|some|the|an?|a little) )+", "", piece), maxsplit=1
+        )[0]
         if words.lower() not in known:
             break
         items.append(words)
@@ -353,7 +377,7 @@ _AFTERTHOUGHT = re.compile(
     r"|when|while|whenever|where|rather than|instead of|more than|as much as|as well as"
     r"|especially|particularly|such as|by the way|btw|than"
     r"|with all my|over any|and (?:I|we|my|she|he)\b)(?:\s|$)|,?\s+not\s|,\s*(?:too|right|you know"
-    r"|thanks|please|sorry|no)\b",
+    r"|thanks|please|sorry|no|with|spelled|spelt)\b",
 )
 _ADVERB_AT_END = re.compile(
     r"[ ,]+(?:now|too|also|again|today|currently|though|really|please|anymore|any more|as well|the most"
@@ -361,7 +385,9 @@ _ADVERB_AT_END = re.compile(
     r"|very much|so much|a lot|a great deal|these days|right now|at the moment|these days|by far"
     r"|actually|in general|in particular|of course|indeed|lol"
     r"|for now|always|at present|this (?:year|month|week)|last (?:year|month|week)|since \w+(?: \d+)?"
-    r"|from now on|after all|and|or|haha|for years|thank you|thanks)$",
+    r"|from now on|after all|on (?:an? )?(?:mon|tues|wednes|thurs|fri|satur|sun)days?(?: (?:morning"
+    r"|evening|night)s?)?|at (?:the )?weekends?|in the (?:morning|evening)s?|and|or|haha|for years"
+    r"|thank you|thanks)$",
     re.IGNORECASE,
 )
 _NOT_AN_OBJECT = re.compile(
@@ -369,18 +395,22 @@ _NOT_AN_OBJECT = re.compile(
     r"|rather|pretty|what|how|why|when|where|who"
     r"|to|in|on|at|about|with|like|always|never|still|hard|good|bad|great|nice|fine|over|up|down|off"
     r"|out|back|here|broken|gone|unknown|none"
-    r"|killing|the same|coming|more|less|better|worse|all|none|nothing|something|anything|everything|I"
+    r"|killing|the same|different|changed|coming|more|less|better|worse|all|none|nothing|something"
+    r"|anything|everything|I"
     r"|we|you|he|she|they|my|your|his|her|our|their)(?:\s|$)",
     re.IGNORECASE,
 )
 _NOT_LIKED = re.compile(
-    r"(?:it|this|that|these|those|you|him|her|them|me|us|myself|yourself|my|your|his|her|their|our|its|what|how|when"
+    r"(?:getting|it|this|that|these|those|you|him|her|them|me|us|myself|yourself|my|your|his|her|their"
+    r"|our|its|what|how|when"
     r"|where|who|why|to (?:think|believe|say|know|be|have|see|imagine|thank|point|ask)"
-    r"|the (?:way|idea|fact|look|sound|new|one|ones|same|smell of this)|not|both|neither|everything"
+    r"|everyone|everybody|anyone|anybody|nobody|no one|the (?:way|idea|fact|look|sound|new|one|ones"
+    r"|same|smell of this)|not|both|neither|everything"
     r"|nothing|something|anything|all|being (?:here|able)|I|we|he|she|they|there|here|some|one)(?:\s|$)",
     re.IGNORECASE,
 )
 _NOT_A_PERSON = re.compile(r"\bof\b|\b(?:University|Hospital|Street|School|Labs|Inc|Ltd)\b")
+_CASH = re.compile(r"\b(?:cash|coins?|cards?|notes|cheques?|instalments|advance|full)$")
 _PROFESSION_ENDS = re.compile(
     r"\s*[,;:(.!]|\s+(?:at|for|in|from|with|who|by|on|and|of|to|since|now|here|there|these|too|as|again"
     r"|currently|but|because)\b"
@@ -396,6 +426,7 @@ _NUMBER_WORDS = (
 _PROFESSIONS = words("professions")
 _NATIONALITIES = words("nationalities")
 _ALSO_NAMES = frozenset({"dane", "finn", "scot", "turk", "pole", "kiwi"})
+_LANGUAGES = words("languages")
 _INSTRUMENTS = words("instruments")
 _PASTIMES = words("pastimes")
 _CAR_MAKES = words("car_makes")

@@ -1,0 +1,118 @@
+"""What one clause leaves open and the next one says: "I have a cat. Her name is Luna." Knows no relation."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ice_agent.collect import forms
+from ice_agent.collect.names import NAME
+
+
+@dataclass(slots=True, kw_only=True)
+class Thread:
+    """What the clauses so far leave to be said."""
+
+    question: str = ""
+    """ "My cat is called": the opening that "Her name is Luna" completes, after "I have a cat"."""
+    role: str = ""
+    """Whom the user spoke of without a name: "my wife"."""
+    value: str = ""
+    """What "it" was said to be, before "That is my name"."""
+    one: str = ""
+    """What "one" stands for: "a carpenter"."""
+
+    def note(self, words: str) -> None:
+        """ "I have a cat" and "My name is not Bob" leave open what the next clause may say."""
+        if match := SAID_BEFORE.match(words):
+            self.question = f"{match['opening']} is"
+        elif match := HAS_UNNAMED.match(words):
+            self.question = f"My {match['noun']} is called"
+        elif match := DENIED.match(words):
+            self.question = match["opening"] or match["cleft"]
+        elif match := WRONG.match(words):
+            self.question = f"{match['noun'] or match['wrong'] or match['asked']} is"
+        if match := ROLE.match(words):
+            self.role = match["role"]
+        if match := IT_IS.match(words):
+            self.value = match["value"]
+        if match := ONE.search(words):
+            self.one = match["one"]
+
+    def completed(self, words: str, before: str) -> str:
+        """The words with what they leave out and earlier ones said; `before` is the text until here."""
+        if self.question and (match := COMPLETES.match(words)):
+            opening, self.question = self.question, ""
+            return f"{opening} {match['value']}"
+        if self.value and (match := THAT_IS.match(words)):
+            return f"{match['what']} is {self.value}"
+        if self.one and (match := IS_ONE.match(words)):
+            return f"{match['who']} {self.one}"
+        if self.role and (match := NAMED.match(words)):
+            return f"My {self.role} is called {match['value']}"
+        match = WHERE_I_LIVE.match(words)
+        if match and (match["where"] or _WHERE.search(before)) and (place := BEFORE_WHERE.search(before)):
+            return f"{match['who']} {match['verb']} in {place[1]}"
+        if (match := THERE.match(words)) and (place := BEFORE_WHERE.search(before)):
+            return f"{match['who']} in {place[1]}"
+        if (match := NOW_AT.match(words)) and _NOW.search(words):
+            was, verb = (_LIVED, "lives in") if match["how"] == "in" else (_WORKED, "works at")
+            if was.search(before):
+                return f"{match['who']} {verb} {match['place']}"
+        return words
+
+
+# "I said my name was Bob, but it's Tom."
+SAID_BEFORE = re.compile(
+    r"I (?:said|wrote|typed|told you) (?:that )?(?P<opening>my [a-z][\w' -]*?) (?:was|is) "
+)
+HAS_UNNAMED = re.compile(
+    rf"(?:I|[Ww]e) (?:just |also |recently |have |now )*(?:have|got|own|adopted|bought) (?:an?|one"
+    rf"|our) (?:[a-z]+ ){{0,2}}?(?P<noun>{forms.ROLE})\b(?! (?:called|named|who))"
+)
+DENIED = re.compile(
+    r"(?P<opening>(?:[Mm]y|[Oo]ur) [a-z][\w '-]{0,40}? (?:is|are)(?: called| named)?) not "
+    r"|[Ii]t is not [\w' ]+? (?:that|where|who) (?P<cleft>I .+)"
+)
+COMPLETES = re.compile(
+    r"(?:(?:[Ii]t|[Ss]he|[Hh]e|[Tt]hat|[Mm]ine) is|(?:[Hh]er|[Hh]is|[Ii]ts) name is) (?:called |named"
+    r" )?(?P<value>.+)"
+)
+# "You've got my birthday wrong", "My age is wrong", "My favourite band?"
+WRONG = re.compile(
+    r"(?:(?:[Yy]ou|I|[Tt]hey) (?:have )?(?:got|had|have|put|spelled|spelt|noted) (?P<noun>my [a-z]+(?:"
+    r" [a-z]+)?) wrong"
+    r"|(?P<wrong>[Mm]y [a-z]+(?: [a-z]+)?) (?:is|was) (?:wrong|incorrect|not right)|(?P<asked>[Mm]y"
+    r" [a-z]+(?: [a-z]+)?))$"
+)
+IT_IS = re.compile(rf"(?:[Ii]t|[Tt]his|[Tt]hat) is (?P<value>{NAME}|\d[\w ]*)(?:, not .+)?$")
+THAT_IS = re.compile(r"(?:[Tt]hat|[Ii]t) is (?P<what>my (?!favou?rite$)[a-z][a-z ]{2,20})$")
+ONE = re.compile(
+    r"\b(?:am|is|was|were|be|being|been) (?P<one>an? [a-z][\w -]{2,30}?)(?: once| before| for .+| until"
+    r" .+)?(?:,|$)"
+)
+IS_ONE = re.compile(r"(?P<who>.+ (?:am|is)) one$")
+WHERE_I_LIVE = re.compile(
+    r"(?P<where>(?:and )?(?:which|that) is where )?(?P<who>I|we|he|she) (?P<verb>lives?|was born|were"
+    r" born|grew up)$"
+)
+_WHERE = re.compile(r"\bwhere\s+$")
+THERE = re.compile(r"(?P<who>(?:I|we|[Hh]e|[Ss]he) .*?(?:live|lives|living)) there$")
+NAMED = re.compile(r"(?:[Hh]er|[Hh]is|[Ii]ts) name is (?:called )?(?P<value>.+)")
+ROLE = re.compile(rf"(?:My|my|Our|our) (?:[a-z]+ )?(?P<role>{forms.ROLE}) (?=[a-z])")
+BEFORE_WHERE = re.compile(rf"\b(?:in|at|to|from|near|around) ({NAME})[^.!?]{{0,30}}$")
+# "I'm in Porto now" may be a visit; after "I've moved" it is not.
+NOW_AT = re.compile(
+    rf"(?P<who>I|we|[Hh]e|[Ss]he|{NAME}) (?:am|is|are) (?:now |currently )?(?P<how>in|at|with)"
+    rf" (?P<place>{NAME})"
+    r"(?:,? (?:now|again|these days|instead|nowadays))*$"
+)
+_NOW = re.compile(r"\b(?:now|currently|these days|instead|nowadays)\b")
+_LIVED = re.compile(
+    r"\b(?:lived|moved|relocated|left|used to live|no longer living|no longer lives?)\b|(?:\bnot|n't) live\b"
+)
+_WORKED = re.compile(
+    r"\b(?:worked|used to work|no longer works?|jobs?|employer|quit|left (?:[A-Z]|my job|the company"
+    r"|the firm)|resigned|no longer (?:at|with)"
+    r"|changed companies)\b|(?:\bnot|n't) work\b"
+)

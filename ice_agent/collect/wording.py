@@ -1,0 +1,199 @@
+"""A clause in plain words: contractions written out, and what is said in another order put straight.
+
+Grammar and spelling only; what the words then say is for the patterns of `forms`.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ice_agent.collect.names import NAME
+
+
+def written_out(words: str) -> str:
+    words = _KIN.sub(lambda kin: f"my {kin[0].lower()}", words)
+    for pattern, replacement in _CONTRACTIONS:
+        words = pattern.sub(replacement, words)
+    return words
+
+
+def as_begun(words: str) -> str:
+    """What begins on a day, in the words of what is."""
+    for pattern, replacement in _BEGINS:
+        words = pattern.sub(replacement, words)
+    return words
+
+
+_STATES = r"(?:living|working|based|studying|running|leading|an?|the|CEO|head|with|at|married|called)"
+_BEGINS = tuple(
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
+        (rf"\b(I|i) (?:will|shall) be (?={_STATES}\b)", r"\1 am "),
+        (rf"\b(?:will|shall) be (?={_STATES}\b)", "is "),
+        (r"\b(?:will|shall) move\b", "moved"),
+        (
+            r"\b(?:will|shall) (?=(?:live|work|have|run|lead|head|study|start|join|begin|become|use"
+            r"|take over)\b)",
+            "",
+        ),
+        (
+            r"\b(?:am|are|is) (?:going to )?(?:mov(?:e|ing)|relocat(?:e|ing)) (?=(?:from [\w ]+ )?to\b)",
+            "moved ",
+        ),
+        (
+            r"\b(?:am|are|is) (?:going to )?(?:start|begin)(?:n?ing)? (?:work |working |a job |a new"
+            r" job )?(?=(?:at|with|as) )",
+            "work ",
+        ),
+        (
+            r"\b(?:start|begin)s? (?:work |working |a job |a new job |my new job )?(?=(?:at|with|as) )",
+            "work ",
+        ),
+        # "I'm joining Anna on Friday" is no job.
+        (rf"\b(?:am|are|is) (?:going to )?join(?:ing)? (?={NAME} as\b|[A-Z]\w+ [A-Z])", "joined "),
+        (r"\b(?:move|relocate)s? (?=(?:to|its|their|the)\b)", "moved "),
+        (r"\b(?:am|are|is) becom(?:e|ing) (?=an?\b)", "am "),
+    )
+)
+
+# "Mum is a nurse" is about mine; "Nan Goldin" is a name.
+_KIN = re.compile(
+    r"^(?:[Mm]um|[Mm]om|[Dd]ad|[Mm]ummy|[Dd]addy|[Gg]randma|[Gg]ranny|[Gg]ran|[Nn]an|[Nn]ana|[Gg]randpa"
+    r"|[Gg]ran?dad)"
+    r"\b(?=(?:'s)? [a-z])"
+)
+_WHO = rf"(?:I|[Ww]e|[Hh]e|[Ss]he|[Mm]y [a-z]+|{NAME})"
+_FEELS = r"(?:likes?|loves?|enjoys?|adores?|hates?|detests?|dislikes?|loathes?|hate)"
+_THING = (
+    r"(?:[a-z]+ )?(?:company|firm|place|shop|school|hospital|studio|city|town|village|country|man|woman"
+    r"|guy|girl|person|organisation"
+    r"|organization|university|bank|agency|start-?up|language|car)"
+)
+_TO = (
+    r"(?:works? (?:for|at|with)|lives? in|moved to|(?:was|were) born in|comes? from|(?:am|is) from"
+    r"|married|(?:am|is) married to|studi?e?[sy]+ at|grew up in"
+    r"|speaks?|drives?|hails? from|reside[s]? in)"
+)
+_CONTRACTIONS = tuple(
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
+        # Smileys and the like say nothing that is kept.
+        (r"\s*(?:[:;=]-?[()DPp3]+|<3|[\u2600-\u27bf\U0001f300-\U0001faff]+)(?=\s|$)", ""),
+        (r"\b(do|does|did|is|are|was|were|has|have)nt\b", r"\1 not"),
+        (r"\b[Ii]ve\b", "I have"),
+        (r"\b[Ii]'?m\b(?=\s)", "I am"),
+        (r"\bi\b(?!\.)", "I"),
+        (r"(?<=\w)'re\b", " are"),
+        (r"(?<=\w)'ve\b", " have"),
+        (r"(?<=\w)'ll\b", " will"),
+        (r"(?<=\w)'d\b", " would"),
+        (r"\b([Cc])an't\b", r"\1an not"),
+        (r"\b([Ww])on't\b", r"\1ill not"),
+        (r"(?<=[a-z])n't\b", " not"),
+        (r"\b(?:all-time )?fav(?:e|ou?rites?)?(?= [a-z])(?! of\b)", "favourite"),
+        (r"\b(favourite [a-z]+)'s (?=[\w -]+$)", r"\1 is "),
+        (r"(?<=\w) (?:of all time|on earth|in the world|ever)(?= (?:is|are)\b)", ""),
+        (r"\bcan ?not (?:really )?(?:stand|bear)\b", "hate"),
+        (r"\bcan ?not get enough of\b", "love"),
+        (r"\b(am|is) (?:not married any ?(?:more|longer)|no longer married)$", r"\1 divorced"),
+        # "Olga, a friend of mine" is my friend Olga.
+        (rf"^({NAME}), an? ([a-z]+) of mine\b,?", r"My \2 \1"),
+        (rf"^[Aa]n? ([a-z]+) of mine,? (?:called |named )?({NAME})\b,?", r"My \1 \2"),
+        # "The colour I like best" is my favourite.
+        (
+            r"^[Tt]he (\w+) (?:that |which )?I (?:like|love|enjoy) (?:the )?(?:best|most)(?= is\b)",
+            r"my favourite \1",
+        ),
+        (
+            r"\bfavou?rite thing to (?:do|eat|drink|watch|play)(?: (?:on|in|at|with) [\w ]+)?(?=$| is\b)",
+            "favourite thing",
+        ),
+        (r"\b([Hh]e|[Ss]he|[Ii]t|[Tt]hat|[Tt]here|[Ww]ho)'s\b", r"\1 is"),
+        (r"\bname's(?= )", "name is"),
+        (r"^([Mm]ine)'s ", r"\1 is "),
+        # "Forget the bit about me being a vegan."
+        (r"^(?:(?:the )?(?:bit|part|thing|stuff) )?(?:about )?(?:me|my) being (?=an?\b|[a-z]+$)", "I am "),
+        (
+            r"^(?:(?:the )?(?:bit|part|thing|stuff) )?(?:about )?(?:me|my) (liv|work|lik|lov|hav|driv)ing"
+            r" ",
+            r"I \1e ",
+        ),
+        (r"^I worke ", "I work "),
+        (r"(?<=\w)'s been\b", " has been"),
+        (
+            r"\b(birthday|bday|age|surname|hometown|hobby|passion|job|home|nationality|employer|tongue"
+            r"|language"
+            r"|city|diet|sign|major|car|currency|capital|favourite [a-z]+)'s (?![\w-]+ (?:is|are|was)\b)",
+            r"\1 is ",
+        ),
+        (r"^([\w-]+)'s (?=(?:my|our) )", r"\1 is "),
+        (r"^[Tt]he name is (?=[A-Z])", "my name is "),
+        # "I do love it" is no question, and who can speak it speaks it.
+        (
+            rf"^(I|[Ww]e|[Hh]e|[Ss]he|{NAME}) (?:do|does) (?=(?:really |also |still )?(?:love|like"
+            rf"|enjoy|live|work|speak|play|have|hate|own|drive|study)\b)",
+            r"\1 ",
+        ),
+        (r"\bcan (?:also )?(?=speak )", ""),
+        (r"\bhappens? to (?=(?:live|work|like|love|speak|have|own|drive|hate)\b)", ""),
+        (r"^I happen to be ", "I am "),
+        (r"\bhappens? to be ", "is "),
+        (r"\b(?:have|has) (?:always|long) (love|hate|like|adore)d\b", r"\1"),
+        (r"\b(?:have|has) (?:always|long) enjoyed\b", "enjoy"),
+        (r"^[Ii]n (?:my|his|her) (?:free|spare) time,? (?=(?:I|he|she) (?:also )?plays? )", ""),
+        (r"^([Mm]y|[Oo]ur) (?:flat|apartment|house|place) is (?=in [A-Z])", r"\1 home is "),
+        (
+            r"(?<=\w)(?<!master)(?<!bachelor)'s (?=(?:called|named|married|born|based|an?|the|from|now"
+            r"|not|in|my|no longer) )",
+            " is ",
+        ),
+        # "It is Acme that I work for" puts the object first.
+        (rf"^[Ii]t is (?!not\b)({NAME}) (?:that|where|who|which) (I .+)$", r"\2 \1"),
+        (rf"^[Ii]t is (?!not\b)({NAME}) (I|[Ww]e) ({_TO})(?=$|,)", r"\2 \3 \1"),
+        (rf"^[Ii]t is ({NAME}) where ({_WHO}) (live|lives|work|works|study|studies)\b", r"\2 \3 in \1"),
+        (rf"^[Ii]t is ({NAME}) (?:who|that) (?=[a-z])", r"\1 "),
+        (
+            rf"^[Ii]t is not [^,]{{1,40}}? (?:that |where |which )?(I|[Ww]e|[Mm]y [a-z]+) ([a-z"
+            rf" ]{{2,20}}?(?:in|at|for|with|to)),? but ({NAME})",
+            r"\1 \2 \3",
+        ),
+        # "Jazz is what I love", "The firm I work for is Acme", "There is nothing I like more than tea".
+        (
+            rf"^([\w' -]{{2,40}}?) is (?:what|something|one thing|the thing) (?:that )?({_WHO})"
+            rf" ((?:really |truly |most )*{_FEELS})"
+            r"(?: (?:the )?(?:most|best|above all|more than anything))?(?= |$)",
+            r"\2 \3 \1",
+        ),
+        (
+            rf"^(?:[Tt]he|[Aa]|[Oo]ne) (?:{_THING}) (?:that |which |who |where )?({_WHO}) (?:currently "
+            rf"|now )?({_TO}) is (?:called |named )?(?=[\w])",
+            r"\1 \2 ",
+        ),
+        (rf"^[Tt]he [a-z]+ (?:that |which )?({_WHO}) calls? home is (?=[A-Z])", r"\1 lives in "),
+        (r"^[Tt]here is (?:nothing|no [a-z]+) (?:that )?I (like|love|enjoy) (?:better|more) than ", r"I \1 "),
+        (
+            rf"^[Hh]ome (?:for me )?((?:is|has been) (?:now |still |currently |always )?)(?=(?:in )?{NAME})",
+            r"my home \1",
+        ),
+        (
+            rf"^[Ii]n ({NAME}),? the ((?:official |national |main )?(?:language|currency|capital|chief"
+            rf" executive|CEO)) is ",
+            r"The \2 of \1 is ",
+        ),
+        (rf"^[Nn]ot (?:in |at |an? )?{NAME}(?: in {NAME})?,\s+(?=I\b|my\b)", ""),
+        # "not in Lisbon but in Porto": what is denied goes, what is said stays.
+        (r"\bnot ((?:in|at|for|as|called|an?) )?[^,.;]{1,40}?,? but (?!I\b|my\b|we\b)", ""),
+        # "Lisbon, no wait, Porto": a slip of the tongue is replaced by what follows.
+        (
+            r"(?:\b[\w-]+|"
+            + NAME
+            + r")(?:,|\s-+|\.\.\.)?(?:,?\s+(?:no,? wait|wait|no(?=,|\s(?:an?|the|in|at)\b|\s[A-Z\d])|I"
+            r" mean|I meant|sorry|oops|or rather"
+            r"|scratch that|make that|correction)\b)+(?:,|:)?\s+(?:I meant?,? )?"
+            r"(?=[\w])(?!I\b|my\b|longer\b|one\b)",
+            "",
+        ),
+        # "a nurse, sorry, a doctor" leaves its small word twice.
+        (r"\b(?:an? (?=an?\b)|(in|at|for|the) (?=\1\b))", ""),
+    )
+)

@@ -24,7 +24,16 @@ from memory.records import (
     Utterance,
     now,
 )
-from memory.tables import BatchRow, FactRow, MentionRow, UtteranceRow, is_current, is_single
+from memory.tables import (
+    MAX_NUMBER,
+    BatchRow,
+    FactRow,
+    MentionRow,
+    UtteranceRow,
+    is_current,
+    is_single,
+    is_unlearned,
+)
 from memory.text import key, new_id
 from memory.transaction import Transaction
 
@@ -272,6 +281,23 @@ def reopen_before(tx: Transaction, row: FactRow) -> FactRow | None:
     tx.flush()
     ledger.append(tx, "fact.reopened", before.id, before.commitment)
     return before
+
+
+def newest_unlearned(tx: Transaction, limit: int) -> Sequence[int]:
+    """The numbers of what only the prompt can serve, newest first.
+
+    A range of tenant and number together, past the session and its own condition: with a tenant that is equal
+    to something PostgreSQL walks back through everybody's facts until it has met enough of the tenant's.
+    """
+    both = sa.tuple_(FactRow.tenant, FactRow.number)
+    newest = (
+        sa.select(FactRow.number)
+        .where(both >= (tx.tenant, 0), both <= (tx.tenant, MAX_NUMBER), is_unlearned)
+        .where(sa.or_(FactRow.valid_until.is_(None), FactRow.valid_until > now()))
+        .order_by(FactRow.tenant.desc(), FactRow.number.desc())
+        .limit(limit)
+    )
+    return tx.connection().scalars(newest).all()
 
 
 def told_of(tx: Transaction, candidate: CandidateFact) -> Sequence[FactRow]:

@@ -69,7 +69,7 @@ from memory.tables import (
 )
 from memory.tenancy import Door
 from memory.text import key, new_id, require_storable
-from memory.transaction import NOBODY, Transaction
+from memory.transaction import BY_NUMBER, NOBODY, Transaction
 from memory.vectors import Vectors
 
 logger = logging.getLogger(__name__)
@@ -274,7 +274,7 @@ class FactStore:
             # Twice as many, because some of them may have ended.
             shares = words.nearest(tx, "facts_words", text, 2 * limit)
             standing = sa.select(FactRow).where(FactRow.number.in_(shares), is_current)
-            rows = {row.number: row for row in tx.scalars(standing)}
+            rows = {row.number: row for row in tx.scalars(standing, execution_options=BY_NUMBER)}
             best = [number for number in shares if number in rows][:limit]
             return {slots.fact_record(rows[number]): shares[number] for number in best}
 
@@ -288,12 +288,14 @@ class FactStore:
         is_valid = sa.or_(FactRow.valid_until.is_(None), FactRow.valid_until > now())
         unlearned = sa.select(FactRow).where(is_unlearned, is_valid)
         with self._reading() as tx:
-            if about is not None:
+            if about is None:
+                rows = tx.scalars(unlearned).all()
+            else:
                 near = words.nearest(tx, "prompt_words", about, limit)
-                newest = unlearned.with_only_columns(FactRow.number).order_by(FactRow.number.desc())
-                chosen = dict.fromkeys([*near, *tx.scalars(newest.limit(limit))])
-                unlearned = unlearned.where(FactRow.number.in_(list(chosen)[:limit]))
-            rows = [*tx.scalars(unlearned), *lineage.negated(tx)]
+                chosen = list(dict.fromkeys([*near, *slots.newest_unlearned(tx, limit)]))[:limit]
+                numbered = unlearned.where(FactRow.number.in_(chosen))
+                rows = tx.scalars(numbered, execution_options=BY_NUMBER).all()
+            rows = [*rows, *lineage.negated(tx)]
             return slots.fact_records(sorted(rows, key=lambda row: row.number))
 
     def contradicting(self, facts: Sequence[Fact]) -> frozenset[str]:

@@ -147,6 +147,7 @@ def _states(states: type[StrEnum]) -> sa.Enum:
 
 
 NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+MAX_NUMBER = 2**63 - 1
 ENDED = (FactStatus.SUPERSEDED, FactStatus.RETRACTED)
 UNLEARNED = (FactStatus.PENDING, FactStatus.CLAIMED, FactStatus.HELD, FactStatus.QUARANTINED)
 """The states of a fact that only the prompt can serve."""

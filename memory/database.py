@@ -21,6 +21,7 @@ from memory.errors import StoreOutdated, StoreTooNew, StoreUnavailable
 
 KNOWN_URLS: Final = "write sqlite:///path/to/file.db or postgresql://user@host/name"
 BUSY_TIMEOUT_MS: Final = 10_000
+CACHE_KIB: Final = 32 * 1024  # of a connection, filled as needed; with the default of 2 MiB all is read again
 MIGRATION_LOCK: Final = 0x1CE_A6E47  # names the advisory lock of PostgreSQL that one upgrade at a time holds
 
 SWEPT: Final = (
@@ -208,6 +209,7 @@ def _prepare_sqlite(connection: Any, record: Any) -> None:
     # The timeout first: switching the journal mode needs a lock, too.
     cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
     cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
 

@@ -35,7 +35,10 @@ from memory.tables import (
     is_unlearned,
 )
 from memory.text import key, new_id
-from memory.transaction import Transaction
+from memory.transaction import BY_NUMBER, Transaction
+
+FACT_FIELDS = tuple(Fact.__dataclass_fields__)
+"""What a fact's row and its record both have."""
 
 
 def record(tx: Transaction, utterance: UtteranceRow, candidate: CandidateFact) -> Recorded:
@@ -97,29 +100,18 @@ def _beside(row: FactRow) -> sa.ColumnElement[bool]:
 
 
 def fact_record(row: FactRow) -> Fact:
-    return Fact(
-        id=row.id,
-        subject=row.subject,
-        relation=row.relation,
-        object=row.object,
-        statement=row.statement,
-        cardinality=row.cardinality,
-        status=row.status,
-        recorded_at=row.recorded_at,
-        valid_from=row.valid_from,
-        valid_until=row.valid_until,
-        utterance_id=row.utterance_id,
-        start=row.start,
-        end=row.end,
-        supersedes_id=row.supersedes_id,
-        adapter_id=row.adapter_id,
-        batch_id=row.batch_id,
-        attempts=row.attempts,
-        quarantine_reason=row.quarantine_reason,
-        confidence=row.confidence,
-        source=row.source,
-        commitment=row.commitment,
-    )
+    return Fact(**{name: getattr(row, name) for name in FACT_FIELDS})
+
+
+def read(tx: Transaction, wanted: sa.Select[FactRow], *, numbered: bool = False) -> dict[int, Fact]:
+    """The facts that a query finds, by their numbers and in its order.
+
+    Not one row of them enters the session, which takes as long as the query itself. Say so when it is
+    `numbered`: asks for rows of given numbers.
+    """
+    columns = wanted.with_only_columns(FactRow.number, *(getattr(FactRow, name) for name in FACT_FIELDS))
+    found = tx.execute(columns, execution_options=BY_NUMBER if numbered else {})
+    return {number: Fact(**dict(zip(FACT_FIELDS, values, strict=True))) for number, *values in found}
 
 
 def utterance_record(row: UtteranceRow) -> Utterance:

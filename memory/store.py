@@ -69,7 +69,7 @@ from memory.tables import (
 )
 from memory.tenancy import Door
 from memory.text import key, new_id, require_storable
-from memory.transaction import BY_NUMBER, NOBODY, Transaction
+from memory.transaction import NOBODY, Transaction
 from memory.vectors import Vectors
 
 logger = logging.getLogger(__name__)
@@ -246,7 +246,8 @@ class FactStore:
         elif as_of is None and recorded_as_of is None:
             wanted = wanted.where(is_current)
         with self._reading() as tx:
-            return slots.fact_records(tx.scalars(wanted.where(*clocks.stood(as_of, recorded_as_of))))[::-1]
+            found = slots.read(tx, wanted.where(*clocks.stood(as_of, recorded_as_of)))
+            return tuple(found.values())[::-1]
 
     def told_of(self, candidate: CandidateFact) -> tuple[Fact, ...]:
         """The facts of a candidate's slot, whatever became of them; of its value alone where it names one."""
@@ -274,9 +275,9 @@ class FactStore:
             # Twice as many, because some of them may have ended.
             shares = words.nearest(tx, "facts_words", text, 2 * limit)
             standing = sa.select(FactRow).where(FactRow.number.in_(shares), is_current)
-            rows = {row.number: row for row in tx.scalars(standing, execution_options=BY_NUMBER)}
-            best = [number for number in shares if number in rows][:limit]
-            return {slots.fact_record(rows[number]): shares[number] for number in best}
+            found = slots.read(tx, standing, numbered=True)
+            best = [number for number in shares if number in found][:limit]
+            return {found[number]: shares[number] for number in best}
 
     def recall(self, about: str | None = None, limit: int = 200) -> tuple[Fact, ...]:
         """What the prompt has to serve now, oldest first.
@@ -289,14 +290,13 @@ class FactStore:
         unlearned = sa.select(FactRow).where(is_unlearned, is_valid)
         with self._reading() as tx:
             if about is None:
-                rows = tx.scalars(unlearned).all()
+                found = slots.read(tx, unlearned)
             else:
                 near = words.nearest(tx, "prompt_words", about, limit)
                 chosen = list(dict.fromkeys([*near, *slots.newest_unlearned(tx, limit)]))[:limit]
-                numbered = unlearned.where(FactRow.number.in_(chosen))
-                rows = tx.scalars(numbered, execution_options=BY_NUMBER).all()
-            rows = [*rows, *lineage.negated(tx)]
-            return slots.fact_records(sorted(rows, key=lambda row: row.number))
+                found = slots.read(tx, unlearned.where(FactRow.number.in_(chosen)), numbered=True)
+            found |= {row.number: slots.fact_record(row) for row in lineage.negated(tx)}
+            return tuple(found[number] for number in sorted(found))
 
     def contradicting(self, facts: Sequence[Fact]) -> frozenset[str]:
         """Which of these, by their ids, say something else than the serving weights, or take it back."""

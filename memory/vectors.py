@@ -16,7 +16,7 @@ from memory import slots
 from memory.records import Fact, FactStatus, Meaning, now
 from memory.tables import UNLEARNED, FactRow, FactVectorRow, ItemRow, ItemVectorRow, is_current
 from memory.tenancy import Door
-from memory.transaction import BY_NUMBER, Transaction
+from memory.transaction import Transaction
 
 BLOCK: Final = 8192
 """Vectors that are compared at once: more of them would only cost memory."""
@@ -65,8 +65,7 @@ class Vectors:
         with self._door.reading() as tx:
             near = _nearest(tx, meaning, among, limit)
             stands = sa.select(FactRow).where(FactRow.number.in_(near), sa.or_(is_valid, is_past))
-            rows = tx.scalars(stands, execution_options=BY_NUMBER)
-            found = {row.number: slots.fact_record(row) for row in rows}
+            found = slots.read(tx, stands, numbered=True)
             return {found[number]: near[number] for number in near if number in found}
 
     def items(self, meaning: Meaning) -> dict[str, float]:

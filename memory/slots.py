@@ -292,6 +292,20 @@ def newest_unlearned(tx: Transaction, limit: int) -> Sequence[int]:
     return tx.connection().scalars(newest).all()
 
 
+def history(tx: Transaction, row: FactRow) -> tuple[Fact, ...]:
+    """A fact with all that it superseded and all that superseded it, oldest first."""
+    chain = {row.id: row}
+    while row.supersedes_id is not None:
+        row = tx.named(FactRow, row.supersedes_id)
+        chain[row.id] = row
+    newer = list(chain)
+    while newer:
+        later = tx.scalars(sa.select(FactRow).where(FactRow.supersedes_id.in_(newer))).all()
+        newer = [each.id for each in later if each.id not in chain]
+        chain |= {each.id: each for each in later}
+    return fact_records(sorted(chain.values(), key=lambda each: each.number))
+
+
 def told_of(tx: Transaction, candidate: CandidateFact) -> Sequence[FactRow]:
     """Every fact of the candidate's slot, standing or ended; of its value alone where it names one."""
     in_slot = sa.select(FactRow).where(

@@ -257,13 +257,7 @@ class FactStore:
     def history(self, fact_id: str) -> tuple[Fact, ...]:
         """A fact with all that it superseded and all that superseded it, oldest first."""
         with self._reading() as tx:
-            chain = {row.id: row for row in _superseded_by(tx, tx.named(FactRow, fact_id))}
-            newer = list(chain)
-            while newer:
-                later = tx.scalars(sa.select(FactRow).where(FactRow.supersedes_id.in_(newer))).all()
-                newer = [row.id for row in later if row.id not in chain]
-                chain |= {row.id: row for row in later}
-            return slots.fact_records(sorted(chain.values(), key=lambda row: row.number))
+            return slots.history(tx, tx.named(FactRow, fact_id))
 
     def search(self, text: str, limit: int = 10) -> tuple[Fact, ...]:
         """Standing facts that share words with the query: those with most, and with rarer ones, first."""
@@ -585,14 +579,6 @@ class FactStore:
         is_shared = tx.get_one(TenantRow, tx.tenant).is_shared
         if is_shared and any(key(candidate.subject) == USER for candidate in candidates):
             raise SharedLineage(self.tenant)
-
-
-def _superseded_by(tx: Transaction, row: FactRow) -> Iterator[FactRow]:
-    """The fact itself, then what it superseded, and so on back."""
-    yield row
-    while row.supersedes_id is not None:
-        row = tx.named(FactRow, row.supersedes_id)
-        yield row
 
 
 def _require_aware(**moments: datetime | None) -> None:

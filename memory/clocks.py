@@ -11,12 +11,17 @@ from sqlalchemy.orm import aliased
 from memory.tables import FactRow
 
 
+def still_holds(at: datetime) -> sa.ColumnElement[bool]:
+    """What has not ended by then, by all we know now."""
+    return sa.or_(FactRow.valid_until.is_(None), FactRow.valid_until > at)
+
+
 def stood(as_of: datetime | None, recorded_as_of: datetime | None) -> Iterator[sa.ColumnElement[bool]]:
     """The conditions of the two clocks."""
     if as_of is not None:
         yield FactRow.valid_from <= as_of
     if as_of is not None and recorded_as_of is None:
-        yield sa.or_(FactRow.valid_until.is_(None), FactRow.valid_until > as_of)
+        yield still_holds(as_of)
     if recorded_as_of is not None:
         yield FactRow.recorded_at <= recorded_as_of
         yield _was_held_true(as_of, recorded_as_of)

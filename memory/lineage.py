@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import aliased
 
 from memory import ledger
+from memory.clocks import still_holds
 from memory.errors import CannotRevert, StaleParent, WrongState
 from memory.records import (
     SENSITIVE,
@@ -58,7 +59,7 @@ def claim(tx: Transaction, limit: int) -> BatchRow | None:
     removals = [row for row in negated(tx) if row.quarantine_reason is None][:limit]
     # A statement fits no slot: no question could tell whether it was learned.
     is_pending = sa.and_(FactRow.status == FactStatus.PENDING, FactRow.relation != STATEMENT)
-    is_valid = sa.or_(FactRow.valid_until.is_(None), FactRow.valid_until > now())
+    is_valid = still_holds(now())
     oldest = sa.select(FactRow).where(is_pending, is_valid).order_by(FactRow.number)
     facts = tx.scalars(oldest.limit(limit - len(removals))).all()
     if not facts and not removals:

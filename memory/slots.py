@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime, time
 import sqlalchemy as sa
 
 from memory import ledger
+from memory.clocks import still_holds
 from memory.records import (
     ERASED,
     STATEMENT,
@@ -285,7 +286,7 @@ def newest_unlearned(tx: Transaction, limit: int) -> Sequence[int]:
     newest = (
         sa.select(FactRow.number)
         .where(both >= (tx.tenant, 0), both <= (tx.tenant, MAX_NUMBER), is_unlearned)
-        .where(sa.or_(FactRow.valid_until.is_(None), FactRow.valid_until > now()))
+        .where(still_holds(now()))
         .order_by(FactRow.tenant.desc(), FactRow.number.desc())
         .limit(limit)
     )

@@ -280,8 +280,7 @@ class FactStore:
         A learned fact costs nothing and is not here. With `about`, at most so many: those that share words
         with it, then the newest.
         """
-        is_valid = sa.or_(FactRow.valid_until.is_(None), FactRow.valid_until > now())
-        unlearned = sa.select(FactRow).where(is_unlearned, is_valid)
+        unlearned = sa.select(FactRow).where(is_unlearned, clocks.still_holds(now()))
         with self._reading() as tx:
             if about is None:
                 found = slots.read(tx, unlearned)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from langchain_core.embeddings import Embeddings
 
-from ice_agent import collect, cycle, plan, recall, relations
+from ice_agent import collect, plan, recall, relations
 from ice_agent.collect import Heard
 from ice_agent.config import Config
 from ice_agent.model import EditableModel
@@ -94,7 +94,7 @@ class Agent:
     def _swap(self) -> Adapter:
         """The adapter that serves now; what another process promoted since the last answer is loaded here."""
         adapter = plan.serving(self.store)
-        cycle.load(self.model, self.config, adapter)
+        self.model.load_adapter(adapter.id, self.config.adapters.dir / adapter.path)
         return adapter
 
     def _turns(self, system: str, history: Sequence[Turn], text: str) -> list[Turn]:

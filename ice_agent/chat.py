@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
@@ -12,9 +13,10 @@ from ice_agent import explain, forget, promote, screen
 from ice_agent.agent import Agent, Reply
 from ice_agent.collect import Heard
 from ice_agent.cycle import run_cycle
+from ice_agent.editor import IceEditor
 from ice_agent.errors import ForgetError, IceError
 from ice_agent.turns import Turn
-from memory import FactStatus, Forgetting, StoreError
+from memory import Archive, FactStatus, Forgetting, NotaryError, StoreError
 
 COMMANDS = "/facts /pending /cycle /quit"
 HISTORY = 12  # turns that are kept: six questions and their answers
@@ -28,13 +30,18 @@ class Exchange:
     reply: Reply | None = None
     heard: Heard | None = None
     forgotten: Forgetting | None = None
+    receipt: Path | None = None
+    """Where what was forgotten is certified."""
 
 
 class Chat:
-    """An agent on a console; it keeps the last turns, so that one may refer to another."""
+    """An agent on a console; it keeps the last turns, so that one may refer to another.
 
-    def __init__(self, agent: Agent, out: Console, progress: Console) -> None:
-        self._agent, self._out, self._progress = agent, out, progress
+    The archive is the one that the agent's store is of: receipts of what is forgotten are signed with it.
+    """
+
+    def __init__(self, agent: Agent, archive: Archive, out: Console, progress: Console) -> None:
+        self._agent, self._archive, self._out, self._progress = agent, archive, out, progress
         self._history: list[Turn] = []
         self._heard: list[Heard] = []
 
@@ -43,7 +50,8 @@ class Chat:
         agent, last = self._agent, self._heard[-1] if self._heard else None
         wish = forget.wish(agent.store, agent.config, agent.extractor, text, last)
         if wish is not None:
-            return Exchange(said=text, forgotten=self._forgotten(wish))
+            taken, receipt = self._forgotten(wish)
+            return Exchange(said=text, forgotten=taken, receipt=receipt)
         reply, heard = agent.turn(text, self._history)
         self._heard.append(heard)
         self._history += [Turn(role="user", content=text), Turn(role="assistant", content=reply.text)]
@@ -75,11 +83,12 @@ class Chat:
     def _answer(self, text: str) -> None:
         try:
             exchange = self.turn(text)
-        except ForgetError as error:
+        except (ForgetError, NotaryError) as error:
             self._out.print(str(error), markup=False)
             return
         if exchange.forgotten is not None:
             self._out.print(screen.forgot(exchange.forgotten), markup=False)
+            screen.evidence(self._out, None, exchange.receipt)
         if exchange.reply is None or exchange.heard is None:
             return
         self._out.print(exchange.reply.text, markup=False)
@@ -90,14 +99,14 @@ class Chat:
         for line in filter(None, (screen.learned(exchange.heard), cost)):
             self._out.print(f"     {line}", style="dim", markup=False)
 
-    def _forgotten(self, wish: forget.Wish) -> Forgetting:
+    def _forgotten(self, wish: forget.Wish) -> tuple[Forgetting, Path | None]:
         """What was said in this chat goes with it: the next prompt would repeat it."""
-        taken = forget.grant(self._agent.store, self._agent.config, wish)
+        taken, receipt = forget.grant(self._archive, self._agent.store, self._agent.config, wish)
         if taken.facts or taken.utterances:
             self._history.clear()
         if wish.utterance_ids:
             self._heard.pop()
-        return taken
+        return taken, receipt
 
     def _obey(self, command: str) -> None:
         if command in ("/facts", "/pending"):
@@ -114,7 +123,7 @@ class Chat:
         agent = self._agent
         try:
             with screen.bars(self._progress) as progress:
-                done = run_cycle(agent.store, agent.model, agent.config, progress)
+                done = run_cycle(agent.store, IceEditor(agent.model, agent.config), agent.config, progress)
         except (IceError, StoreError) as error:
             self._out.print(str(error), markup=False)
         except KeyboardInterrupt:
@@ -122,4 +131,4 @@ class Chat:
         else:
             table = promote.table(done.before.scores, done.after.scores, agent.config.guards)
             answers = explain.answers(done.after.transcripts)
-            screen.report(self._out, table, answers, done.adapter.id, done.verdict, done.seconds)
+            screen.report(self._out, table, answers, done.adapter, done.verdict, done.seconds)

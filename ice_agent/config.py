@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import tomllib
 from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from ice_agent.errors import ConfigError
+from memory import CHAT, USER, HookEvent
 
 DEFAULT_PATH = Path("config.toml")
 
@@ -33,6 +35,18 @@ def _compiles(pattern: str) -> str:
     return pattern
 
 
+def _fills(template: str) -> str:
+    if "{" in FIELD.sub("", template) or "}" in FIELD.sub("", template):
+        raise ValueError(f"{template!r} has a brace too many: write a field of the row as {{field}}")
+    return template
+
+
+def _is_free(name: str) -> str:
+    if name in (USER, CHAT):
+        raise ValueError(f"{name!r} means something else already: choose another name")
+    return name
+
+
 def _like(pattern: str, example: str) -> AfterValidator:
     def check(text: str) -> str:
         if not re.fullmatch(pattern, text):
@@ -41,6 +55,22 @@ def _like(pattern: str, example: str) -> AfterValidator:
 
     return AfterValidator(check)
 
+
+def _callable(hook: str) -> str:
+    """A URL, or a command that can be taken apart."""
+    if "://" in hook.split()[0]:
+        if not re.fullmatch(r"https?://[^\s/]+\S*", hook):
+            raise ValueError("a hook is a command, or a URL that begins with http:// or https://")
+    else:
+        try:
+            shlex.split(hook)
+        except ValueError as error:
+            raise ValueError(f"a hook's command cannot be read: {error}") from None
+    return hook
+
+
+FIELD = re.compile(r"\{([^{}]+)\}")
+"""A field of a source's row, where its value is put in."""
 
 _HOUR = r"([01]\d|2[0-3]):[0-5]\d"
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -52,7 +82,13 @@ Name = Annotated[str, Field(min_length=1)]
 # TOML has neither tuples nor paths, so these two are read from what it has instead.
 Names = Annotated[tuple[Name, ...], Field(strict=False)]
 Folder = Annotated[Path, Field(strict=False)]
+File = Annotated[Path, Field(strict=False)]
 Patterns = Annotated[tuple[Annotated[str, AfterValidator(_compiles)], ...], Field(strict=False)]
+# Kept out of the repr, because they may hold a token.
+Hooks = Annotated[
+    tuple[Annotated[str, _like(r".*\S.*", "notify --quiet"), AfterValidator(_callable)], ...],
+    Field(strict=False, repr=False),
+]
 Device = Annotated[str, _like(r"auto|cpu|cuda(:\d+)?", "auto, cpu, cuda or cuda:1")]
 Extractor = Annotated[str, _like(r"rules|[^:\s]+:\S+", "rules or openai:gpt-5")]
 Embeddings = Annotated[str, _like(r"([^:\s]+:\S+)?", "openai:text-embedding-3-small, or nothing")]
@@ -61,6 +97,11 @@ DatabaseUrl = Annotated[
     str, _like(r"(sqlite|postgresql)(\+\w+)?://.*", "sqlite:///file.db"), Field(repr=False)
 ]
 CronLine = Annotated[str, _like(r"(\S+( +\S+){4})?", "0 3 * * *, or nothing")]
+SuiteName = Annotated[str, _like(r"[\w.-]+", "house-rules")]
+SourceName = Annotated[str, _like(r"[\w.-]+", "atlas-2"), AfterValidator(_is_free)]
+Template = Annotated[str, Field(min_length=1), AfterValidator(_fills)]
+TemplateOrNothing = Annotated[str, AfterValidator(_fills)]
+JsonPath = Annotated[str, _like(r"\$.*", "$.items[*]")]
 HourWindow = Annotated[str, _like(rf"({_HOUR}-{_HOUR})?", "22:00-06:00, or nothing")]
 
 
@@ -105,6 +146,9 @@ class AdaptersSettings(_Section):
     """Where the weights are."""
 
     dir: Folder = Path("adapters")
+    keep: Count = 5
+    keep_days: CountOrZero = 30
+    keep_rejected_days: CountOrZero = 7
 
 
 class ModelSettings(_Section):
@@ -176,6 +220,18 @@ class EditSettings(_Section):
     seed: CountOrZero = 0
 
 
+class SuiteSettings(_Section):
+    """A file of probes that somebody brought, and what a candidate must reach on it."""
+
+    name: SuiteName
+    path: File
+    tenants: Names = ()
+    min: Share = 0.9
+    max_drop: Share | None = None
+    max_ratio: Positive = 1.1
+    min_probes: Count = 1
+
+
 class Guards(_Section):
     """What a candidate must reach before it may serve."""
 
@@ -194,6 +250,19 @@ class Guards(_Section):
     max_perplexity_ratio: Positive = 1.1
     max_median_perplexity_ratio: Positive = 1.1
     min_probes: Count = 20
+    suites: Annotated[tuple[SuiteSettings, ...], Field(strict=False)] = ()
+
+    @model_validator(mode="after")
+    def _each_suite_has_a_name_of_its_own(self) -> Self:
+        names = [suite.name for suite in self.suites]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two suites are called {', '.join(twice)}: give each a name of its own")
+        return self
+
+    def of(self, tenant: str) -> Self:
+        """The guards of one tenant: a suite that names tenants judges those alone."""
+        suites = tuple(suite for suite in self.suites if not suite.tenants or tenant in suite.tenants)
+        return self.model_copy(update={"suites": suites})
 
 
 class CycleSettings(_Section):
@@ -202,6 +271,9 @@ class CycleSettings(_Section):
     batch_size: Count = 100
     min_batch: Count = 1
     quarantine_after: Count = 3
+    approval: Literal["auto", "manual"] = "auto"
+    scalings: CountOrZero = 3
+    retrainings: CountOrZero = 6
     lease_seconds: Count = 900
 
     @model_validator(mode="after")
@@ -228,10 +300,129 @@ class ScheduleSettings(_Section):
         return self
 
 
+class _SourceSettings(_Section):
+    """What is read on a schedule: where, when, and which fact each of its rows tells.
+
+    A subject, relation, object or day is text in which {field} stands for a field of the row.
+    """
+
+    name: SourceName
+    # Kept out of the repr, because it may hold a password.
+    location: Annotated[Name, Field(repr=False)]
+    tenant: Name
+    subject: Template
+    relation: Template
+    object: Template
+    valid_from: TemplateOrNothing = ""
+    valid_until: TemplateOrNothing = ""
+    key: Names = ()
+    trust: Share = 1.0
+    vanished: Literal["keep", "retract"] = "keep"
+    max_change: Share = 0.2
+    every_minutes: CountOrZero = 0
+    cron: CronLine = ""
+
+    @model_validator(mode="after")
+    def _one_clock_at_most(self) -> Self:
+        if self.every_minutes and self.cron:
+            raise ValueError(f"{self.name} has every_minutes and cron: set one of them")
+        return self
+
+
+class JsonlSource(_SourceSettings):
+    """A file with one JSON object a line."""
+
+    kind: Literal["jsonl"]
+
+
+class CsvSource(_SourceSettings):
+    """A file of rows whose first names the fields."""
+
+    kind: Literal["csv"]
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
+
+
+class HttpSource(_SourceSettings):
+    """A JSON feed; the JSONPath `rows` picks its rows."""
+
+    kind: Literal["http"]
+    location: Annotated[str, _like(r"https?://\S+", "https://example.org/feed.json"), Field(repr=False)]
+    rows: JsonPath = "$[*]"
+    timeout_seconds: Positive = 30.0
+    max_megabytes: Positive = 64.0
+
+
+class SqlSource(_SourceSettings):
+    """What a query of a database finds; its columns are the fields."""
+
+    kind: Literal["sql"]
+    location: Annotated[str, _like(r"\w+(\+\w+)?://.*", "sqlite:///file.db"), Field(repr=False)]
+    query: Name
+
+
+SourceSettings = JsonlSource | CsvSource | HttpSource | SqlSource
+SOURCES: Final[dict[str, type[_SourceSettings]]] = {
+    "jsonl": JsonlSource,
+    "csv": CsvSource,
+    "http": HttpSource,
+    "sql": SqlSource,
+}
+
+
+class RefreshSettings(_Section):
+    """What is read on a schedule, besides what is said."""
+
+    sources: Annotated[
+        tuple[Annotated[SourceSettings, Field(discriminator="kind")], ...], Field(strict=False)
+    ] = ()
+
+    @model_validator(mode="after")
+    def _names_are_told_apart(self) -> Self:
+        names = [source.name for source in self.sources]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two sources are called {', '.join(twice)}: give each a name of its own")
+        return self
+
+
 class LoggingSettings(_Section):
-    """How much is logged."""
+    """How much is logged, and how a line looks."""
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "WARNING"
+    format: Literal["text", "json"] = "text"
+
+
+class MetricsSettings(_Section):
+    """Where `ice-agent run` shows its figures to Prometheus."""
+
+    port: Annotated[int, Field(ge=0, le=65535)] = 0
+    host: Name = "127.0.0.1"
+    per_tenant: bool = False
+
+
+class HooksSettings(_Section):
+    """Who is told when adapters and facts change their state: commands, and URLs that get a signed POST."""
+
+    on_promote: Hooks = ()
+    on_reject: Hooks = ()
+    on_quarantine: Hooks = ()
+    on_revert: Hooks = ()
+    on_forget: Hooks = ()
+    secret_env: Name = "ICE_HOOKS_SECRET"
+    timeout_seconds: Positive = 10.0
+    attempts: Count = 10
+    retry_seconds: Positive = 5.0
+
+    @property
+    def of(self) -> dict[HookEvent, tuple[str, ...]]:
+        """The hooks of each event that has any."""
+        hooks = {
+            HookEvent.PROMOTED: self.on_promote,
+            HookEvent.REJECTED: self.on_reject,
+            HookEvent.QUARANTINED: self.on_quarantine,
+            HookEvent.REVERTED: self.on_revert,
+            HookEvent.FORGOTTEN: self.on_forget,
+        }
+        return {event: called for event, called in hooks.items() if called}
 
 
 class Config(_Section):
@@ -249,7 +440,14 @@ class Config(_Section):
     guards: Guards = Guards()
     cycle: CycleSettings = CycleSettings()
     schedule: ScheduleSettings = ScheduleSettings()
+    refresh: RefreshSettings = RefreshSettings()
     logging: LoggingSettings = LoggingSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    hooks: HooksSettings = HooksSettings()
+
+    def of(self, tenant: str) -> Self:
+        """The settings as they concern one tenant."""
+        return self.model_copy(update={"guards": self.guards.of(tenant)})
 
 
 def load(path: Path | None = None) -> Config:
@@ -321,10 +519,30 @@ def _explain(detail: ErrorDetails, path: Path, overridden: dict[tuple[str, str],
     variables = [variable for place, variable in overridden.items() if place[: len(where)] == where]
     source = ", ".join(variables) or str(path)
     section, setting = where if len(where) == 2 else (where[0], "")
+    if where in (("guards", "suites"), ("refresh", "sources")) and len(detail["loc"]) > 2:
+        return f"{source}: {_explain_entry(detail)}"
     if detail["type"] == "extra_forbidden":
         return f"{source}: {_unknown(section, setting)}"
+    return f"{source}: {f'[{section}] {setting}'.rstrip()}: {_message(detail)}"
+
+
+def _explain_entry(detail: ErrorDetails) -> str:
+    """Which of the tables [[guards.suites]] or [[refresh.sources]] is meant, and what in it."""
+    section, table, number, *inside = detail["loc"]
+    place = f"[[{section}.{table}]] number {int(number) + 1}"
+    # Of a source its kind stands before its setting.
+    known = SOURCES[str(inside.pop(0))] if table == "sources" and inside else SuiteSettings
+    if detail["type"] == "extra_forbidden":
+        setting = str(inside[0])
+        near = get_close_matches(setting, known.model_fields, n=1, cutoff=0)[0]
+        return f"no setting {setting!r} in {place} (did you mean {near!r}?)"
+    setting = "".join(f": {name}" for name in inside[:1])
+    return f"{place}{setting}: {_message(detail)}"
+
+
+def _message(detail: ErrorDetails) -> str:
     message = detail["msg"].removeprefix("Value error, ")
-    return f"{source}: {f'[{section}] {setting}'.rstrip()}: {message[0].lower()}{message[1:]}"
+    return f"{message[0].lower()}{message[1:]}"
 
 
 def _unknown(section: str, setting: str) -> str:

@@ -1,42 +1,58 @@
-"""One cycle, the whole story on one screen: claim, edit, measure, judge, promote or reject.
+"""One cycle, the whole story on one screen: claim, teach, measure, judge, narrow, promote or reject.
 
-The store says what is pending and who serves, the model trains and answers, `promote` decides. Nothing here
-touches a tensor, and nothing is visible to users before the pointer moves.
+The store says what is pending and who serves, the editor teaches and measures, `promote` and `ladder` decide.
+Nothing here touches a tensor, and nothing is visible to users before the pointer moves.
+
+A cycle can die at any moment. What it had done by then lies where the next one looks: the claimed batch in
+the store, the candidate's directory under an id that is the hash of what it was taught, its scores in its
+row. The next cycle goes on from there.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
-import os
 import shutil
-import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
-from ice_agent import card, edit_request, evaluate, ice, promote, relations, survey
-from ice_agent.config import Config
-from ice_agent.errors import CycleError, EmptyBatch
+from ice_agent import (
+    card,
+    evaluate,
+    garbage,
+    intake,
+    ladder,
+    logs,
+    promote,
+    relations,
+    suites,
+    watch,
+)
+from ice_agent.config import Config, EditSettings
+from ice_agent.editor import Editor
+from ice_agent.errors import AdapterError, AwaitsApproval, CycleError, EmptyBatch
+from ice_agent.leasing import leased, renewing
 from ice_agent.manifest import read_manifest
-from ice_agent.model import EditableModel
-from ice_agent.plan import serving, whole_slots
+from ice_agent.plan import serving
+from ice_agent.work import Ground, Work, digest, put_into_words
 from memory import (
     Adapter,
     AdapterStatus,
     Batch,
     BatchStatus,
-    EditRequest,
     Evaluation,
     Fact,
+    FactStatus,
     FactStore,
     Lease,
-    LeaseHeld,
     Progress,
     StaleLease,
+    Transcript,
+    UnknownAdapter,
     Verdict,
     WrongState,
     now,
@@ -45,6 +61,9 @@ from memory import (
 logger = logging.getLogger(__name__)
 
 Slot = tuple[str, str]
+
+RESUMED_AT_MOST = 3
+"""Times that a batch is gone on with before it counts as tried: something in it may be what kills."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,365 +76,482 @@ class CycleReport:
     verdict: Verdict
     before: Evaluation
     after: Evaluation
-    edit: ice.EditReport
-    suite: evaluate.Suite
+    edit: Mapping[str, Any]
+    """What came of teaching, as the adapter's manifest has it."""
     seconds: float
+    offenders: tuple[Fact, ...] = ()
+    """Facts that broke a guard: quarantined, with its name."""
+    untried: tuple[Fact, ...] = ()
+    """Facts that no training was left for: they wait for the next cycle."""
+    alpha: float = 1.0
+    """The share of the update that was kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Work:
-    """A claimed batch, put into words."""
+class Attempt:
+    """A candidate as it was measured and judged."""
 
-    batch: Batch
-    requests: tuple[EditRequest, ...]
-    learned: tuple[EditRequest, ...]
-    known: tuple[Fact, ...]
-    """The facts that the weights answered before."""
-    taught: frozenset[Slot]
+    candidate: Adapter
+    work: Work
+    edit: Mapping[str, Any]
+    before: Evaluation
+    after: Evaluation
+    guards: tuple[promote.Guard, ...]
+    verdict: Verdict
+    alpha: float = 1.0
 
 
 def run_cycle(
-    store: FactStore, model: EditableModel, config: Config, progress: Progress = lambda *_: None
+    store: FactStore, editor: Editor, config: Config, progress: Progress = lambda *_: None
 ) -> CycleReport:
     """Learn the pending facts into a candidate adapter, and promote it if every guard holds.
 
-    Raises EmptyBatch when nothing is pending, LeaseHeld while another cycle runs, CycleError when there is no
-    root. Whatever is raised, Ctrl-C included, the serving adapter is untouched and the facts wait again.
+    If one breaks, a smaller share of the update may hold it; else the facts that break it are found, and the
+    rest is promoted. Raises EmptyBatch when nothing is pending, LeaseHeld while another cycle runs,
+    AwaitsApproval while a candidate waits for a person, CycleError when there is no root. Whatever is raised,
+    Ctrl-C included, the serving adapter is untouched and the facts wait again.
     """
     started = time.monotonic()
-    with leased(store, config.cycle.lease_seconds) as lease:
-        progress = _renewing(store, lease, config.cycle.lease_seconds, progress)
-        *_, root = ancestry = _ancestry(store)
-        parent = ancestry[0]
-        load(model, config, root)
-        load(model, config, parent)
-        surveyed = take_survey(model, config, progress, batch=len(ancestry) - 1)
-        with _claimed(store, config, lease) as batch:
-            config = _tried_again(config, batch)
-            work = _put_into_words(store, model, root, batch)
-            with _candidate(store, model, parent, batch, config) as candidate_id:
-                edited = ice.edit(
-                    model, root_id=root.id, parent_id=parent.id, candidate_id=candidate_id,
-                    requests=work.requests, learned=work.learned, taught=work.taught,
-                    survey=surveyed, settings=config.edit, progress=progress,
-                )  # fmt: skip
-                candidate = _register(store, model, config, parent, batch, candidate_id, lease)
-                suite, before, after = _measure(
-                    model, root, parent, candidate, work, edited.at_risk, surveyed, config, progress
-                )
-                # A worker that slept past its lease stops here: what follows is no longer its to change.
-                store.renew_lease(lease, config.cycle.lease_seconds)
-                store.record_scores(candidate.id, after.scores, before.scores, lease)
-                # Not before: of what was forgotten meanwhile, nothing is written down.
-                _keep_transcripts(config, candidate, after)
-                verdict = promote.judge(before.scores, after.scores, config.guards)
-                _keep_card(model, config, candidate, before, after, verdict)
-                if verdict.promote:
-                    set_aside, lost = _missed(work, edited, after)
-                    candidate = store.promote(candidate.id, verdict, lease, set_aside=set_aside, lost=lost)
-                else:
-                    candidate = store.reject(
-                        candidate.id, verdict, lease, quarantine_after=config.cycle.quarantine_after
-                    )
-    return CycleReport(
-        adapter=candidate, parent_id=parent.id, batch=store.batch(batch.id), verdict=verdict,
-        before=before, after=after, edit=edited, suite=suite, seconds=time.monotonic() - started,
-    )  # fmt: skip
+    config = config.of(store.tenant)
+    # Before anything is claimed: a file that cannot be read stops a cycle at the door.
+    guard_suites = suites.read(config.guards.suites)
+    if config.cycle.approval == "manual" and (waits := store.awaiting()) is not None:
+        raise AwaitsApproval(waits.id)
+    with watch.cycle(store.identity()), leased(store, config.cycle.lease_seconds) as lease:
+        progress = renewing(store, lease, config.cycle.lease_seconds, progress)
+        cycle = Cycle(
+            store=store, editor=editor, config=config, suites=guard_suites, lease=lease, progress=progress
+        )
+        with cycle.claimed():
+            attempt = cycle.attempt(cycle.batch.facts, cycle.batch.removals)
+            offenders, untried = tuple[Fact, ...](), tuple[Fact, ...]()
+            if not attempt.verdict.promote:
+                attempt, offenders, untried = cycle.narrowed(attempt)
+            adapter = cycle.concluded(attempt, offenders, untried)
+        garbage.collect(store, config)
+        return CycleReport(
+            adapter=adapter, parent_id=cycle.parent.id, batch=store.batch(cycle.batch.id),
+            verdict=attempt.verdict, before=attempt.before, after=attempt.after, edit=attempt.edit,
+            seconds=time.monotonic() - started, offenders=offenders, untried=untried, alpha=attempt.alpha,
+        )  # fmt: skip
 
 
-def init(store: FactStore, model: EditableModel, config: Config) -> Adapter:
+@dataclass(slots=True, kw_only=True)
+class Cycle:
+    """One tenant's cycle under its lease: what it works on, and each of its steps."""
+
+    store: FactStore
+    editor: Editor
+    config: Config
+    suites: tuple[suites.GuardSuite, ...]
+    lease: Lease
+    progress: Progress
+    batch: Batch = field(init=False)
+    root: Adapter = field(init=False)
+    parent: Adapter = field(init=False)
+    generation: int = field(init=False)
+    _blame: str = ""
+    """What broke while the offenders were in the batch."""
+    _made: list[str] = field(default_factory=list)
+    """Candidates that are in memory."""
+
+    def __post_init__(self) -> None:
+        serving(self.store)
+        *_, self.root = ancestry = self.store.lineage()
+        self.parent, self.generation = ancestry[0], len(ancestry) - 1
+        for adapter in (self.root, self.parent):
+            load(self.editor, self.config, adapter)
+
+    # -- claim
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """The batch of this cycle. If anything is raised, its facts go back and no attempt is counted."""
+        # What somebody called sensitive after it was told is kept out here as well.
+        batch = self.claim(relations.sensitive(self.config.collect.sensitive_relations))
+        if batch is None:
+            raise EmptyBatch
+        self.batch = batch
+        logs.note(batch=batch.id)
+        try:
+            yield
+        except BaseException:
+            # Without the lease the facts go back when the next cycle claims; what was raised is what counts.
+            with suppress(StaleLease):
+                self._give_back()
+            raise
+        finally:
+            serves = self.store.serving()
+            for made in self._made:
+                if serves is None or made != serves.id:
+                    self.editor.unload(made)
+
+    def claim(self, sensitive: Collection[str]) -> Batch | None:
+        """A batch to work on, without what nobody would teach; what a dead cycle left comes first."""
+        limits = self.config.cycle
+        batch = self.store.resume_batch(
+            self.lease, sensitive, times=RESUMED_AT_MOST, quarantine_after=limits.quarantine_after
+        )
+        while batch is None or not (batch.facts or batch.removals):
+            batch = self.store.claim_batch(limits.batch_size, self.lease, sensitive)
+            if batch is None:
+                return None
+            batch = self._fit(batch)
+        return batch
+
+    def _fit(self, batch: Batch) -> Batch:
+        unfit = {fact.id: reason for fact in batch.facts if (reason := intake.unfit(fact))}
+        for fact_id, reason in unfit.items():
+            self.store.quarantine(fact_id, f"{reason}: it stays in the prompt")
+        return self.store.batch(batch.id) if unfit else batch
+
+    def _give_back(self) -> None:
+        if self.store.batch(self.batch.id).status is BatchStatus.CLAIMED:
+            after = self.config.cycle.quarantine_after
+            self.store.fail_batch(self.batch.id, self.lease, count_attempt=False, quarantine_after=after)
+
+    # -- teach, measure, judge
+
+    def attempt(self, facts: Sequence[Fact], removals: Sequence[Fact]) -> Attempt:
+        """Teach these facts of the batch, measure what came of it, and judge it."""
+        settings = _tried_again(self.config, (*facts, *removals)).edit
+        work = put_into_words(
+            self.store, self.editor, self.ground(facts), facts, removals, settings, self.suites
+        )
+        candidate_id = _candidate_id(
+            self.editor, self.parent, work.members, settings, self.config, self.batch.replaces_id
+        )
+        self._made.append(candidate_id)
+        logs.note(adapter=candidate_id)
+        candidate = self._taught(candidate_id, work)
+        return self._judged(candidate, work)
+
+    def ground(self, facts: Sequence[Fact]) -> Ground:
+        """What these facts are taught on top of."""
+        return Ground(
+            root_id=self.root.id,
+            parent_id=self.parent.id,
+            generation=self.generation,
+            standing=self.store.facts(),
+            known=self.store.learned(),
+            taught=self.store.taught(),
+        )
+
+    def at_risk(self, work: Work, edit: Mapping[str, Any]) -> Collection[str]:
+        """The facts learned before that are asked again for certain."""
+        found: Sequence[str] = edit["at_risk"]
+        return found
+
+    def _taught(self, candidate_id: str, work: Work) -> Adapter:
+        """The candidate, on disk and then in the store: what has a row has its files."""
+        directory = self.config.adapters.dir / candidate_id
+        if not self._lies_there(directory):
+            # Ids are hashes: what lies there already is the same work, of a cycle that was killed or of a
+            # batch that was reverted and is tried again. This cycle has the lease, so nobody is writing it.
+            for stale in (directory, *self.config.adapters.dir.glob(f".partial-{candidate_id}-*")):
+                shutil.rmtree(stale, ignore_errors=True)
+            self.editor.unload(candidate_id)
+            watch.stage("teaching")(self.editor.teach)(
+                work.job, candidate_id, directory, self._manifest(work), self.progress
+            )
+        return self._registered(candidate_id)
+
+    def _lies_there(self, directory: Path) -> bool:
+        """Whether a cycle that died had saved this candidate of the very same batch."""
+        try:
+            if read_manifest(directory).get("batch_id") != self.batch.id:
+                return False
+            self.editor.load(directory.name, directory)
+        except AdapterError:
+            return False
+        logger.info("goes on with %s, which lies there whole", directory.name)
+        return True
+
+    def _manifest(self, work: Work) -> dict[str, Any]:
+        return {
+            "parent_id": self.parent.id,
+            "tenant": self.store.identity(),
+            "batch_id": self.batch.id,
+            "facts": [fact.commitment for fact in work.facts],
+            "taken_back": [fact.commitment for fact in work.removals],
+            "ledger_tip": asdict(self.store.tip()),
+            "settings": work.job.settings.model_dump(mode="json"),
+            "seed": self.config.edit.seed,
+            "knew": work.ground.digest,
+        }
+
+    def _registered(self, candidate_id: str) -> Adapter:
+        of_batch = (AdapterStatus.CANDIDATE, AdapterStatus.REJECTED)
+        with suppress(UnknownAdapter):
+            known = self.store.adapter(candidate_id)
+            if known.status in of_batch and known.batch_id == self.batch.id:
+                return known
+        adapter = Adapter(
+            id=candidate_id, parent_id=self.parent.id, status=AdapterStatus.CANDIDATE,
+            base_hash=self.editor.base_hash, path=candidate_id, created_at=now(), batch_id=self.batch.id,
+        )  # fmt: skip
+        try:
+            return self.store.register(adapter, self.lease)
+        except WrongState:
+            # What it was taught was forgotten meanwhile, and its weights would be all that is left of that.
+            shutil.rmtree(self.config.adapters.dir / candidate_id)
+            raise
+
+    def _judged(self, candidate: Adapter, work: Work, alpha: float = 1.0) -> Attempt:
+        edit = read_manifest(self.config.adapters.dir / candidate.path)["edit"]
+        kept = _kept_transcripts(self.config, candidate) if candidate.scores is not None else None
+        if kept is not None and candidate.scores is not None and candidate.parent_scores is not None:
+            before = Evaluation(scores=candidate.parent_scores)
+            after = Evaluation(scores=candidate.scores, transcripts=kept)
+        else:
+            before, after = watch.stage("measuring")(self.editor.measure)(
+                work.job, candidate.id, self.at_risk(work, edit), self.progress
+            )
+            # A worker that slept past its lease stops here: what follows is no longer its to change.
+            self.store.renew_lease(self.lease, self.config.cycle.lease_seconds)
+            candidate = self.store.record_scores(candidate.id, after.scores, before.scores, self.lease)
+            # Not before: of what was forgotten meanwhile, nothing is written down.
+            _keep_transcripts(self.config, candidate, after)
+        guards = promote.table(before.scores, after.scores, self.config.guards)
+        verdict = promote.judge(before.scores, after.scores, self.config.guards)
+        _keep_card(self.editor, self.config, candidate, guards, verdict)
+        return Attempt(
+            candidate=candidate, work=work, edit=edit, before=before, after=after, guards=guards,
+            verdict=verdict, alpha=alpha,
+        )  # fmt: skip
+
+    # -- narrow
+
+    @watch.stage("narrowing")
+    def narrowed(self, whole: Attempt) -> tuple[Attempt, tuple[Fact, ...], tuple[Fact, ...]]:
+        """What can be promoted of a batch that broke a guard, what broke it, and what was not tried.
+
+        If nothing can, the attempt is the whole one, which no guard let pass.
+        """
+        if ladder.may_be_scaled(whole.guards) and (scaled := self.scaled_down(whole)) is not None:
+            self.store.refuse(whole.candidate.id, whole.verdict, self.lease)
+            return scaled, (), ()
+        members = {fact.id: fact for fact in whole.work.members}
+        if len(members) < 2:
+            return whole, (), ()
+        best = whole
+
+        def passes(group: Collection[str]) -> bool:
+            nonlocal best
+            chosen = [members[fact_id] for fact_id in members if fact_id in group]
+            self.progress("narrowing", 0, 1, f"{len(chosen)} of {len(members)} facts")
+            facts = [fact for fact in chosen if fact in whole.work.facts]
+            removals = [fact for fact in chosen if fact in whole.work.removals]
+            found = self.attempt(facts, removals)
+            if not found.verdict.promote:
+                self._refuse(found)
+                return False
+            if best is not whole:
+                self.store.refuse(best.candidate.id, _OUTGROWN, self.lease)
+            best = found
+            return True
+
+        missed = {
+            t.fact_id for t in whole.after.transcripts if t.kind == evaluate.EDIT_SUCCESS and not t.is_hit
+        }
+        suspects = missed | set(whole.edit["beyond_context"])
+        found = ladder.narrowed(list(members), suspects, passes, self.config.cycle.retrainings)
+        if best is whole:
+            # Where nothing passes, no fact is to blame more than the settings are.
+            return whole, (), ()
+        self._blame = f"{'; '.join(whole.verdict.reasons)}, and held without it: it stays in the prompt"
+        self._refuse(whole)
+        offenders, untried = (
+            tuple(members[fact_id] for fact_id in ids) for ids in (found.offenders, found.untried)
+        )
+        return best, offenders, untried
+
+    def _refuse(self, attempt: Attempt) -> None:
+        self.store.refuse(attempt.candidate.id, attempt.verdict, self.lease)
+        self.editor.unload(attempt.candidate.id)
+
+    def scaled_down(self, whole: Attempt) -> Attempt | None:
+        """The largest share of the update that holds every guard, of those that are measured."""
+        best: Attempt | None = None
+
+        def passes(alpha: float) -> bool:
+            nonlocal best
+            self.progress("narrowing", 0, 1, f"{alpha:.3g} of the update")
+            attempt = self._scaled(whole, alpha)
+            if not attempt.verdict.promote:
+                self._refuse(attempt)
+                return False
+            if best is not None:
+                self.store.refuse(best.candidate.id, _OUTGROWN, self.lease)
+            best = attempt
+            return True
+
+        ladder.largest_alpha(passes, self.config.cycle.scalings)
+        return best
+
+    def _scaled(self, whole: Attempt, alpha: float) -> Attempt:
+        scaled_id = "a_" + digest(whole.candidate.id, f"{alpha:.6f}")
+        self._made.append(scaled_id)
+        directory = self.config.adapters.dir / scaled_id
+        edit = {**whole.edit, "alpha": alpha, "scaled_from": whole.candidate.id}
+        if not self._lies_there(directory):
+            shutil.rmtree(directory, ignore_errors=True)
+            manifest = self._manifest(whole.work) | {"edit": edit}
+            self.editor.scale(self.parent.id, whole.candidate.id, alpha, scaled_id, directory, manifest)
+        return self._judged(self._registered(scaled_id), whole.work, alpha)
+
+    # -- promote or reject
+
+    def concluded(self, attempt: Attempt, offenders: Sequence[Fact], untried: Sequence[Fact]) -> Adapter:
+        """Promote what passed and keep the rest out; with approval by hand, all but the promotion."""
+        limits, verdict = self.config.cycle, attempt.verdict
+        if not verdict.promote:
+            return self.store.reject(
+                attempt.candidate.id, verdict, self.lease, quarantine_after=limits.quarantine_after
+            )
+        for fact in offenders:
+            self.store.quarantine(fact.id, self._blame)
+        self.store.put_back(self.batch.id, [fact.id for fact in untried], self.lease)
+        if limits.approval == "manual":
+            return attempt.candidate
+        set_aside, lost = _missed(
+            attempt.work.members, attempt.work.ground.known, attempt.edit, attempt.after.transcripts
+        )
+        return self.store.promote(attempt.candidate.id, verdict, self.lease, set_aside=set_aside, lost=lost)
+
+
+def approve(store: FactStore, config: Config, candidate: Adapter, verdict: Verdict) -> Adapter:
+    """Promote a candidate that waited for approval: what it does not answer stays in the prompt.
+
+    Raises CycleError for one whose measurements are gone.
+    """
+    kept = _kept_transcripts(config, candidate)
+    if candidate.batch_id is None or kept is None:
+        raise CycleError(f"{candidate.id} has no transcripts left: `ice-agent reject` it, run a cycle again")
+    batch = store.batch(candidate.batch_id)
+    edit = read_manifest(config.adapters.dir / candidate.path)["edit"]
+    set_aside, lost = _missed((*batch.facts, *batch.removals), store.learned(), edit, kept)
+    return store.promote(candidate.id, verdict, set_aside=set_aside, lost=lost)
+
+
+_OUTGROWN = Verdict(promote=False, reasons=("a larger share of its batch was found to hold",))
+
+
+def init(store: FactStore, editor: Editor, config: Config) -> Adapter:
     """Give a tenant its root adapter (B = 0, exactly the base); the one that serves already is kept."""
     if (there := store.serving()) is not None:
-        load(model, config, there)
+        load(editor, config, there)
         return there
+    return store.root(made_root(store, editor, config))
+
+
+def made_root(store: FactStore, editor: Editor, config: Config) -> Adapter:
+    """The root of a lineage on this base, saved; the store knows nothing of it yet."""
     # By its id, never by its name: nothing of the name may outlive the tenant, and files are passed on.
     tenant_id = store.identity()
-    root_id = "root_" + _digest(model.base_hash, tenant_id, config.lora.model_dump_json())
+    root_id = "root_" + digest(editor.base_hash, tenant_id, config.lora.model_dump_json())
     directory = config.adapters.dir / root_id
     if not directory.exists():
-        model.create_root(root_id)
         manifest = {"parent_id": None, "tenant": tenant_id, "ledger_tip": asdict(store.tip())}
-        model.save(root_id, directory, manifest)
-        _write_whole(directory / card.FILE, card.card(read_manifest(directory), model.name))
-    root = Adapter(
+        editor.make_root(root_id, directory, manifest)
+        _write_whole(directory / card.FILE, card.card(read_manifest(directory), editor.name))
+    return Adapter(
         id=root_id,
         parent_id=None,
         status=AdapterStatus.CANDIDATE,
-        base_hash=model.base_hash,
+        base_hash=editor.base_hash,
         path=root_id,
         created_at=now(),
     )
-    return store.root(root)
 
 
-def load(model: EditableModel, config: Config, adapter: Adapter) -> None:
+def load(editor: Editor, config: Config, adapter: Adapter) -> None:
     """Make an adapter of the store available. Raises AdapterError when it is damaged or foreign."""
-    model.load_adapter(adapter.id, config.adapters.dir / adapter.path)
+    editor.load(adapter.id, config.adapters.dir / adapter.path)
 
 
-def take_survey(
-    model: EditableModel, config: Config, progress: Progress = lambda *_: None, batch: int = 0
-) -> survey.Survey:
-    """What the base says of its own accord, from the cache beside the adapters when it was asked before."""
-    return survey.take(
-        model,
-        config.adapters.dir / "cache",
-        n_texts=config.edit.survey_texts,
-        n_questions=config.edit.survey_questions,
-        seed=survey.turn(config.edit.seed, batch),
-        progress=progress,
-    )
-
-
-@contextmanager
-def leased(store: FactStore, seconds: float) -> Iterator[Lease]:
-    """Be the one cycle of this tenant. Raises LeaseHeld while somebody else is."""
-    owner = f"{socket.gethostname()}/{os.getpid()}"
-    try:
-        lease = store.take_lease(owner, seconds)
-    except LeaseHeld as held:
-        if not _is_gone(held.owner):
-            raise
-        logger.warning("%s is gone: its lease on %s is taken over", held.owner, store.tenant)
-        lease = store.take_lease(owner, seconds, dead=held.owner)
-    try:
-        yield lease
-    finally:
-        store.drop_lease(lease)
-
-
-def _is_gone(owner: str) -> bool:
-    """True for a process of this machine that has ended; of another machine's nothing is known."""
-    host, _, pid = owner.rpartition("/")
-    if host != socket.gethostname() or not pid.isdigit():
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        pass
-    return False
-
-
-def _renewing(store: FactStore, lease: Lease, seconds: float, progress: Progress) -> Progress:
-    """Progress is a sign of life: the lease is renewed with it, at most every tenth of its length."""
-    renewed_at = time.monotonic()
-
-    def report(stage: str, done: int, total: int, note: str) -> None:
-        nonlocal renewed_at
-        if time.monotonic() - renewed_at > seconds / 10:
-            store.renew_lease(lease, seconds)
-            renewed_at = time.monotonic()
-        progress(stage, done, total, note)
-
-    return report
-
-
-@contextmanager
-def _claimed(store: FactStore, config: Config, lease: Lease) -> Iterator[Batch]:
-    """The batch of this cycle. If anything is raised, its facts go back and no attempt is counted."""
-    # What somebody called sensitive after it was told is kept out here as well.
-    sensitive = relations.sensitive(config.collect.sensitive_relations)
-    batch = store.claim_batch(config.cycle.batch_size, lease, sensitive)
-    if batch is None:
-        raise EmptyBatch(store.tenant)
-    try:
-        yield batch
-    except BaseException:
-        # Without the lease the facts go back when the next cycle claims; what was raised is what counts.
-        with suppress(StaleLease):
-            _give_back(store, batch, config, lease)
-        raise
-
-
-def _give_back(store: FactStore, batch: Batch, config: Config, lease: Lease) -> None:
-    if store.batch(batch.id).status is BatchStatus.CLAIMED:
-        after = config.cycle.quarantine_after
-        store.fail_batch(batch.id, lease, count_attempt=False, quarantine_after=after)
-
-
-@contextmanager
-def _candidate(
-    store: FactStore, model: EditableModel, parent: Adapter, batch: Batch, config: Config
-) -> Iterator[str]:
-    """The candidate's id; on the way out it stays in memory only if it serves."""
-    candidate_id = _candidate_id(model, parent, batch, config)
-    model.forget(candidate_id)
-    try:
-        yield candidate_id
-    finally:
-        now_serving = store.serving()
-        if now_serving is None or now_serving.id != candidate_id:
-            model.forget(candidate_id)
-
-
-def _tried_again(config: Config, batch: Batch) -> Config:
+def _tried_again(config: Config, facts: Sequence[Fact]) -> Config:
     """Another seed for each attempt: the same work again would be rejected for the same reasons again."""
-    attempts = max(fact.attempts for fact in (*batch.facts, *batch.removals))
+    attempts = max(fact.attempts for fact in facts)
     edit = config.edit.model_copy(update={"seed": config.edit.seed + attempts})
     return config.model_copy(update={"edit": edit})
 
 
-def _candidate_id(model: EditableModel, parent: Adapter, batch: Batch, config: Config) -> str:
-    """Same base, parent, facts, attempt and settings give the same adapter."""
-    facts = [fact.commitment for fact in (*batch.facts, *batch.removals)]
-    return "a_" + _digest(
-        model.base_hash, parent.id, *facts, config.edit.model_dump_json(), config.lora.model_dump_json()
-    )
-
-
-def _digest(*parts: str) -> str:
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
-
-
-def _put_into_words(store: FactStore, model: EditableModel, root: Adapter, batch: Batch) -> _Work:
-    """Requests for what is new, for what was taken back, and for everything the weights should still know."""
-    facts = whole_slots(store, batch.facts)
-    new = edit_request.build_all(facts, {fact.id: _heard(store, fact) for fact in facts})
-    edited = {(r.subject, r.relation) for r in new}
-    emptied = {fact.slot: fact for fact in batch.removals if fact.slot not in edited}
-    back = [_taken_back(model, root, store, fact) for fact in emptied.values()]
-    known = store.learned()
-    learned = edit_request.build_all([f for f in known if f.slot not in edited])
-    return _Work(
-        batch=batch,
-        requests=(*new, *back),
-        learned=learned,
-        known=known,
-        taught=frozenset(fact.slot for fact in store.taught()),
-    )
-
-
-def _heard(store: FactStore, fact: Fact) -> str:
-    """The words in which a fact was heard."""
-    return store.mentions(fact.id)[0].words
-
-
-def _taken_back(model: EditableModel, root: Adapter, store: FactStore, fact: Fact) -> EditRequest:
-    """The request that returns a slot to the values that still stand in it, or else to the root's answer."""
-    standing = [f for f in store.learned() if f.slot == fact.slot]
-    if standing:
-        return replace(edit_request.build(standing), fact_id=fact.id)
-    request = edit_request.build([fact])
-    with model.using(root.id):
-        (answer,) = evaluate.ask(model, [request.rewrite_prompt])
-    return replace(
-        request,
-        target=answer,
-        aliases=(),
-        contexts=(),
-        indirect_prompts=(),
-        portability=(),
-        statement=relations.negation(fact.statement),
-    )
-
-
-def _register(
-    store: FactStore,
-    model: EditableModel,
-    config: Config,
+def _candidate_id(
+    editor: Editor,
     parent: Adapter,
-    batch: Batch,
-    candidate_id: str,
-    lease: Lease,
-) -> Adapter:
-    """Write the candidate's files, then its row: what has a row has its files."""
-    manifest = {
-        "parent_id": parent.id,
-        "tenant": store.identity(),
-        "batch_id": batch.id,
-        "facts": [fact.commitment for fact in batch.facts],
-        "taken_back": [fact.commitment for fact in batch.removals],
-        "ledger_tip": asdict(store.tip()),
-        "settings": config.edit.model_dump(mode="json"),
-    }
-    directory = config.adapters.dir / candidate_id
-    # Ids are hashes: what lies there already is the same work, of a cycle that was killed or of a batch that
-    # was reverted and is tried again. This cycle holds the lease, so nobody is writing it.
-    for stale in (directory, *config.adapters.dir.glob(f".partial-{candidate_id}-*")):
-        shutil.rmtree(stale, ignore_errors=True)
-    model.save(candidate_id, directory, manifest)
-    adapter = Adapter(
-        id=candidate_id, parent_id=parent.id, status=AdapterStatus.CANDIDATE,
-        base_hash=model.base_hash, path=candidate_id, created_at=now(), batch_id=batch.id,
-    )  # fmt: skip
-    try:
-        return store.register(adapter, lease)
-    except WrongState:
-        # What it was taught was forgotten meanwhile, and its weights would be all that is left of that.
-        shutil.rmtree(directory)
-        raise
-
-
-def _measure(
-    model: EditableModel,
-    root: Adapter,
-    parent: Adapter,
-    candidate: Adapter,
-    work: _Work,
-    at_risk: Sequence[str],
-    surveyed: survey.Survey,
+    facts: Sequence[Fact],
+    settings: EditSettings,
     config: Config,
-    progress: Progress,
-) -> tuple[evaluate.Suite, Evaluation, Evaluation]:
-    progress("measuring", 0, 3, "the root")
-    suite = evaluate.prepare(
-        model,
-        root_id=root.id,
-        requests=work.requests,
-        learned=work.learned,
-        at_risk=at_risk,
-        taught=work.taught,
-        survey=surveyed,
-        seed=config.edit.seed,
+    replaces_id: str | None = None,
+) -> str:
+    """Same base, parent, facts, attempt and settings give the same adapter, and a rebuild one of its own."""
+    commitments = [fact.commitment for fact in facts]
+    return "a_" + digest(
+        editor.base_hash,
+        parent.id,
+        *commitments,
+        settings.model_dump_json(),
+        config.lora.model_dump_json(),
+        *([replaces_id] if replaces_id is not None else ()),
     )
-    progress("measuring", 1, 3, "the parent")
-    before = evaluate.score(model, parent.id, suite)
-    progress("measuring", 2, 3, "the candidate")
-    after = evaluate.score(model, candidate.id, suite, before=before)
-    progress("measuring", 3, 3, "done")
-    return suite, before, after
 
 
-def _missed(work: _Work, edited: ice.EditReport, after: Evaluation) -> tuple[dict[str, str], tuple[str, ...]]:
+def _missed(
+    members: Sequence[Fact],
+    known: Sequence[Fact],
+    edit: Mapping[str, Any],
+    transcripts: Sequence[Transcript],
+) -> tuple[dict[str, str], tuple[str, ...]]:
     """What the candidate does not answer as it should, and what the prompt must therefore serve.
 
     Facts of the batch with the reason, to be set aside; and facts learned earlier that are lost.
     """
     kinds = (evaluate.EDIT_SUCCESS, evaluate.RETENTION)
-    missed = {t.fact_id for t in after.transcripts if t.kind in kinds and not t.is_hit}
-    slots = {(r.subject, r.relation) for r in (*work.requests, *work.learned) if r.fact_id in missed}
-    reasons = {}
-    for fact in (*work.batch.facts, *work.batch.removals):
-        if fact.slot in slots:
-            reason = (
-                "the model does not answer it even from its prompt"
-                if fact.id in edited.beyond_context
-                else "the adapter of its batch does not answer it"
-            )
-            reasons[fact.id] = f"{reason}: it stays in the prompt (try again with `ice-agent release`)"
-    return reasons, tuple(fact.id for fact in work.known if fact.slot in slots)
+    missed = {t.fact_id for t in transcripts if t.kind in kinds and not t.is_hit}
+    slots = {fact.slot for fact in (*members, *known) if fact.id in missed}
+    reasons, lost = {}, list[str]()
+    for fact in (*members, *known):
+        if fact.slot not in slots:
+            continue
+        # A rebuild also teaches what was learned before.
+        if fact.status is FactStatus.LEARNED:
+            lost.append(fact.id)
+            continue
+        reason = (
+            "the model does not answer it even from its prompt"
+            if fact.id in edit["beyond_context"]
+            else "the adapter of its batch does not answer it"
+        )
+        reasons[fact.id] = f"{reason}: it stays in the prompt (try again with `ice-agent release`)"
+    return reasons, tuple(dict.fromkeys(lost))
 
 
 def _keep_transcripts(config: Config, candidate: Adapter, after: Evaluation) -> None:
     """Every probe with its answers before and after, beside the adapter's directory, which never changes."""
     rows = [json.dumps(asdict(t), ensure_ascii=False) for t in after.transcripts]
-    _write_whole(config.adapters.dir / f"{candidate.id}.transcripts.jsonl", "\n".join(rows) + "\n")
+    _write_whole(_transcripts_path(config, candidate), "\n".join(rows) + "\n")
+
+
+def _kept_transcripts(config: Config, candidate: Adapter) -> tuple[Transcript, ...] | None:
+    """What a cycle that died had kept of measuring this candidate."""
+    try:
+        rows = _transcripts_path(config, candidate).read_text(encoding="utf-8").splitlines()
+        return tuple(Transcript(**json.loads(row)) for row in rows if row)
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _transcripts_path(config: Config, adapter: Adapter) -> Path:
+    return config.adapters.dir / f"{adapter.id}.transcripts.jsonl"
 
 
 def _keep_card(
-    model: EditableModel,
-    config: Config,
-    candidate: Adapter,
-    before: Evaluation,
-    after: Evaluation,
-    verdict: Verdict,
+    editor: Editor, config: Config, candidate: Adapter, guards: Sequence[promote.Guard], verdict: Verdict
 ) -> None:
     """Beside the weights, before anybody is served from them: the one file that is written after them."""
     directory = config.adapters.dir / candidate.path
-    guards = promote.table(before.scores, after.scores, config.guards)
-    _write_whole(directory / card.FILE, card.card(read_manifest(directory), model.name, guards, verdict))
+    _write_whole(directory / card.FILE, card.card(read_manifest(directory), editor.name, guards, verdict))
 
 
 def _write_whole(path: Path, text: str) -> None:
@@ -428,11 +564,3 @@ def _write_whole(path: Path, text: str) -> None:
             f"could not write {path}: {error.strerror} "
             "(nothing was promoted; free some space and run the cycle again)"
         ) from error
-
-
-def _ancestry(store: FactStore) -> list[Adapter]:
-    """What serves, its parent, and so on to the root, which locality is measured against."""
-    found = [serving(store)]
-    while (parent_id := found[-1].parent_id) is not None:
-        found.append(store.adapter(parent_id))
-    return found

@@ -21,6 +21,7 @@ from ice_agent import config as settings
 from ice_agent import cycle, explain, plan, promote, relations, screen
 from ice_agent.agent import Agent, Reply
 from ice_agent.config import Config
+from ice_agent.editor import IceEditor
 from ice_agent.errors import ConfigError, IceError
 from ice_agent.model import EditableModel
 from ice_agent.turns import asking
@@ -84,7 +85,7 @@ def _play(out: Console, said: Sequence[str], folder: Path) -> int:
         model = EditableModel.load(config.model, config.lora)
     with Archive.open(config.store.url) as archive:
         store = archive.store(TENANT)
-        cycle.init(store, model, config)
+        cycle.init(store, IceEditor(model, config), config)
         demo = Demo(out, Agent(store, model, config))
         out.print(f"[dim]model {config.model.name}, {model.device}, {os.cpu_count()} cores, in {folder}[/]")
         demo.play(said)
@@ -159,11 +160,13 @@ class Demo:
             "A cycle", "the facts are trained into a candidate adapter, which is measured before it serves"
         )
         with screen.bars(self._out) as progress:
-            done = cycle.run_cycle(self._store, self._agent.model, self._config, progress)
+            done = cycle.run_cycle(
+                self._store, IceEditor(self._agent.model, self._config), self._config, progress
+            )
         table = promote.table(done.before.scores, done.after.scores, self._config.guards)
         answers = explain.answers(done.after.transcripts)
         self._out.print()
-        screen.report(self._out, table, answers, done.adapter.id, done.verdict, done.seconds)
+        screen.report(self._out, table, answers, done.adapter, done.verdict, done.seconds)
         self._hold(
             done.verdict.promote, "the candidate was rejected, so the rest of the demo has nothing to show"
         )

@@ -5,8 +5,10 @@ IceError                one line for the user, exit code not 0
     ModelError          point to another model, or mend this one
     AdapterError        do not load this adapter: serve its parent, or rebuild it
     CollectError        the text was heard but not understood: mend the extractor, then collect it again
+    RefreshError        the source could not be read and nothing was changed: mend it, or its settings
     CycleError          nothing was promoted; the serving adapter is untouched
         EmptyBatch      nothing to edit: not a failure for a scheduler
+        AwaitsApproval  a candidate waits for a person: promote or decline it first
 
 The store has its own tree in `memory`. A message names the thing and the next step.
 """
@@ -32,6 +34,13 @@ class CollectError(IceError):
     """The extractor could not read an utterance."""
 
 
+class RefreshError(IceError):
+    """A source could not be read as a whole, or is not there."""
+
+    def __init__(self, source: str, reason: str) -> None:
+        super().__init__(f"{source}: {reason}")
+
+
 class CycleError(IceError):
     """A cycle could not start, or ended without a verdict."""
 
@@ -39,8 +48,18 @@ class CycleError(IceError):
 class EmptyBatch(CycleError):
     """No fact is pending, so there is nothing to edit."""
 
-    def __init__(self, tenant: str) -> None:
-        super().__init__(f"nothing is pending for {tenant!r} (tell it something with `ice-agent add`)")
+    def __init__(self) -> None:
+        super().__init__("nothing is pending (tell it something with `ice-agent add`)")
+
+
+class AwaitsApproval(CycleError):
+    """A candidate passed its guards, and a person has the last word."""
+
+    def __init__(self, adapter_id: str) -> None:
+        super().__init__(
+            f"candidate {adapter_id} waits for approval: `ice-agent promote {adapter_id}` or "
+            f"`ice-agent reject {adapter_id}` first"
+        )
 
 
 class MemoriesError(IceError):

@@ -1,7 +1,8 @@
 """What an adapter does to the answers, measured by free generation only: greedy, natural stop, exact match.
 
-A suite is prepared once per batch: probes, and what is expected of them by the root (locality) or by the root
-with the fact in its prompt (portability). Then parent and candidate are scored on it. No decisions here.
+A suite is prepared once per batch: probes, and what is expected of them by the root (locality), by the root
+with the fact in its prompt (portability) or by whoever brought them (guard suites). Then parent and candidate
+are scored on it. No decisions here.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from torch.nn.functional import cross_entropy
 from ice_agent import relations
 from ice_agent.distribution import Distribution, kl_from
 from ice_agent.model import EditableModel, Ids
+from ice_agent.suites import GuardSuite
 from ice_agent.survey import (
     Survey,
     invented,
@@ -33,7 +35,7 @@ from ice_agent.survey import (
     with_user,
 )
 from ice_agent.turns import asking
-from memory import USER, EditRequest, Evaluation, Rate, Scores, Transcript
+from memory import USER, EditRequest, Evaluation, Rate, Scores, SuiteScores, Transcript
 
 # How a model says that it was never told.
 UNKNOWN = re.compile(
@@ -56,6 +58,14 @@ LOCALITY_CONTEXT = "locality_context"
 BESIDE = (LOCALITY_SUBJECT, LOCALITY_RELATION, LOCALITY_UNRELATED, LOCALITY_CONTEXT, FALSE_RECALL)
 LOCALITY = (LOCALITY_SUBJECT, LOCALITY_RELATION, LOCALITY_UNRELATED, LOCALITY_UNKNOWN)
 
+# Before the name of a guard suite: the kind of its probes in the transcripts.
+SUITE = "suite "
+
+MAX_ANSWER_TOKENS = 32
+
+# The texts of a guard suite are cut. So many pieces take the memory that the survey's texts, all short, take.
+PIECE_TOKENS, PIECES_AT_ONCE = 128, 12
+
 # Next tokens that are kept of the root's distribution; the rest counts as one.
 KEPT_TOKENS = 64
 
@@ -77,6 +87,20 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GuardProbes:
+    """A guard suite as this model reads it, and how the root does on it."""
+
+    name: str
+    probes: tuple[Probe, ...]
+    answer_tokens: int
+    """What an answer may take: the longest that is expected must fit."""
+    n_texts: int
+    pieces: tuple[tuple[int, ...], ...]
+    """Of the texts, which are of any length."""
+    root_losses: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Suite:
     """Everything that one batch is measured by."""
 
@@ -93,6 +117,7 @@ class Suite:
     """What the root says of the first token of an answer to each locality probe, in their order."""
     seed: int
     """Of the sampled continuations: the same for every adapter, or their fluency could not be compared."""
+    guard_probes: tuple[GuardProbes, ...] = ()
 
 
 def prepare(
@@ -106,6 +131,7 @@ def prepare(
     survey: Survey,
     texts: Sequence[Sequence[int]] = (),
     beside: Sequence[tuple[str, str]] = (),
+    guard_suites: Sequence[GuardSuite] = (),
     per_kind: int = 200,
     seed: int = 0,
 ) -> Suite:
@@ -116,6 +142,7 @@ def prepare(
 
     `texts` are held-out texts for perplexity; without them, texts that the base wrote and no edit trained on.
     `beside` are questions that an edit set brings with it, each with the kind of locality it measures.
+    `guard_suites` are asked whole.
     """
     rng = random.Random(seed)
     slots = taught | {(r.subject, r.relation) for r in (*requests, *learned)}
@@ -144,6 +171,7 @@ def prepare(
             root_losses=tuple(token_losses(model, held_out)),
             root_next=_next_tokens(model, _beside_edits(probes)),
             seed=seed,
+            guard_probes=tuple(_guard_probes(model, given) for given in guard_suites),
         )
 
 
@@ -168,27 +196,38 @@ def score(
         losses = token_losses(model, suite.texts)
         fluency = _fluency(model, suite.openings, suite.seed)
         moved = next_token_kl(model, suite)
-    earlier = (
-        [t.after for t in before.transcripts] if before else [probe.root_answer for probe in suite.probes]
-    )
-    transcripts = [_transcript(*row) for row in zip(suite.probes, earlier, answers, strict=True)]
-    rates = {kind: _rate(kind, transcripts) for kind in {t.kind for t in transcripts}}
+        for given in suite.guard_probes:
+            answers += ask(model, [p.question for p in given.probes], max_tokens=given.answer_tokens)
+        read = [token_losses(model, given.pieces, PIECES_AT_ONCE) for given in suite.guard_probes]
+    probes = [*suite.probes, *(probe for given in suite.guard_probes for probe in given.probes)]
+    earlier = [t.after for t in before.transcripts] if before else [probe.root_answer for probe in probes]
+    transcripts = [_transcript(*row) for row in zip(probes, earlier, answers, strict=True)]
+    rates = {kind: _rate(kind, transcripts) for kind in {probe.kind for probe in suite.probes}}
     scores = Scores(
         **rates,
         fluency_ratio=_ratio(fluency, suite.root_fluency),
-        perplexity_ratio=math.exp(_average(losses) - _average(suite.root_losses)),
-        median_perplexity_ratio=math.exp(_median(losses) - _median(suite.root_losses)),
+        perplexity_ratio=_perplexity_ratio(_average(losses), _average(suite.root_losses)),
+        median_perplexity_ratio=_perplexity_ratio(_median(losses), _median(suite.root_losses)),
         locality_kl=_average(moved),
+        suites=tuple(
+            _suite_scores(given, transcripts, its_losses)
+            for given, its_losses in zip(suite.guard_probes, read, strict=True)
+        ),
     )
     return Evaluation(scores=scores, transcripts=tuple(transcripts))
 
 
-def ask(model: EditableModel, questions: Sequence[str], context: Sequence[str] | None = None) -> list[str]:
+def ask(
+    model: EditableModel,
+    questions: Sequence[str],
+    context: Sequence[str] | None = None,
+    max_tokens: int = MAX_ANSWER_TOKENS,
+) -> list[str]:
     """The active adapter's greedy answers; with `context`, each question has its own system message."""
     prompts = [
         model.encode(asking(question, context[i] if context else "")) for i, question in enumerate(questions)
     ]
-    return [completion.text for completion in model.complete(prompts)]
+    return [completion.text for completion in model.complete(prompts, max_tokens=max_tokens)]
 
 
 def says_unknown(text: str) -> bool:
@@ -428,6 +467,55 @@ def _portability(model: EditableModel, requests: Sequence[EditRequest]) -> tuple
     return probes, Rate(hits=right, asked=len(rows)), Rate(hits=len(probes), asked=right)
 
 
+# -- guard suites --------------------------------------------------------------------------------------------
+
+
+def _guard_probes(model: EditableModel, given: GuardSuite) -> GuardProbes:
+    """The suite in the model's tokens, with what the root makes of it; the root is active."""
+    spellings = [text for question in given.questions for text in question.expected]
+    answer_tokens = max([MAX_ANSWER_TOKENS, *(len(model.encode_answer(text)) for text in spellings)])
+    answers = ask(model, [question.prompt for question in given.questions], max_tokens=answer_tokens)
+    texts = [cut for text in given.texts if (cut := _cut(model, text))]
+    pieces = tuple(piece for cut in texts for piece in cut)
+    return GuardProbes(
+        name=given.name,
+        probes=tuple(
+            Probe(
+                kind=SUITE + given.name,
+                question=question.prompt,
+                expected=question.expected[0],
+                aliases=question.expected[1:],
+                root_answer=answer,
+            )
+            for question, answer in zip(given.questions, answers, strict=True)
+        ),
+        answer_tokens=answer_tokens,
+        n_texts=len(texts),
+        pieces=pieces,
+        root_losses=tuple(token_losses(model, pieces, PIECES_AT_ONCE)),
+    )
+
+
+def _suite_scores(
+    given: GuardProbes, transcripts: Sequence[Transcript], losses: Sequence[float]
+) -> SuiteScores:
+    by_root = [_is_right(probe, probe.root_answer) for probe in given.probes]
+    return SuiteScores(
+        name=given.name,
+        right=_rate(SUITE + given.name, transcripts),
+        root_right=Rate(hits=sum(by_root), asked=len(by_root)),
+        n_texts=given.n_texts,
+        perplexity_ratio=_perplexity_ratio(_average(losses), _average(given.root_losses)),
+    )
+
+
+def _cut(model: EditableModel, text: str) -> list[tuple[int, ...]]:
+    """A text of any length as rows that begin as the model's own texts do; each of its tokens is in one."""
+    begin, ids = model.begin(), model.encode_text(text)
+    said = ids[1:] if ids[:1] == begin else ids
+    return [(*begin, *said[at : at + PIECE_TOKENS]) for at in range(0, len(said), PIECE_TOKENS)]
+
+
 # -- counting ------------------------------------------------------------------------------------------------
 
 
@@ -438,7 +526,7 @@ def _transcript(probe: Probe, before: str, answer: str) -> Transcript:
             answer, probe.root_answer
         )
     else:
-        is_hit = relations.same_answer(answer, probe.expected, probe.aliases)
+        is_hit = _is_right(probe, answer)
     return Transcript(
         kind=probe.kind,
         fact_id=probe.fact_id,
@@ -448,6 +536,10 @@ def _transcript(probe: Probe, before: str, answer: str) -> Transcript:
         after=answer,
         is_hit=is_hit,
     )
+
+
+def _is_right(probe: Probe, answer: str) -> bool:
+    return relations.same_answer(answer, probe.expected, probe.aliases)
 
 
 def _rate(kind: str, transcripts: Sequence[Transcript]) -> Rate:
@@ -469,6 +561,11 @@ def _median(losses: Sequence[float]) -> float:
 
 def _average(values: Sequence[float]) -> float:
     return sum(values) / len(values) if values else 0.0
+
+
+def _perplexity_ratio(loss: float, root: float) -> float:
+    # Beyond all measure, and no crash: such an adapter is to be rejected like any other.
+    return math.inf if loss - root > 700 else math.exp(loss - root)
 
 
 def _ratio(value: float, root: float) -> float:

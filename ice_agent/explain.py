@@ -104,6 +104,11 @@ def loadable(store: FactStore, adapters_dir: Path, id_: str) -> Adapter:
     Raises AdapterError for one whose files are missing or damaged.
     """
     found = store.adapter(id_)
+    if found.collected_at is not None:
+        raise AdapterError(
+            f"the files of {found.id} were collected to save space: `ice-agent replay {found.id} --restore` "
+            "makes it again, `ice-agent rebuild` a new one of what is known now"
+        )
     read_manifest(adapters_dir / found.path)
     return found
 
@@ -143,6 +148,8 @@ def damaged(store: FactStore, adapters_dir: Path) -> tuple[str, ...]:
         if adapter.status is AdapterStatus.FORGOTTEN:
             if (adapters_dir / adapter.path).exists():
                 problems.append(f"{adapters_dir / adapter.path} still holds what was forgotten: delete it")
+            continue
+        if adapter.collected_at is not None:
             continue
         try:
             manifest = read_manifest(adapters_dir / adapter.path)

@@ -10,7 +10,7 @@ import json
 import logging
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -70,9 +70,24 @@ def wish(
     return Wish(fact_ids=tuple(dict.fromkeys(ids))) if meant else None
 
 
-def grant(store: FactStore, config: Config, wish: Wish) -> Forgetting:
-    """Forget what is wished for."""
-    return forget(store, config, wish.fact_ids, wish.subject, wish.utterance_ids)
+def grant(archive: Archive, store: FactStore, config: Config, wish: Wish) -> tuple[Forgetting, Path | None]:
+    """Forget what is wished for, as `attested`."""
+    asked = (wish.fact_ids, wish.subject, wish.utterance_ids)
+    return attested(archive, store, config, lambda: forget(store, config, *asked))
+
+
+def attested(
+    archive: Archive, store: FactStore, config: Config, erase: Callable[[], Forgetting]
+) -> tuple[Forgetting, Path | None]:
+    """Erase something, and sign a receipt of it; there is none where nothing went.
+
+    Raises NotaryError for a key that cannot be used before anything is erased.
+    """
+    notary = Notary.at(config.ledger.key, archive.origin)
+    taken = erase()
+    if not taken.entries:
+        return taken, None
+    return taken, certify(archive, config, notary, taken, serving=store.serving())
 
 
 def forget(

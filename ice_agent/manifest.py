@@ -33,6 +33,20 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     return manifest
 
 
+def base_name(directory: Path) -> str:
+    """What the base model was called when an adapter was saved; empty where its files do not say."""
+    try:
+        name = json.loads((directory / CONFIG).read_text(encoding="utf-8"))["base_model_name_or_path"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    return str(name)
+
+
+def kept_manifest_path(directory: Path) -> Path:
+    """Where the manifest of an adapter stays when its files are collected."""
+    return directory.with_name(f"{directory.name}.{MANIFEST}")
+
+
 def file_hash(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 

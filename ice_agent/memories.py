@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 from langchain_core.embeddings import Embeddings
@@ -21,6 +21,7 @@ from memory import (
     Fact,
     FactStatus,
     FactStore,
+    Forgetting,
     Recorded,
     UnknownFact,
 )
@@ -45,7 +46,7 @@ class Memory:
     def __init__(self, settings: Config | None = None, embeddings: Embeddings | None = None) -> None:
         self._config = settings or config.load()
         self._by_meaning = recall.meanings(self._config.recall.embeddings, embeddings)
-        self._archive = Archive.open(self._config.store.url)
+        self._archive = Archive.open(self._config.store.url, announced=self._config.hooks.of.keys())
         self._extractor = collect.extractor_named(self._config.collect.extractor)
 
     @classmethod
@@ -168,7 +169,7 @@ class Memory:
     def delete(self, memory_id: str) -> dict[str, str]:
         """Forget a memory with all that it ever said: rows, words, and every adapter that was taught it."""
         store, ids = self._whole(memory_id)
-        forget.forget(store, self._config, ids)
+        self._attested(store, lambda: forget.forget(store, self._config, ids))
         return {"message": "Memory deleted successfully!"}
 
     def delete_all(
@@ -177,7 +178,7 @@ class Memory:
         """Forget all that is held about somebody."""
         store, _ = self._scoped(None, user_id=user_id, agent_id=agent_id, run_id=run_id)
         if store.exists():
-            forget.forget_everything(store, self._config)
+            self._forget_everything(store)
         return {"message": "Memories deleted successfully!"}
 
     def history(self, memory_id: str) -> list[Item]:
@@ -197,7 +198,14 @@ class Memory:
     def reset(self) -> None:
         """Forget everybody."""
         for tenant in self._archive.tenants():
-            forget.forget_everything(self._archive.store(tenant), self._config)
+            self._forget_everything(self._archive.store(tenant))
+
+    def _forget_everything(self, store: FactStore) -> None:
+        self._attested(store, lambda: forget.forget_everything(store, self._config))
+
+    def _attested(self, store: FactStore, erase: Callable[[], Forgetting]) -> None:
+        """The receipt lies where `ice-agent forget` puts its own: beside the checkpoints."""
+        forget.attested(self._archive, store, self._config, erase)
 
     def _scoped(
         self, filters: Mapping[str, Any] | None, **ids: str | None

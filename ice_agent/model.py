@@ -331,6 +331,11 @@ class EditableModel:
         """A copy of an adapter's A and B matrices, by the names they have in its file."""
         return {name: p.detach().clone() for name, p in self._parameters(adapter_id).items()}
 
+    def max_difference(self, one_id: str, other_id: str) -> float:
+        """The largest difference between a weight of one adapter and the same of another."""
+        one, other = self.tensors(one_id), self.tensors(other_id)
+        return max(float((one[name] - other[name]).abs().max()) for name in one)
+
     def save(self, adapter_id: str, directory: Path, manifest: dict[str, Any]) -> Path:
         """Write plain PEFT files and a manifest with their hashes: a whole directory or none.
 
@@ -361,6 +366,8 @@ class EditableModel:
     ) -> None:
         # A temporary directory is its owner's alone; a serving engine may run as somebody else.
         directory.chmod(directory.parent.stat().st_mode & 0o777)
+        # Before the weights: by what they learned a folder is found that a killed cycle left half written.
+        _write_json(directory / MANIFEST, manifest)
         save_file(tensors, directory / WEIGHTS, metadata={"format": "pt"})
         config = self._peft_config().to_dict()
         config["base_model_name_or_path"] = self.name
@@ -368,7 +375,7 @@ class EditableModel:
         config["fan_in_fan_out"] = self._peft.peft_config["_none"].fan_in_fan_out
         config["target_modules"] = sorted(self._peft.peft_config[adapter_id].target_modules)
         _write_json(directory / CONFIG, config)
-        hashes = {path.name: file_hash(path) for path in sorted(directory.iterdir())}
+        hashes = {name: file_hash(directory / name) for name in (CONFIG, WEIGHTS)}
         own = {"id": adapter_id, "base_hash": self.base_hash, "files": hashes}
         _write_json(directory / MANIFEST, {**manifest, **own})
         for path in (*directory.iterdir(), directory):
@@ -383,7 +390,7 @@ class EditableModel:
             raise AdapterError(
                 f"adapter {adapter_id} was made for another base model (its base is "
                 f"{manifest['base_hash'][:12]}, {self.name!r} is {self.base_hash[:12]}): "
-                "set model.name back, or run `ice-agent init` with a new store"
+                "set model.name back, or move all that is known with `ice-agent rebuild --base`"
             )
         self._check_shape(adapter_id, directory)
         with self._lock:
@@ -395,6 +402,12 @@ class EditableModel:
         with self._lock:
             if adapter_id not in self._loaded:
                 self._add(adapter_id, {}, seed=0)
+
+    def interpolate(self, one_id: str, other_id: str, alpha: float, adapter_id: str) -> None:
+        """An adapter between two: A = A_1 + alpha (A_2 - A_1), and B likewise."""
+        one, other = self.tensors(one_id), self.tensors(other_id)
+        with self._lock:
+            self._add(adapter_id, {name: one[name].lerp(other[name], alpha) for name in one})
 
     def forget(self, adapter_id: str) -> None:
         """Drop an adapter from memory; its files stay."""
@@ -563,7 +576,10 @@ def _stop_ids(base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tupl
 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:
-    path.write_text(json.dumps(values, indent=2, sort_keys=True, default=_jsonable) + "\n", encoding="utf-8")
+    text = json.dumps(values, indent=2, sort_keys=True, default=_jsonable) + "\n"
+    partial = path.with_suffix(".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
 
 
 def _sync(path: Path) -> None:

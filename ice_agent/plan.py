@@ -30,7 +30,7 @@ def plan(store: FactStore, config: Config) -> Plan:
     taken = pending[: config.cycle.batch_size - len(retracted)]
     return Plan(
         parent_id=serving(store).id,
-        requests=edit_request.build_all(whole_slots(store, taken)),
+        requests=edit_request.build_all(whole_slots(taken, store.facts(), store.learned())),
         retracted=tuple(retracted),
         beyond=len(pending) + len(removals) - len(taken) - len(retracted),
     )
@@ -40,13 +40,10 @@ def waiting(store: FactStore) -> tuple[list[Fact], list[Fact]]:
     """The facts that wait to be learned, and those that wait to be taken out of the weights."""
     # What a dead cycle had claimed goes into the next one; a cycle that runs holds the lease.
     statuses = [FactStatus.PENDING, *([] if store.is_leased() else [FactStatus.CLAIMED])]
-    waits = [f for f in store.facts(statuses=statuses) if f.relation != STATEMENT and _is_valid(f)]
+    # First, because it takes back what has come to its end.
     retracted = [f for f in store.recall() if f.status is FactStatus.RETRACTED]
+    waits = [f for f in store.facts(statuses=statuses) if f.relation != STATEMENT and f.holds(now())]
     return waits, [f for f in retracted if f.quarantine_reason is None]
-
-
-def _is_valid(fact: Fact) -> bool:
-    return fact.valid_until is None or fact.valid_until > now()
 
 
 def n_waiting(store: FactStore) -> int:
@@ -57,13 +54,12 @@ def serving(store: FactStore) -> Adapter:
     """The adapter that serves. Raises CycleError for a tenant without a root."""
     adapter = store.serving()
     if adapter is None:
-        raise CycleError(f"{store.tenant!r} has no adapter yet: run `ice-agent init`")
+        raise CycleError("there is no adapter yet: run `ice-agent init`")
     return adapter
 
 
-def whole_slots(store: FactStore, facts: Sequence[Fact]) -> list[Fact]:
-    """The facts with all other current values of their slots: a set-valued slot is taught as a whole."""
-    slots = dict.fromkeys(fact.slot for fact in facts)
-    claimed = {fact.id for fact in facts}
-    current = [f for f in store.facts() if f.slot in slots]
-    return [f for f in current if f.id in claimed or f.status is FactStatus.LEARNED]
+def whole_slots(facts: Sequence[Fact], standing: Sequence[Fact], learned: Sequence[Fact]) -> list[Fact]:
+    """The facts with all that is learned of their slots: a set-valued slot is taught as a whole."""
+    slots = {fact.slot for fact in facts}
+    taught = {fact.id for fact in (*facts, *learned)}
+    return [fact for fact in standing if fact.slot in slots and fact.id in taught]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
-from ice_agent.config import Guards
-from memory import Rate, Scores, Verdict
+from ice_agent.config import Guards, SuiteSettings
+from memory import Rate, Scores, SuiteScores, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +34,13 @@ def judge(parent: Scores, candidate: Scores, guards: Guards) -> Verdict:
 def table(parent: Scores, candidate: Scores, guards: Guards) -> tuple[Guard, ...]:
     """Every guard with its figures, in the order in which they are shown."""
     return (
-        _asked("edit success", parent.edit_success, candidate.edit_success, guards.min_edit_success),
+        _enough(
+            "edit success",
+            parent.edit_success,
+            candidate.edit_success,
+            guards.min_edit_success,
+            probes=1,
+        ),
         _at_least("rephrase", parent.rephrase, candidate.rephrase, guards.min_rephrase),
         _at_least("portability", parent.portability, candidate.portability, guards.min_portability),
         _at_least(
@@ -54,6 +61,7 @@ def table(parent: Scores, candidate: Scores, guards: Guards) -> tuple[Guard, ...
             candidate.locality_unrelated,
             guards.min_locality_unrelated,
             guards.min_probes,
+            "raise survey_questions",
         ),
         _at_least(
             "locality, unknown stays unknown",
@@ -85,14 +93,34 @@ def table(parent: Scores, candidate: Scores, guards: Guards) -> tuple[Guard, ...
             candidate.median_perplexity_ratio,
             guards.max_median_perplexity_ratio,
         ),
+        *(
+            guard
+            for suite in guards.suites
+            for guard in _suite(suite, parent.suite(suite.name), candidate.suite(suite.name))
+        ),
     )
 
 
-def _asked(metric: str, parent: Rate, candidate: Rate, bar: float) -> Guard:
-    """Like _at_least, and what was not measured at all has not held."""
-    if not candidate.asked:
-        return _guard(metric, parent, candidate, f">= {bar}", f"{metric} was not measured")
-    return _at_least(metric, parent, candidate, bar)
+def _suite(bars: SuiteSettings, parent: SuiteScores, candidate: SuiteScores) -> Iterator[Guard]:
+    """The guards of a suite: of its questions, its texts, or both. One that was not measured has not held."""
+    metric, is_measured = f"suite {bars.name}", candidate.right.asked or candidate.n_texts
+    more = "add to its file, or lower its min_probes" if is_measured else "a cycle measures it"
+    if candidate.right.asked or not is_measured:
+        yield _enough(metric, parent.right, candidate.right, bars.min, bars.min_probes, more)
+    if candidate.right.asked and bars.max_drop is not None:
+        lost = f"{metric}, lost against the root"
+        yield _at_most(lost, _lost(parent), _lost(candidate), bars.max_drop)
+    if candidate.n_texts:
+        metric = f"{metric}, perplexity ratio"
+        guard = _number_at_most(metric, parent.perplexity_ratio, candidate.perplexity_ratio, bars.max_ratio)
+        few = _too_few(metric, candidate.n_texts, bars.min_probes, more)
+        yield replace(guard, reason=few) if few else guard
+
+
+def _lost(scores: SuiteScores) -> Rate:
+    """Answers that the root has right, net of those that only the adapter has."""
+    asked = scores.right.asked
+    return Rate(hits=max(0, scores.root_right.hits - scores.right.hits), asked=asked)
 
 
 def _at_least(metric: str, parent: Rate, candidate: Rate, bar: float) -> Guard:
@@ -100,14 +128,19 @@ def _at_least(metric: str, parent: Rate, candidate: Rate, bar: float) -> Guard:
     return _guard(metric, parent, candidate, f">= {bar}", reason)
 
 
-def _enough(metric: str, parent: Rate, candidate: Rate, bar: float, probes: int) -> Guard:
-    """Like _at_least, and a measurement of too few probes is no measurement."""
-    if candidate.asked < probes:
-        reason = (
-            f"{metric} was asked only {candidate.asked} times, {probes} are needed (raise survey_questions)"
-        )
-        return _guard(metric, parent, candidate, f">= {bar}", reason)
-    return _at_least(metric, parent, candidate, bar)
+def _enough(metric: str, parent: Rate, candidate: Rate, bar: float, probes: int, more: str = "") -> Guard:
+    """Like _at_least, and a measurement of too few probes is no measurement. `more` says how to get them."""
+    guard = _at_least(metric, parent, candidate, bar)
+    few = _too_few(metric, candidate.asked, probes, more)
+    return replace(guard, reason=few) if few else guard
+
+
+def _too_few(metric: str, asked: int, probes: int, more: str) -> str:
+    """Why so many probes are no evidence; empty when they are."""
+    if asked >= probes:
+        return ""
+    needed = "1 is needed" if probes == 1 else f"{probes} are needed"
+    return f"{metric}: not enough evidence: asked {asked}, {needed}{f' ({more})' if more else ''}"
 
 
 def _at_most(metric: str, parent: Rate, candidate: Rate, bar: float) -> Guard:

@@ -85,8 +85,10 @@ class Schedule:
         try:
             if self._cycle():
                 self._tried = 0
-        except (LeaseHeld, EmptyBatch) as waits:
-            logger.info("%s", waits)
+        except LeaseHeld as held:
+            logger.info("a cycle runs already: %s has the lease until %s", held.owner, held.until)
+        except EmptyBatch:
+            logger.info("nothing is pending any more")
         except (IceError, StoreError) as error:
             logger.error("no cycle: %s", error)
         except KeyboardInterrupt:

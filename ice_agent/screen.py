@@ -25,8 +25,10 @@ from ice_agent.promote import Guard
 from memory import (
     NOT_ASKED,
     Adapter,
+    AdapterStatus,
     Batch,
     CandidateFact,
+    Delivery,
     Entry,
     Fact,
     FactStatus,
@@ -42,8 +44,9 @@ from memory import (
 )
 
 if TYPE_CHECKING:
-    # Only the name is needed here: importing it takes most of a second.
+    # Only the names are needed here: importing them takes most of a second.
     from ice_agent.collect import Heard
+    from ice_agent.refresh import Report, Standing
 
 _COLOURS = {
     "pending": "yellow", "claimed": "yellow", "learned": "green", "held": "cyan", "quarantined": "red",
@@ -106,6 +109,14 @@ class Bars:
         self._progress.update(self._tasks[stage], completed=done, total=total, note=escape(note))
 
 
+def deliveries(rows: Sequence[Delivery]) -> Table:
+    table = _table("event", "id", "tenant", "tried", "next", "problem")
+    for row in rows:
+        due = when(row.due_at) if row.due_at else "given up"
+        table.add_row(row.event, row.id, row.tenant_id, str(row.attempts), due, escape(row.problem))
+    return table
+
+
 def facts(rows: Sequence[Fact]) -> Table:
     table = _table("fact", "status", "subject", "relation", "value", "since")
     for fact in rows:
@@ -140,7 +151,7 @@ def forgetting(out: Console, taken: Forgetting, *, dry_run: bool) -> None:
     if taken.items:
         out.print(f"  items     {count(len(taken.items), 'item')} that told of them deleted")
     if taken.bereft:
-        out.print(f"            {count(len(taken.bereft), 'fact')} that stay lose theirs with them")
+        out.print(f"            {count(len(taken.bereft), 'fact')} left without the words it was heard in")
     if taken.adapters:
         out.print(f"  adapters  {', '.join(adapter.id for adapter in taken.adapters)} deleted")
         out.print(f"  serving   {taken.serving.id if taken.serving else 'nothing'}")
@@ -183,7 +194,7 @@ def adapters(rows: Sequence[Adapter], n_facts: dict[str, int]) -> Table:
         learned = str(n_facts[adapter.id]) if adapter.id in n_facts else "-"
         table.add_row(
             adapter.id,
-            _state(adapter.status),
+            _state(adapter.status) + (", files gone" if adapter.collected_at else ""),
             adapter.parent_id or "-",
             learned,
             success,
@@ -221,11 +232,9 @@ def side_by_side(questions: Sequence[str], *columns: tuple[str, Sequence[str]]) 
 
 def comparison(first: Adapter, second: Adapter) -> Table:
     table = _table("metric", first.id, second.id)
-    for metric in Scores.metrics():
-        shown = [
-            _measured(getattr(a.scores, metric)) if a.scores else "not measured" for a in (first, second)
-        ]
-        table.add_row(metric.replace("_", " "), *shown)
+    columns = [_measurements(a.scores) for a in (first, second)]
+    for metric in dict.fromkeys(metric for column in columns for metric in column):
+        table.add_row(metric, *(column.get(metric, "not measured") for column in columns))
     return table
 
 
@@ -255,6 +264,51 @@ def heard(utterances: Sequence[Heard]) -> Text:
     n_proposed = sum(len(one.proposed) for one in utterances)
     waiting = f", {n_proposed} to wait for approval (`ice-agent review`)" if n_proposed else ""
     return _listed(f"learned {count(n_learned, 'fact')}{waiting}{refused}", changes)
+
+
+SKIPPED = 20
+"""Rows of a source that are shown with what is wrong with them; --json has all."""
+
+
+def refreshed(out: Console, report: Report, *, dry_run: bool) -> None:
+    """What a source told, and what is wrong with its rows."""
+    would = "would be " if dry_run and report.outcome in ("taken over", "held") else ""
+    colour = {"failed": "bold red", "held": "cyan"}.get(report.outcome, "bold")
+    out.print(f"[{colour}]{would}{report.outcome}[/]  {report.source} (of {escape(report.tenant)})")
+    if report.reason:
+        out.print(f"  because   {escape(report.reason)}")
+    rows = (("new", report.n_new), ("changed", report.n_changed), ("gone", report.n_vanished))
+    if any(n for _, n in rows):
+        out.print(f"  rows      {', '.join(f'{n} {what}' for what, n in rows if n)}")
+    if report.n_spared:
+        out.print(f"  spared    {count(report.n_spared, 'row')} that may be among those that were skipped")
+    facts = (
+        *(("learned", report.learned), ("superseded", report.superseded), ("taken back", report.retracted)),
+        *(("to be approved (`ice-agent review`)", report.proposed), ("forgotten once", report.refused)),
+    )
+    if any(n for _, n in facts):
+        out.print(f"  facts     {', '.join(f'{n} {what}' for what, n in facts if n)}")
+    for line in report.says:
+        out.print(f"  says      {line}", markup=False)
+    if beyond := report.n_new + report.n_changed - len(report.says) if report.says else 0:
+        out.print(f"            and {count(beyond, 'row')} more")
+    for problem in report.problems[:SKIPPED]:
+        out.print(f"  skipped   {problem.place}: {problem.reason}", markup=False)
+    if len(report.problems) > SKIPPED:
+        out.print(f"            and {count(len(report.problems) - SKIPPED, 'row')} more (--json lists them)")
+    if report.outcome == "held" and not dry_run:
+        verb = "ice-agent refresh"
+        out.print(f"  decide    `{verb} --approve {report.source}`, or `{verb} --discard {report.source}`")
+
+
+def sources(out: Console, rows: Iterable[Standing]) -> None:
+    """When each source was read, and when it will be."""
+    for row in rows:
+        last = when(row.last_run) if row.last_run else "never"
+        next_run = when(row.next_run) if row.next_run else "by hand"
+        out.print(f"  source    {row.source} (of {row.tenant}): last {last}, next {next_run}", markup=False)
+        for what in filter(None, (row.held and f"held: {row.held}", row.problem)):
+            out.print(f"            {what}", style="dim", markup=False)
 
 
 def candidates(found: Sequence[CandidateFact]) -> Text:
@@ -302,22 +356,38 @@ def plan(out: Console, what: Plan) -> None:
         out.print(f"{count(what.beyond, 'fact')} more must wait for the cycle after (cycle.batch_size).")
 
 
-def verdict(out: Console, adapter_id: str, decided: Verdict, seconds: float) -> None:
+def verdict(out: Console, adapter: Adapter, decided: Verdict, seconds: float) -> None:
+    if adapter.status is AdapterStatus.CANDIDATE:
+        out.print(
+            f"[bold yellow]waits for approval[/] {adapter.id} in {seconds:.1f} s: every guard held; "
+            f"`ice-agent promote {adapter.id}` or `ice-agent reject {adapter.id}`."
+        )
+        return
     if decided.promote:
-        out.print(f"[bold green]promoted[/] {adapter_id} in {seconds:.1f} s: it serves now.")
+        out.print(f"[bold green]promoted[/] {adapter.id} in {seconds:.1f} s: it serves now.")
         return
     out.print(
-        f"[bold red]rejected[/] {adapter_id} in {seconds:.1f} s; the parent serves, the facts wait again."
+        f"[bold red]rejected[/] {adapter.id} in {seconds:.1f} s; the parent serves, the facts wait again."
     )
     for reason in decided.reasons:
         out.print(f"  - {reason}")
+
+
+def narrowed(out: Console, alpha: float, offenders: Sequence[Fact], untried: Sequence[Fact]) -> None:
+    """What became of a batch that broke a guard; nothing of one that did not."""
+    if alpha < 1:
+        out.print(f"  The whole update moved too much: {alpha:.3g} of it is kept.")
+    for fact in offenders:
+        out.print(f"  [yellow]set aside[/] {fact.id} {escape(fact_words(fact))}: with it, a guard broke")
+    if untried:
+        out.print(f"  {count(len(untried), 'fact')} not tried: for the next cycle")
 
 
 def report(
     out: Console,
     measured: Iterable[Guard],
     asked: Iterable[Transcript],
-    adapter_id: str,
+    adapter: Adapter,
     decided: Verdict,
     seconds: float,
 ) -> None:
@@ -326,7 +396,7 @@ def report(
     out.print()
     out.print(answers(asked))
     out.print()
-    verdict(out, adapter_id, decided, seconds)
+    verdict(out, adapter, decided, seconds)
 
 
 def explanation(out: Console, story: Explanation) -> None:
@@ -384,9 +454,9 @@ def adapter(out: Console, shown: Adapter, kept: Sequence[Transcript]) -> None:
         out.print(f"  broken    {reason}")
     if shown.scores is not None:
         table = _table("metric", "parent", "adapter")
-        for metric in Scores.metrics():
-            before = _measured(getattr(shown.parent_scores, metric)) if shown.parent_scores else "-"
-            table.add_row(metric.replace("_", " "), before, _measured(getattr(shown.scores, metric)))
+        before = _measurements(shown.parent_scores)
+        for metric, measured in _measurements(shown.scores).items():
+            table.add_row(metric, before.get(metric, "-"), measured)
         out.print(table)
     if kept:
         out.print(answers(kept))
@@ -467,7 +537,7 @@ def _listed(heading: str, lines: Iterable[str]) -> Text:
     return Text("\n".join([heading, *(f"  {line}" for line in lines)]))
 
 
-WHOLE = ("fact", "adapter", "proposal", "parent", "status", "#", "event", "of", "bar")
+WHOLE = ("id", "fact", "adapter", "proposal", "parent", "status", "#", "event", "of", "bar")
 """Columns that are never broken into lines."""
 
 
@@ -488,6 +558,19 @@ def _two_rates(scores: Scores | None) -> tuple[Rate | str, Rate | str]:
 
 def _share(rate: Rate | str) -> str:
     return f"{rate.share:.3f}" if isinstance(rate, Rate) and rate.asked else "-"
+
+
+def _measurements(scores: Scores | None) -> dict[str, str]:
+    """All that was measured, by the name it is shown under."""
+    if scores is None:
+        return {}
+    shown = {metric.replace("_", " "): _measured(getattr(scores, metric)) for metric in Scores.metrics()}
+    for suite in scores.suites:
+        if suite.right.asked:
+            shown[f"suite {suite.name}"] = _measured(suite.right)
+        if suite.n_texts:
+            shown[f"suite {suite.name}, perplexity ratio"] = _measured(suite.perplexity_ratio)
+    return shown
 
 
 def _measured(value: Rate | float) -> str:

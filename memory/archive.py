@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from types import TracebackType
@@ -11,10 +11,11 @@ from typing import Any, Self
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from memory import access, audit, database, ledger, proofs, verification
+from memory import access, audit, database, ledger, proofs, tally, verification
 from memory.audit import Checkpoint, Entry, Key, Tip
 from memory.errors import AccessDenied, NotaryError, StoreError, UnknownFact
-from memory.records import Verification
+from memory.outbox import Outbox
+from memory.records import HookEvent, Tally, Verification
 from memory.store import FactStore
 from memory.tables import ArchiveRow, FactRow, SignedTipRow, TenantRow, TipRow
 from memory.tenancy import Door
@@ -25,19 +26,21 @@ from memory.transaction import Transaction
 class Archive:
     """A database on SQLite or PostgreSQL. What belongs to a tenant is reached through its `store` alone."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, announced: Collection[HookEvent] = ()) -> None:
         self._engine = database.connect(url)
         self._reader = database.reader(self._engine)
         self._turns = database.turns(self._engine)
+        self._announced = frozenset(announced)
+        self.outbox = Outbox(self._engine, self._reader, self._turns)
 
     @classmethod
-    def open(cls, url: str, migrate: bool = True) -> Self:
+    def open(cls, url: str, migrate: bool = True, announced: Collection[HookEvent] = ()) -> Self:
         """Connect, and bring the schema up to date.
 
-        Raises StoreTooNew for a database that a newer version wrote, and StoreOutdated for an older one that
-        may not be migrated.
+        Of each change that is `announced`, the outbox has a row, committed with it. Raises StoreTooNew for a
+        database that a newer version wrote, and StoreOutdated for an older one that may not be migrated.
         """
-        archive = cls(url)
+        archive = cls(url, announced)
         try:
             if migrate:
                 database.upgrade(archive._engine)
@@ -61,7 +64,7 @@ class Archive:
 
     def store(self, tenant: str) -> FactStore:
         """What one tenant knows. Nothing is written: a tenant is made by the first thing it is told."""
-        return FactStore(Door(self._engine, self._reader, self._turns, tenant))
+        return FactStore(Door(self._engine, self._reader, self._turns, tenant, self._announced))
 
     def owner(self, fact_id: str) -> FactStore:
         """The store that has the fact of this whole id, for callers without a tenant. Raises UnknownFact."""
@@ -89,6 +92,11 @@ class Archive:
         named = sa.select(TenantRow.name).where(TenantRow.name.is_not(None)).order_by(TenantRow.name)
         with self._reading() as tx:
             return tuple(name for name in tx.scalars(named) if name is not None)
+
+    def tallies(self, *, by_tenant: bool = False) -> tuple[Tally, ...]:
+        """What stands in the database, counted by indexes: one of all tenants together, or one of each."""
+        with database.clear_errors(self._engine), Session(self._reader) as tx:
+            return tally.tallies(tx, by_tenant=by_tenant)
 
     # Checkpoints
 

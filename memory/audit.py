@@ -390,7 +390,9 @@ ENDS: Final = {"fact.superseded": "superseded", "fact.retracted": "retracted"}
 """The events that commit to how a fact ended."""
 
 MENTION: Final = "mention"
+_DATES: Final = frozenset({"valid_from", "valid_until", "dated_at"})
 _ENDED: Final = frozenset({"status", "valid_until", "ended_at"})
+_STATE: Final = _ENDED | {"valid_from", "said_until"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -453,8 +455,8 @@ def _broken_rows(rows: Sequence[Mapping[str, Any]], chain: Sequence[Entry]) -> I
             yield f"{content['id']} has no {event} entry"
         elif commit(row["kind"], row["salt"], content) != entry.commitment:
             yield f"{content['id']} is not what entry {entry.position} ({event}) committed to"
-        elif row["kind"] == "fact" and not _ended_so(row, ends.get(content["id"])):
-            yield f"{content['id']} did not end as its state says"
+        elif row["kind"] == "fact" and not _ended_so(row, ends, committed.get(("fact.dated", content["id"]))):
+            yield f"{content['id']} did not begin or end as its state says"
         if row["kind"] == "utterance":
             is_erased = entry is not None and entry.event != event
             salts[content["id"]] = None if is_erased else row["salt"]
@@ -476,12 +478,17 @@ def _ends(chain: Iterable[Entry]) -> dict[str, Entry]:
     return ends
 
 
-def _ended_so(row: Mapping[str, Any], end: Entry | None) -> bool:
+def _ended_so(row: Mapping[str, Any], ends: Mapping[str, Entry], dated: Entry | None) -> bool:
     state, content = row["state"], row["content"]
     said = {"id": content["id"], **{name: state[name] for name in _ENDED}}
-    if end is not None:
+    period = {"valid_from": state["valid_from"], "valid_until": state["said_until"]}
+    own = {"valid_from": content["valid_from"], "valid_until": content.get("stated_until")}
+    told = commit("period", row["salt"], {"id": said["id"], **period})
+    if period != own if dated is None else told != dated.commitment:
+        return False
+    if (end := ends.get(content["id"])) is not None:
         return commit("end", row["salt"], said) == end.commitment
-    is_open = (said["valid_until"], said["ended_at"]) == (content.get("stated_until"), None)
+    is_open = (said["valid_until"], said["ended_at"]) == (state["said_until"], None)
     return is_open and said["status"] not in ENDS.values()
 
 
@@ -500,7 +507,7 @@ def _broken_mentions(
         if row["utterance_id"] not in salts:
             yield f"{row['utterance_id']} is mentioned and not in the export"
         elif (salt := salts[row["utterance_id"]]) is not None:
-            said = {name: row[name] for name in ("fact_id", "utterance_id", "span")}
+            said = {name: value for name, value in row.items() if name != "kind"}
             seen[row["fact_id"], commit(MENTION, salt, said)] += 1
     changed = {fact_id for fact_id, _ in seen - told} | {fact_id for fact_id, n in counts.items() if n}
     for fact_id in sorted(changed):
@@ -583,14 +590,14 @@ def _made(kind: type[Made], row: Mapping[str, Any]) -> Made:
 
 def _row(kind: str, row: dict[str, Any]) -> dict[str, Any]:
     """A row of an export, of the shape that `export` gives it."""
-    if kind == MENTION and row.keys() == {"fact_id", "utterance_id", "span"}:
-        if not isinstance(row["fact_id"], str) or not isinstance(row["utterance_id"], str):
-            raise Forged("a mention has a fact and an utterance")
+    if kind == MENTION and row.keys() - _DATES == {"fact_id", "utterance_id", "span"}:
+        if any(not isinstance(row[name], str) for name in row.keys() - {"span"}):
+            raise Forged("a mention has a fact and an utterance, and its dates are text")
         return {"kind": kind, **row}
     if kind not in EVENTS or row.keys() != {"salt", "content", "state"}:
         raise Forged(f"{kind!r:.40} is no row that is exported, or not all of one")
     _require_opening(row)
-    if not isinstance(row["state"], dict) or (kind == "fact" and not row["state"].keys() >= _ENDED):
+    if not isinstance(row["state"], dict) or (kind == "fact" and not row["state"].keys() >= _STATE):
         raise Forged("its state is not whole")
     return {"kind": kind, **row}
 

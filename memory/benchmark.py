@@ -126,8 +126,8 @@ def _rows(tenant: str, first: int, n: int) -> tuple[list[UtteranceRow], list[Fac
             id=new_id("f"), tenant=tenant, subject=USER, relation="likes", object=value,
             statement=f"The user likes {value}.", subject_key=USER, value_key=key(value),
             cardinality=Cardinality.MANY, status=FactStatus.PENDING, recorded_at=at, valid_from=at,
-            utterance_id=said.id, start=0, end=9, attempts=0, confidence=1.0, source=CHAT,
-            salt=secrets.token_hex(16),
+            stated_from=at, utterance_id=said.id, start=0, end=9, is_held=False, attempts=0, confidence=1.0,
+            source=CHAT, salt=secrets.token_hex(16),
         )  # fmt: skip
         fact.commitment = ledger.commit_fact(fact)
         heard.append(said)
@@ -157,7 +157,8 @@ def _told_at_a_pace(archive: Archive, names: Sequence[str], seconds: float) -> l
 
 def _tell(archive: Archive, names: Sequence[str], rng: random.Random) -> None:
     store = archive.store(LARGE if rng.random() < 0.1 else rng.choice(names))
-    store.tell("I like it.", [_liked(f"{rng.choice(THINGS)} {rng.random()}")])
+    # What an earlier run has not told either: that would be another mention.
+    store.tell("I like it.", [_liked(f"{rng.choice(THINGS)} {secrets.token_hex(8)}")])
 
 
 def _liked(value: str) -> CandidateFact:

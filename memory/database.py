@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+import time
+import weakref
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
-from threading import Lock
+from queue import SimpleQueue
+from threading import Lock, Thread
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -19,14 +23,18 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from memory.errors import StoreOutdated, StoreTooNew, StoreUnavailable
 
+logger = logging.getLogger(__name__)
+
 KNOWN_URLS: Final = "write sqlite:///path/to/file.db or postgresql://user@host/name"
 BUSY_TIMEOUT_MS: Final = 10_000
 CACHE_KIB: Final = 32 * 1024  # of a connection, filled as needed; with the default of 2 MiB all is read again
+COMMITS_A_PASS: Final = 16  # of the thread that writes the log back
+LONG_LOG_PAGES: Final = 10_000  # 40 MiB, which a writer itself takes care of
 MIGRATION_LOCK: Final = 0x1CE_A6E47  # names the advisory lock of PostgreSQL that one upgrade at a time holds
 
 SWEPT: Final = (
     *("facts", "utterances", "mentions", "proposals", "items", "tenants"),
-    *("facts_words", "prompt_words", "fact_vectors", "item_vectors"),
+    *("facts_words", "prompt_words", "fact_vectors", "item_vectors", "source_changes"),
 )
 """The tables that have what was said in them."""
 
@@ -75,8 +83,11 @@ def connect(url: str) -> sa.Engine:
     if parsed.get_backend_name() not in ("sqlite", "postgresql"):
         raise StoreUnavailable(parsed.render_as_string(), KNOWN_URLS)
     try:
-        # A server that was restarted is found again instead of failing the first to ask.
-        engine = sa.create_engine(parsed, pool_pre_ping=parsed.get_backend_name() == "postgresql")
+        # A server that was restarted is found again instead of failing the first to ask. And no error quotes
+        # what was to be written.
+        engine = sa.create_engine(
+            parsed, pool_pre_ping=parsed.get_backend_name() == "postgresql", hide_parameters=True
+        )
     except ModuleNotFoundError as error:
         raise StoreUnavailable(
             parsed.render_as_string(), f"{error}; `pip install 'ice-agent[postgres]'`"
@@ -84,6 +95,10 @@ def connect(url: str) -> sa.Engine:
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _prepare_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)
+        keeper = LogKeeper(engine.dialect, engine.url)
+        sa.event.listen(engine, "commit", keeper.note_commit)
+        sa.event.listen(engine, "engine_disposed", keeper.stop)
+        weakref.finalize(engine, keeper.end)
     return engine
 
 
@@ -133,9 +148,80 @@ def sweep(engine: sa.Engine) -> None:
         for index in ("facts_words", "prompt_words"):
             driver.execute(f"INSERT INTO {index} ({index}) VALUES ('optimize')")
         driver.execute("VACUUM")
-        (is_busy, _, _) = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        if is_busy:
+        if not is_log_emptied(driver):
             raise StoreUnavailable(shown_url(engine), STILL_READ)
+
+
+class LogKeeper:
+    """Brings what is in SQLite's write-ahead log into its file, in a thread of its own.
+
+    Else the commit that makes the log long does it, and all that wait behind that one wait longer. The thread
+    lives from the first commits to the engine's disposal. Where it cannot keep up, or was killed with its
+    process, a writer does it when the log is very long, and whoever closes the file last in any case.
+    """
+
+    def __init__(self, dialect: sa.Dialect, url: sa.URL) -> None:
+        # Not the engine: one that nobody holds any more ends the thread.
+        self._dialect, self._url = dialect, url
+        self._n_commits = 0
+        self._thread: Thread | None = None
+        self._due = SimpleQueue[bool]()
+
+    def note_commit(self, connection: sa.Connection) -> None:
+        self._n_commits += 1
+        if self._n_commits % COMMITS_A_PASS:
+            return
+        # A child of this process has everything but the thread.
+        if self._thread is None or not self._thread.is_alive():
+            self._due = SimpleQueue()
+            name = f"log of {self._url.database}"
+            thread = Thread(target=self._keep, args=(self._due,), name=name, daemon=True)
+            # No thread starts when the interpreter is ending.
+            with suppress(RuntimeError):
+                thread.start()
+                self._thread = thread
+        self._due.put(True)
+
+    def end(self) -> None:
+        self._due.put(False)
+
+    def stop(self, engine: sa.Engine) -> None:
+        self.end()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _keep(self, due: SimpleQueue[bool]) -> None:
+        arguments, options = self._dialect.create_connect_args(self._url)
+        try:
+            with closing(self._dialect.connect(*arguments, **options)) as connection:
+                _prepare_sqlite(connection, None)
+                while due.get():
+                    _write_back(connection)
+        except self._dialect.loaded_dbapi.Error as error:
+            # The next commits try again.
+            logger.warning("the log of %s stays long for now: %s", self._url, error)
+
+
+def _write_back(connection: Any) -> None:
+    """Pass after pass until nothing is left of the log, so that the next writer begins it anew.
+
+    What is committed during a pass is left to the next, which is short.
+    """
+    for _ in range(8):
+        (_, n_pages, n_written) = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        if n_written == n_pages:
+            return
+
+
+def is_log_emptied(connection: Any) -> bool:
+    """Empty the log; False when somebody reads it for too long."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    while True:
+        (is_busy, n_pages, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        # Without a number of pages somebody else was at it, for whom SQLite itself does not wait.
+        if not is_busy or n_pages >= 0 or time.monotonic() > deadline:
+            return not is_busy
+        time.sleep(0.01)
 
 
 def require_head(engine: sa.Engine) -> None:
@@ -209,6 +295,7 @@ def _prepare_sqlite(connection: Any, record: Any) -> None:
     # The timeout first: switching the journal mode needs a lock, too.
     cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
     cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute(f"PRAGMA wal_autocheckpoint = {LONG_LOG_PAGES}")
     cursor.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()

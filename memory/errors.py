@@ -118,9 +118,9 @@ class WrongState(StoreError):
 class LeaseHeld(StoreError):
     """Carries the owner and the time until which to wait."""
 
-    def __init__(self, tenant: str, owner: str, until: datetime) -> None:
+    def __init__(self, owner: str, until: datetime) -> None:
         super().__init__(
-            f"a cycle of {tenant!r} is already running: {owner} holds the lease until "
+            f"a cycle is already running: {owner} holds the lease until "
             f"{until.isoformat(sep=' ', timespec='seconds')}; wait for it (if that process is gone, the next "
             "cycle takes over then)"
         )
@@ -129,10 +129,8 @@ class LeaseHeld(StoreError):
 
 
 class StaleLease(StoreError):
-    def __init__(self, tenant: str, owner: str) -> None:
-        super().__init__(
-            f"the lease of {owner} on {tenant!r} has ended; nothing was changed, the next cycle starts over"
-        )
+    def __init__(self, owner: str) -> None:
+        super().__init__(f"the lease of {owner} has ended; nothing was changed, the next cycle starts over")
 
 
 class StaleParent(StoreError):

@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from memory import ledger
+from memory import ledger, slots
 from memory.audit import MENTION
 from memory.tables import (
     AccessKeyRow,
@@ -31,7 +31,7 @@ def lines(tx: Transaction) -> Iterator[dict[str, Any]]:
     for said in tx.scalars(sa.select(UtteranceRow).order_by(UtteranceRow.number)):
         yield _row("utterance", said.salt, ledger.utterance_content(said), {})
     for fact in tx.scalars(sa.select(FactRow).order_by(FactRow.number)):
-        yield _row("fact", fact.salt, ledger.fact_content(fact), _fact_state(fact))
+        yield _row("fact", fact.salt, ledger.fact_content(fact), _fact_state(tx, fact))
     for again in tx.scalars(sa.select(MentionRow).order_by(MentionRow.number)):
         yield {"kind": MENTION, **ledger.mention_content(again)}
     for made in tx.scalars(sa.select(ProposalRow).order_by(ProposalRow.number)):
@@ -59,9 +59,13 @@ def _row(kind: str, salt: str, content: dict[str, Any], state: dict[str, Any]) -
     return {"kind": kind, "salt": salt, "content": content, "state": state}
 
 
-def _fact_state(row: FactRow) -> dict[str, Any]:
+def _fact_state(tx: Transaction, row: FactRow) -> dict[str, Any]:
+    # A fact that stands has it already; of one that ended it has to be looked up.
+    until = row.valid_until if row.ended_at is None else slots.said_end(tx, row)
     return {
         "status": row.status.value,
+        "valid_from": ledger.text(row.valid_from),
+        "said_until": ledger.text(until) if until else None,
         "valid_until": ledger.text(row.valid_until) if row.valid_until else None,
         "ended_at": ledger.text(row.ended_at) if row.ended_at else None,
         "adapter_id": row.adapter_id,

@@ -9,6 +9,7 @@ import hashlib
 import hmac
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, replace
+from typing import Final
 
 import sqlalchemy as sa
 
@@ -24,13 +25,22 @@ from memory.tables import (
     ItemRow,
     LeaseRow,
     MentionRow,
+    OutboxRow,
     ProposalRow,
+    SourceChangeRow,
+    SourceEntryRow,
+    SourceRow,
     TenantRow,
     TombstoneRow,
     UtteranceRow,
 )
 from memory.text import key
 from memory.transaction import Transaction
+
+_LYING: Final = sa.select(TombstoneRow.digest).where(
+    TombstoneRow.tenant == sa.bindparam("tenant"),
+    TombstoneRow.digest.in_(sa.bindparam("digests", expanding=True)),
+)
 
 
 def about(tx: Transaction, subject: str) -> Sequence[FactRow]:
@@ -97,6 +107,7 @@ def forget(tx: Transaction, meant: Meant) -> Forgetting:
         _bury(tx, digest(tx, row.subject_key, row.relation, row.value_key))
     if meant.subject is not None:
         _bury(tx, digest(tx, key(meant.subject)))
+    _drop_changes(tx, meant)
     for proposal in meant.proposals:
         ledger.append(tx, "proposal.forgotten", proposal.id, ledger.commit_proposal(proposal))
         tx.delete(proposal)
@@ -124,8 +135,9 @@ def forget_tenant(tx: Transaction) -> Forgetting:
     tx.execute(sa.delete(BatchFactRow).where(BatchFactRow.batch_id.in_(batches)))
     for links in (FactRow.supersedes_id, FactRow.adapter_id, FactRow.batch_id, AdapterRow.parent_id):
         tx.execute(sa.update(links.class_).values({links.key: None}))
-    holding = (ItemRow, ProposalRow, MentionRow, FactRow, AdapterRow, BatchRow, UtteranceRow)
-    for table in (*holding, TombstoneRow, AccessKeyRow):
+    read = (SourceChangeRow, SourceEntryRow, SourceRow)
+    holding = (*read, ItemRow, ProposalRow, MentionRow, FactRow, AdapterRow, BatchRow, UtteranceRow)
+    for table in (*holding, TombstoneRow, AccessKeyRow, OutboxRow):
         tx.execute(sa.delete(table))
     tx.execute(sa.update(LeaseRow).values(owner=None))
     return replace(taken, entries=ledger.added(tx))
@@ -133,26 +145,27 @@ def forget_tenant(tx: Transaction) -> Forgetting:
 
 def buried(tx: Transaction, candidates: Iterable[CandidateFact]) -> set[CandidateFact]:
     """Those of them that were forgotten once: the value of a slot, or all about its subject."""
+    if tx.scalar(sa.select(TombstoneRow.digest).limit(1)) is None:
+        return set()
     under = {candidate: _tombstones(tx, candidate) for candidate in candidates}
     digests = [each for tombstones in under.values() for each in tombstones]
-    found = set(tx.scalars(sa.select(TombstoneRow.digest).where(TombstoneRow.digest.in_(digests))))
+    found = set(tx.ask(_LYING, digests=digests).scalars())
     return {candidate for candidate, tombstones in under.items() if not found.isdisjoint(tombstones)}
 
 
 def unbury(tx: Transaction, candidate: CandidateFact) -> bool:
     """Let this be learned again; False when it was never forgotten."""
-    tenant, lying = tx.get_one(TenantRow, tx.tenant), TombstoneRow.digest.in_(_tombstones(tx, candidate))
+    lying = TombstoneRow.digest.in_(_tombstones(tx, candidate))
     found = tx.scalars(sa.select(TombstoneRow).where(lying)).all()
     for row in found:
-        ledger.append(tx, "tombstone.lifted", row.digest, ledger.commit_tombstone(tenant, row.digest))
+        ledger.append(tx, "tombstone.lifted", row.digest, ledger.commit_tombstone(tx.owner, row.digest))
         tx.delete(row)
     return bool(found)
 
 
 def digest(tx: Transaction, *parts: str) -> str:
     """What a tombstone keeps of what lies under it: a hash under a salt that is the tenant's alone."""
-    salt = tx.get_one(TenantRow, tx.tenant).tombstone_salt
-    return hmac.new(salt.encode(), "\0".join(parts).encode(), hashlib.sha256).hexdigest()
+    return hmac.new(tx.owner.tombstone_salt.encode(), "\0".join(parts).encode(), hashlib.sha256).hexdigest()
 
 
 def _tombstones(tx: Transaction, candidate: CandidateFact) -> set[str]:
@@ -168,15 +181,24 @@ def _proposed(
     tx: Transaction, facts: Sequence[FactRow], subject: str | None, said: Set[str]
 ) -> list[ProposalRow]:
     """The proposals of the same values, those about the subject, and those of utterances that go."""
+    rows = tx.scalars(sa.select(ProposalRow).order_by(ProposalRow.number))
+    return [row for row in rows if row.utterance_id in said or _says(row.candidate, facts, subject)]
+
+
+def _drop_changes(tx: Transaction, meant: Meant) -> None:
+    """What a source would tell of it, once somebody approves, is in plain words."""
+    for row in tx.scalars(sa.select(SourceChangeRow)):
+        if row.candidate is not None and _says(row.candidate, meant.facts, meant.subject):
+            tx.delete(row)
+
+
+def _says(candidate: CandidateFact, facts: Sequence[FactRow], subject: str | None) -> bool:
+    """Whether it is one of the facts, or about the subject."""
     same = {(row.subject_key, row.relation, row.value_key) for row in facts}
     names = set() if subject is None else {key(subject)}
-
-    def is_meant(row: ProposalRow) -> bool:
-        subjects, value = slots.subject_keys(row.candidate), slots.value_key(row.candidate)
-        slots_of_it = {(name, row.candidate.relation, value) for name in subjects}
-        return bool(row.utterance_id in said or slots_of_it & same or {*subjects, value} & names)
-
-    return [row for row in tx.scalars(sa.select(ProposalRow).order_by(ProposalRow.number)) if is_meant(row)]
+    subjects, value = slots.subject_keys(candidate), slots.value_key(candidate)
+    slots_of_it = {(name, candidate.relation, value) for name in subjects}
+    return bool(slots_of_it & same or {*subjects, value} & names)
 
 
 def _heard_in(tx: Transaction, facts: Sequence[FactRow], said: Set[str]) -> Sequence[UtteranceRow]:
@@ -195,8 +217,7 @@ def _bury(tx: Transaction, tombstone: str) -> None:
     if tx.get(TombstoneRow, (tx.tenant, tombstone)) is None:
         tx.add(TombstoneRow(tenant=tx.tenant, digest=tombstone, at=now()))
         tx.flush()
-        tenant = tx.get_one(TenantRow, tx.tenant)
-        ledger.append(tx, "tombstone.laid", tombstone, ledger.commit_tombstone(tenant, tombstone))
+        ledger.append(tx, "tombstone.laid", tombstone, ledger.commit_tombstone(tx.owner, tombstone))
 
 
 def _erase(tx: Transaction, row: FactRow) -> None:

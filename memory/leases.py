@@ -27,7 +27,7 @@ def take(tx: Transaction, name: str, owner: str, seconds: float, dead: str | Non
     ).one_or_none()
     if taken is None:
         held = tx.get_one(LeaseRow, tx.tenant)
-        raise LeaseHeld(name, held.owner or "somebody", _moment(held.expires_at))
+        raise LeaseHeld(held.owner or "somebody", _moment(held.expires_at))
     return Lease(tenant=name, owner=owner, token=taken.token, expires_at=_moment(taken.expires_at))
 
 
@@ -44,7 +44,7 @@ def renew(tx: Transaction, lease: Lease, seconds: float) -> Lease:
         .returning(LeaseRow.expires_at)
     ).scalar_one_or_none()
     if expires_at is None:
-        raise StaleLease(lease.tenant, lease.owner)
+        raise StaleLease(lease.owner)
     return Lease(tenant=lease.tenant, owner=lease.owner, token=lease.token, expires_at=_moment(expires_at))
 
 
@@ -55,7 +55,7 @@ def drop(tx: Transaction, lease: Lease) -> None:
 def require(tx: Transaction, name: str, lease: Lease) -> None:
     """The fence: a worker that slept past its lease changes nothing, even if nobody took the lease since."""
     if lease.tenant != name or tx.scalar(sa.select(LeaseRow.token).where(_holds(lease))) is None:
-        raise StaleLease(lease.tenant, lease.owner)
+        raise StaleLease(lease.owner)
 
 
 def _holds(lease: Lease) -> sa.ColumnElement[bool]:

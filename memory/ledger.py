@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from memory import audit
+from memory import audit, outbox
 from memory.audit import GENESIS, Entry, Tip
+from memory.columns import plain_candidate, plain_scores
 from memory.records import now
 from memory.tables import (
     AccessKeyRow,
@@ -33,17 +34,28 @@ from memory.tables import (
     TenantRow,
     TipRow,
     UtteranceRow,
-    plain_candidate,
-    plain_scores,
 )
 from memory.transaction import Chain, Transaction
 
+_OWNER_AND_TIP: Final = (
+    sa.select(TenantRow, TipRow.position, TipRow.hash, TipRow.peaks)
+    .join(TipRow, TipRow.tenant == TenantRow.id)
+    .where(TenantRow.name == sa.bindparam("name"))
+    .with_for_update(key_share=True)
+)
+_INSERT: Final = sa.insert(EntryRow)
+_MOVE_TIP: Final = sa.update(TipRow).where(TipRow.tenant == sa.bindparam("of_tenant"))
 
-def lock(tx: Transaction) -> None:
-    """Hold the end of the tenant's chain until the transaction ends: two writers cannot fork it."""
-    end = sa.select(TipRow).where(TipRow.tenant == tx.tenant).with_for_update()
-    tip = tx.connection().execute(end).one()
-    tx.chain = Chain(position=tip.position, hash=tip.hash, peaks=peaks_of(tip))
+
+def enter(tx: Transaction, name: str) -> bool:
+    """Belong to the tenant of this name and hold the end of its chain until the transaction ends.
+
+    Two writers cannot fork it, and nobody forgets the tenant meanwhile. False when there is no such tenant.
+    """
+    if not tx.enter(name, _OWNER_AND_TIP):
+        return False
+    tx.chain = Chain(position=tx.owner.position, hash=tx.owner.hash, peaks=peaks_of(tx.owner))
+    return True
 
 
 def append(tx: Transaction, event: str, subject_id: str, commitment: str) -> None:
@@ -90,15 +102,16 @@ def _write(tx: Session) -> None:
         return
     # What was changed goes first: a refusal by the database names the change and not its entry.
     tx.flush()
+    outbox.post(tx)
     end = {"position": tx.chain.position, "hash": tx.chain.hash, "peaks": as_text(tx.chain.peaks)}
     # Past the session, which has no rows of these to keep up: a third of what telling costs otherwise.
     connection = tx.connection()
-    connection.execute(sa.insert(EntryRow), tx.chain.added)
-    connection.execute(sa.update(TipRow).where(TipRow.tenant == tx.tenant).values(**end))
+    connection.execute(_INSERT, tx.chain.added)
+    connection.execute(_MOVE_TIP, {"of_tenant": tx.tenant, **end})
     tx.chain.added.clear()
 
 
-def commit_tenant(row: TenantRow) -> str:
+def commit_tenant(row: TenantRow | sa.Row[Any]) -> str:
     return audit.commit("tenant", row.salt, tenant_content(row))
 
 
@@ -136,12 +149,18 @@ def commit_end(row: FactRow) -> str:
     return audit.commit("end", row.salt, content)
 
 
+def commit_period(row: FactRow, since: datetime, until: datetime | None) -> str:
+    """To when a fact holds by all that was said of it, under its own salt: it outlives a mention's words."""
+    content = {"id": row.id, "valid_from": text(since), "valid_until": text(until) if until else None}
+    return audit.commit("period", row.salt, content)
+
+
 def commit_reason(row: FactRow) -> str:
     """To why a fact is kept out of edits."""
     return audit.commit("reason", row.salt, {"id": row.id, "reason": row.quarantine_reason})
 
 
-def commit_tombstone(tenant: TenantRow, digest: str) -> str:
+def commit_tombstone(tenant: TenantRow | sa.Row[Any], digest: str) -> str:
     return audit.commit("tombstone", tenant.tombstone_salt, {"digest": digest})
 
 
@@ -162,7 +181,7 @@ def commit_verdict(row: AdapterRow) -> str:
     return audit.commit("verdict", row.salt, {"id": row.id, "verdict": verdict})
 
 
-def tenant_content(row: TenantRow) -> dict[str, Any]:
+def tenant_content(row: TenantRow | sa.Row[Any]) -> dict[str, Any]:
     return {"id": row.id, "name": row.name, "is_shared": row.is_shared}
 
 
@@ -188,7 +207,7 @@ def fact_content(row: FactRow) -> dict[str, Any]:
         "statement": row.statement,
         "cardinality": row.cardinality.value,
         "recorded_at": text(row.recorded_at),
-        "valid_from": text(row.valid_from),
+        "valid_from": text(row.stated_from),
         "stated_until": text(row.stated_until) if row.stated_until else None,
         "utterance_id": row.utterance_id,
         "span": [row.start, row.end],
@@ -203,7 +222,9 @@ def commit_mention(row: MentionRow, heard: UtteranceRow) -> str:
 
 
 def mention_content(row: MentionRow) -> dict[str, Any]:
-    return {"fact_id": row.fact_id, "utterance_id": row.utterance_id, "span": [row.start, row.end]}
+    dates = {"valid_from": row.valid_from, "valid_until": row.valid_until, "dated_at": row.dated_at}
+    said = {name: text(moment) for name, moment in dates.items() if moment is not None}
+    return {"fact_id": row.fact_id, "utterance_id": row.utterance_id, "span": [row.start, row.end], **said}
 
 
 def commit_proposal(row: ProposalRow) -> str:
@@ -239,7 +260,8 @@ def batch_content(tx: Transaction, row: BatchRow) -> dict[str, Any]:
         .where(BatchFactRow.batch_id == row.id, BatchFactRow.role != Role.OVERRIDE)
         .order_by(BatchFactRow.position)
     )
-    return {"id": row.id, "tenant": row.tenant, "facts": list(tx.scalars(members))}
+    content = {"id": row.id, "tenant": row.tenant, "facts": list(tx.scalars(members))}
+    return content | ({"replaces_id": row.replaces_id} if row.replaces_id is not None else {})
 
 
 def adapter_content(row: AdapterRow) -> dict[str, Any]:

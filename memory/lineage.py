@@ -2,6 +2,9 @@
 
 A fact's adapter_id says whose weights hold its value, whatever became of the fact since. Each batch notes
 where its facts were before, so that a revert can put every one of them back.
+
+An adapter takes the place of its parent. Only a rebuild branches off at a root: its batch names the adapter
+that it replaces, which is what a revert of it puts back.
 """
 
 from __future__ import annotations
@@ -13,8 +16,19 @@ import sqlalchemy as sa
 from sqlalchemy.orm import aliased
 
 from memory import ledger
-from memory.clocks import still_holds
+from memory.clocks import holds
 from memory.errors import CannotRevert, StaleParent, WrongState
+from memory.places import (
+    candidates_of,
+    learn,
+    member,
+    members,
+    membership,
+    reject_one,
+    reopen,
+    serving,
+    unlearn,
+)
 from memory.records import (
     SENSITIVE,
     STATEMENT,
@@ -27,7 +41,7 @@ from memory.records import (
     Verdict,
     now,
 )
-from memory.slots import displaced_by, fact_records, is_displaced, resting_status, retract
+from memory.slots import fact_records, is_denied, resting_status
 from memory.tables import (
     ENDED,
     UNLEARNED,
@@ -40,10 +54,13 @@ from memory.tables import (
 from memory.text import new_id
 from memory.transaction import Transaction
 
+DEADLY = Verdict(promote=False, reasons=("every cycle that took up its batch died before it was judged",))
 ABANDONED = Verdict(promote=False, reasons=("its cycle ended before it was judged",))
 FORGOTTEN = Verdict(promote=False, reasons=("a fact of its batch was forgotten",))
-OUTDONE = Verdict(promote=False, reasons=("another candidate of its batch was promoted",))
-_TAUGHT = (Role.FACT, Role.REMOVAL, Role.OVERRIDE)
+COLLECTED = (
+    "its files were collected to save space; `ice-agent replay --restore` makes it again, "
+    "`ice-agent rebuild` a new one of what is known now"
+)
 
 
 def keep_out(tx: Transaction, sensitive: Collection[str]) -> None:
@@ -59,35 +76,63 @@ def claim(tx: Transaction, limit: int) -> BatchRow | None:
     removals = [row for row in negated(tx) if row.quarantine_reason is None][:limit]
     # A statement fits no slot: no question could tell whether it was learned.
     is_pending = sa.and_(FactRow.status == FactStatus.PENDING, FactRow.relation != STATEMENT)
-    is_valid = still_holds(now())
-    oldest = sa.select(FactRow).where(is_pending, is_valid).order_by(FactRow.number)
+    oldest = sa.select(FactRow).where(is_pending, holds(now())).order_by(FactRow.number)
     facts = tx.scalars(oldest.limit(limit - len(removals))).all()
-    if not facts and not removals:
-        return None
+    return _batch(tx, facts, removals, replaces_id=None) if facts or removals else None
+
+
+def claim_all(tx: Transaction, sensitive: Collection[str]) -> BatchRow | None:
+    """Make a batch of all that weights should know, to replace what serves; what they know is not waiting.
+
+    A rebuild that died is gone on with, if it was of the very same facts.
+    """
+    should_know = sa.select(FactRow).where(
+        FactRow.status.in_((FactStatus.LEARNED, FactStatus.CLAIMED, FactStatus.PENDING)),
+        FactRow.relation.not_in((STATEMENT, *sensitive)),
+        holds(now()),
+    )
+    facts = tx.scalars(should_know.order_by(FactRow.number)).all()
+    serves = serving(tx)
+    left = sa.select(BatchRow).where(BatchRow.status == BatchStatus.CLAIMED)
+    for batch in tx.scalars(left).all():
+        if serves and batch.replaces_id == serves.id and members(tx, batch.id, Role.FACT) == facts:
+            return batch
+    fail_abandoned(tx)
+    tx.flush()
+    return _batch(tx, facts, (), replaces_id=serves.id) if facts and serves else None
+
+
+def _batch(
+    tx: Transaction, facts: Sequence[FactRow], removals: Sequence[FactRow], *, replaces_id: str | None
+) -> BatchRow:
     batch = BatchRow(
         id=new_id("b"),
         tenant=tx.tenant,
         status=BatchStatus.CLAIMED,
         created_at=now(),
         salt=secrets.token_hex(16),
+        replaces_id=replaces_id,
     )
     tx.add(batch)
     tx.flush()
     for fact in facts:
-        fact.status, fact.batch_id = FactStatus.CLAIMED, batch.id
+        if fact.status is FactStatus.PENDING:
+            fact.status, fact.batch_id = FactStatus.CLAIMED, batch.id
     taken = [*((row, Role.FACT) for row in facts), *((row, Role.REMOVAL) for row in removals)]
     for position, (row, role) in enumerate(taken):
-        tx.add(_member(batch.id, row, role, position=position))
+        tx.add(member(batch.id, row, role, position=position))
     tx.flush()
     ledger.append(tx, "batch.claimed", batch.id, ledger.commit_batch(tx, batch))
     return batch
 
 
 def negated(tx: Transaction) -> list[FactRow]:
-    """Retracted facts that weights still hold, less those whose place a current value takes anyway."""
-    unsaid = sa.select(FactRow).where(FactRow.status == FactStatus.RETRACTED, FactRow.adapter_id.is_not(None))
+    """Retracted facts that weights still hold, less those that a value which holds now denies anyway."""
+    unsaid = sa.select(FactRow).where(
+        FactRow.status == FactStatus.RETRACTED, FactRow.adapter_id.is_not(None), FactRow.valid_until <= now()
+    )
     rows = tx.scalars(unsaid.order_by(FactRow.number)).all()
-    return [row for row in rows if not is_displaced(tx, row)]
+    return [row for row in rows if not is_denied(tx, row)]
 
 
 def contradicting(tx: Transaction, fact_ids: Sequence[str]) -> frozenset[str]:
@@ -106,7 +151,7 @@ def contradicting(tx: Transaction, fact_ids: Sequence[str]) -> frozenset[str]:
     is_past = FactRow.status == FactStatus.RETRACTED
     overrides = sa.select(FactRow.id).where(
         FactRow.number.in_(numbers),
-        FactRow.status.in_((FactStatus.RETRACTED, *UNLEARNED)),
+        FactRow.status.in_((*ENDED, *UNLEARNED)),
         sa.or_(
             sa.and_(is_past, FactRow.adapter_id.is_not(None)),
             sa.and_(~is_past, FactRow.cardinality == Cardinality.ONE, holds_another),
@@ -120,6 +165,56 @@ def fail_abandoned(tx: Transaction) -> None:
     left = sa.select(BatchRow).where(BatchRow.status == BatchStatus.CLAIMED)
     for batch in tx.scalars(left.order_by(BatchRow.number)).all():
         fail(tx, batch, count_attempt=False, quarantine_after=0, verdict=ABANDONED)
+
+
+def resume(tx: Transaction, sensitive: Collection[str], times: int, quarantine_after: int) -> BatchRow | None:
+    """The batch that a dead cycle left, to go on with, if all that it claimed still waits as it did.
+
+    One that was gone on with so many `times`, and killed each time what worked on it, counts as tried.
+    """
+    left = sa.select(BatchRow).where(BatchRow.status == BatchStatus.CLAIMED).order_by(BatchRow.number)
+    batch = tx.scalars(left.limit(1)).one_or_none()
+    if batch is None or batch.replaces_id is not None or not _still_waits(tx, batch, sensitive):
+        return None
+    is_measured = any(candidate.scores is not None for candidate in candidates_of(tx, batch.id))
+    if not is_measured and batch.resumed >= times:
+        fail(tx, batch, count_attempt=True, quarantine_after=quarantine_after, verdict=DEADLY)
+        return None
+    batch.resumed += not is_measured
+    return batch
+
+
+def _still_waits(tx: Transaction, batch: BatchRow, sensitive: Collection[str]) -> bool:
+    facts, removals = members(tx, batch.id, Role.FACT), members(tx, batch.id, Role.REMOVAL)
+    moment = now()
+    wait = all(
+        row.status is FactStatus.CLAIMED
+        and row.relation not in sensitive
+        and (row.valid_until is None or row.valid_until > moment)
+        for row in facts
+    )
+    still_taken_back = {row.id for row in negated(tx)} if removals else set[str]()
+    return wait and all(row.id in still_taken_back for row in removals) and bool(facts or removals)
+
+
+def refuse(tx: Transaction, candidate: AdapterRow, verdict: Verdict) -> None:
+    """This candidate will not serve; its batch goes on with another. To refuse it again changes nothing."""
+    if candidate.status is AdapterStatus.REJECTED:
+        return
+    if candidate.status is not AdapterStatus.CANDIDATE:
+        raise WrongState(f"adapter {candidate.id} is {candidate.status}: only a candidate can be rejected")
+    reject_one(tx, candidate, verdict)
+
+
+def put_back(tx: Transaction, batch_id: str, fact: FactRow) -> None:
+    """Take a fact out of the batch that is being edited: it waits for the next one."""
+    member = membership(tx, batch_id, fact)
+    if member.role not in (Role.FACT, Role.REMOVAL):
+        raise WrongState(f"fact {fact.id} is in batch {batch_id} as {member.role}: only what it edits waits")
+    member.role = Role.PUT_BACK
+    if fact.status is FactStatus.CLAIMED:
+        fact.status = resting_status(fact)
+    fact.batch_id = None
 
 
 def fail(
@@ -138,8 +233,8 @@ def fail(
         fact.attempts += count_attempt
         if count_attempt and fact.attempts >= quarantine_after:
             _keep_out(tx, fact, f"its batch failed {fact.attempts} times")
-    for candidate in _candidates_of(tx, batch.id):
-        _reject(tx, candidate, verdict)
+    for candidate in candidates_of(tx, batch.id):
+        reject_one(tx, candidate, verdict)
 
 
 def quarantine(tx: Transaction, fact: FactRow, reason: str) -> None:
@@ -155,8 +250,9 @@ def quarantine(tx: Transaction, fact: FactRow, reason: str) -> None:
         .join(BatchRow, BatchRow.id == BatchFactRow.batch_id)
         .where(BatchFactRow.fact_id == fact.id, BatchRow.status == BatchStatus.CLAIMED)
     )
-    for member in tx.scalars(running):
-        member.role = Role.SET_ASIDE
+    for taken in tx.scalars(running):
+        is_known = taken.role is Role.FACT and fact.adapter_id is not None
+        taken.role = Role.LOST if is_known else Role.SET_ASIDE
     fact.batch_id = None if fact.status is FactStatus.QUARANTINED else fact.batch_id
 
 
@@ -166,7 +262,7 @@ def release(tx: Transaction, fact: FactRow) -> None:
         raise WrongState(f"fact {fact.id} is {fact.status}: only a held or quarantined one can be released")
     if not is_removal:
         fact.status = resting_status(fact)
-    fact.attempts, fact.quarantine_reason = 0, None
+    fact.attempts, fact.is_held, fact.quarantine_reason = 0, False, None
     ledger.append(tx, "fact.released", fact.id, fact.commitment)
 
 
@@ -181,6 +277,7 @@ def create(tx: Transaction, adapter: Adapter) -> AdapterRow:
     row.parent_id, row.batch_id, row.base_hash = adapter.parent_id, adapter.batch_id, adapter.base_hash
     row.path, row.created_at, row.status = adapter.path, adapter.created_at, AdapterStatus.CANDIDATE
     row.scores, row.parent_scores, row.verdict = adapter.scores, adapter.parent_scores, None
+    row.collected_at = None
     tx.flush()
     ledger.append(tx, "adapter.created", row.id, ledger.commit_adapter(row))
     if row.scores is not None:
@@ -193,27 +290,48 @@ def promote(tx: Transaction, candidate: AdapterRow, verdict: Verdict, lost: Sequ
 
     Learned facts that it lost wait again; a revert finds them learned, as they were.
     """
-    parent = serving(tx)
-    _require_promotable(candidate, parent, verdict)
-    if parent is not None:
-        parent.status = AdapterStatus.RETIRED
-        # The parent leaves the unique index before the candidate enters it.
-        tx.flush()
-    candidate.status, candidate.promoted_at, candidate.verdict = AdapterStatus.PROMOTED, now(), verdict
-    tx.flush()
-    ledger.append(tx, "adapter.promoted", candidate.id, ledger.commit_verdict(candidate))
+    replaces_id = _replaced_by(tx, candidate)
+    _require_promotable(candidate, replaces_id or candidate.parent_id, serving(tx), verdict)
+    if replaces_id is not None and (root := _root_of(tx, candidate)).status is AdapterStatus.CANDIDATE:
+        # A lineage moves to a new base by its root.
+        _serve(tx, root, verdict)
+    _serve(tx, candidate, verdict)
     if candidate.batch_id is not None:
-        _learn(tx, candidate.id, candidate.batch_id)
         for row in lost:
-            _reopen(tx, row, candidate.batch_id)
+            member = tx.get(BatchFactRow, (candidate.batch_id, row.id))
+            if member is not None and row.adapter_id is not None:
+                member.role = Role.LOST
         tx.flush()
+        learn(tx, candidate.id, candidate.batch_id)
+        for row in lost:
+            reopen(tx, row, candidate.batch_id)
+        tx.flush()
+
+
+def _serve(tx: Transaction, adapter: AdapterRow, verdict: Verdict) -> None:
+    if (served := serving(tx)) is not None:
+        served.status = AdapterStatus.RETIRED
+        # What served leaves the unique index before the other enters it.
+        tx.flush()
+    adapter.status, adapter.promoted_at, adapter.verdict = AdapterStatus.PROMOTED, now(), verdict
+    tx.flush()
+    ledger.append(tx, "adapter.promoted", adapter.id, ledger.commit_verdict(adapter))
+
+
+def _replaced_by(tx: Transaction, candidate: AdapterRow) -> str | None:
+    """What a rebuild replaces; any other candidate takes the place of its parent."""
+    return tx.scalar(sa.select(BatchRow.replaces_id).where(BatchRow.id == candidate.batch_id))
+
+
+def _root_of(tx: Transaction, adapter: AdapterRow) -> AdapterRow:
+    while adapter.parent_id is not None:
+        adapter = tx.scalars(sa.select(AdapterRow).where(AdapterRow.id == adapter.parent_id)).one()
+    return adapter
 
 
 def reject(tx: Transaction, candidate: AdapterRow, verdict: Verdict, quarantine_after: int) -> None:
     """The parent still serves; the batch's facts wait again, or are quarantined after so many tries."""
-    if candidate.status is not AdapterStatus.CANDIDATE:
-        raise WrongState(f"adapter {candidate.id} is {candidate.status}: only a candidate can be rejected")
-    _reject(tx, candidate, verdict)
+    refuse(tx, candidate, verdict)
     batch = tx.scalars(sa.select(BatchRow).where(BatchRow.id == candidate.batch_id)).one_or_none()
     if batch is not None and batch.status is BatchStatus.CLAIMED:
         fail(tx, batch, count_attempt=True, quarantine_after=quarantine_after, verdict=verdict)
@@ -221,19 +339,22 @@ def reject(tx: Transaction, candidate: AdapterRow, verdict: Verdict, quarantine_
 
 def revert(tx: Transaction, to: AdapterRow | None, *, also_retract: bool) -> tuple[AdapterRow, AdapterRow]:
     """Put an ancestor back. Newest first, each adapter on the way gives its batch back."""
-    undone, ancestor = _way_back(tx, to)
+    undone, ancestor = _undone(tx, to)
     for adapter in undone:
-        adapter.status = AdapterStatus.REVERTED
-        ledger.append(tx, "adapter.reverted", adapter.id, ledger.commit_adapter(adapter))
-        if adapter.batch_id is not None:
-            _unlearn(tx, adapter.batch_id, FactStatus.RETRACTED if also_retract else FactStatus.HELD)
+        if adapter.status is not AdapterStatus.FORGOTTEN:
+            adapter.status = AdapterStatus.REVERTED
+            ledger.append(tx, "adapter.reverted", adapter.id, ledger.commit_adapter(adapter))
+    unlearn(tx, undone, FactStatus.RETRACTED if also_retract else FactStatus.HELD)
     _restore(tx, ancestor)
     return undone[0], ancestor
 
 
 def holding(tx: Transaction, fact_ids: Sequence[str]) -> list[AdapterRow]:
     """The adapters that were taught one of these facts, and all that were edited from one; oldest first."""
-    batches = sa.select(BatchFactRow.batch_id).where(BatchFactRow.fact_id.in_(fact_ids))
+    # A rebuild was never taught what it left out.
+    batches = sa.select(BatchFactRow.batch_id).where(
+        BatchFactRow.fact_id.in_(fact_ids), BatchFactRow.role != Role.OVERRIDE
+    )
     held: dict[str, AdapterRow] = {}
     found = tx.scalars(sa.select(AdapterRow).where(AdapterRow.batch_id.in_(batches))).all()
     while found:
@@ -244,12 +365,15 @@ def holding(tx: Transaction, fact_ids: Sequence[str]) -> list[AdapterRow]:
 
 
 def clean_ancestor(tx: Transaction, held: Sequence[AdapterRow]) -> tuple[list[AdapterRow], AdapterRow | None]:
-    """What serves and would no longer, newest first, and the last ancestor of it that is not among `held`."""
-    ids, undone, adapter = {row.id for row in held}, list[AdapterRow](), serving(tx)
-    while adapter is not None and adapter.id in ids:
+    """What serves and would no longer, newest first, and the last before it that is not among `held`."""
+    ids, undone, way = {row.id for row in held}, list[AdapterRow](), way_back(tx)
+    for adapter in way:
+        # What a rebuild replaced may have been forgotten before, its files collected, its base another.
+        fits = adapter.base_hash == way[0].base_hash and not _gone(adapter)
+        if adapter.id not in ids and fits:
+            return undone, adapter
         undone.append(adapter)
-        adapter = tx.scalars(sa.select(AdapterRow).where(AdapterRow.id == adapter.parent_id)).one_or_none()
-    return undone, adapter
+    return undone, ancestry(tx)[-1] if way else None
 
 
 def forget(tx: Transaction, fact_ids: Sequence[str]) -> None:
@@ -266,9 +390,7 @@ def forget(tx: Transaction, fact_ids: Sequence[str]) -> None:
     running = sa.select(BatchRow).where(BatchRow.status == BatchStatus.CLAIMED, touched)
     for batch in tx.scalars(running).all():
         fail(tx, batch, count_attempt=False, quarantine_after=0, verdict=FORGOTTEN)
-    for adapter in undone:
-        if adapter.batch_id is not None:
-            _unlearn(tx, adapter.batch_id, FactStatus.PENDING)
+    unlearn(tx, undone, FactStatus.PENDING)
     for adapter in held:
         adapter.status = AdapterStatus.FORGOTTEN
         ledger.append(tx, "adapter.forgotten", adapter.id, ledger.commit_adapter(adapter))
@@ -285,18 +407,44 @@ def _restore(tx: Transaction, ancestor: AdapterRow) -> None:
     ledger.append(tx, "adapter.restored", ancestor.id, ledger.commit_adapter(ancestor))
 
 
-def serving(tx: Transaction) -> AdapterRow | None:
-    promoted = sa.select(AdapterRow).where(AdapterRow.status == AdapterStatus.PROMOTED)
-    return tx.scalars(promoted).one_or_none()
+def collect(tx: Transaction, adapter: AdapterRow) -> None:
+    """Its files go, its row stays."""
+    if adapter.status in (AdapterStatus.PROMOTED, AdapterStatus.CANDIDATE) or adapter.parent_id is None:
+        raise WrongState(f"adapter {adapter.id} is needed: only what serves no longer is collected")
+    adapter.collected_at = now()
+    ledger.append(tx, "adapter.collected", adapter.id, ledger.commit_adapter(adapter))
 
 
-def members(tx: Transaction, batch_id: str, role: Role) -> Sequence[FactRow]:
-    with_role = (
-        sa.select(FactRow)
-        .join(BatchFactRow, BatchFactRow.fact_id == FactRow.id)
-        .where(BatchFactRow.batch_id == batch_id, BatchFactRow.role == role)
-    )
-    return tx.scalars(with_role.order_by(FactRow.number)).all()
+def bring_back(tx: Transaction, adapter: AdapterRow) -> None:
+    """Its files are there again."""
+    if adapter.collected_at is None or adapter.status is AdapterStatus.FORGOTTEN:
+        raise WrongState(f"adapter {adapter.id} was not collected: there is nothing to bring back")
+    adapter.collected_at = None
+    ledger.append(tx, "adapter.brought_back", adapter.id, ledger.commit_adapter(adapter))
+
+
+def way_back(tx: Transaction) -> list[AdapterRow]:
+    """What serves and what reverts would put back, one after the other, to the first root."""
+    return _line(tx, by_parent=False)
+
+
+def ancestry(tx: Transaction) -> list[AdapterRow]:
+    """What serves, its parent, and so on to the root it stands on."""
+    return _line(tx, by_parent=True)
+
+
+def _line(tx: Transaction, *, by_parent: bool) -> list[AdapterRow]:
+    found = sa.select(AdapterRow.id, AdapterRow.parent_id, AdapterRow.status, BatchRow.replaces_id)
+    steps = tx.execute(found.outerjoin(BatchRow, BatchRow.id == AdapterRow.batch_id)).all()
+    before = {
+        id_: parent_id if by_parent or replaces_id is None else replaces_id
+        for id_, parent_id, _, replaces_id in steps
+    }
+    ids = [id_ for id_, _, status, _ in steps if status is AdapterStatus.PROMOTED]
+    while ids and (next_id := before[ids[-1]]) is not None:
+        ids.append(next_id)
+    rows = {row.id: row for row in tx.scalars(sa.select(AdapterRow).where(AdapterRow.id.in_(ids)))}
+    return [rows[id_] for id_ in ids]
 
 
 def batch_record(tx: Transaction, row: BatchRow) -> Batch:
@@ -310,6 +458,7 @@ def batch_record(tx: Transaction, row: BatchRow) -> Batch:
         facts=fact_records(members(tx, row.id, Role.FACT)),
         removals=fact_records(members(tx, row.id, Role.REMOVAL)),
         adapter_id=tx.scalar(last),
+        replaces_id=row.replaces_id,
     )
 
 
@@ -326,129 +475,49 @@ def adapter_record(row: AdapterRow) -> Adapter:
         scores=row.scores,
         parent_scores=row.parent_scores,
         verdict=row.verdict,
+        collected_at=row.collected_at,
     )
 
 
-def _require_promotable(candidate: AdapterRow, parent: AdapterRow | None, verdict: Verdict) -> None:
+def _require_promotable(
+    candidate: AdapterRow, expected_id: str | None, served: AdapterRow | None, verdict: Verdict
+) -> None:
     if not verdict.promote:
         raise ValueError(f"the verdict on adapter {candidate.id} is not to promote it: {verdict.reasons}")
     if candidate.status not in (AdapterStatus.CANDIDATE, AdapterStatus.REVERTED):
         raise WrongState(
             f"adapter {candidate.id} is {candidate.status}: only candidates and reverted ones can be promoted"
         )
-    if (parent.id if parent else None) != candidate.parent_id:
-        raise StaleParent(candidate.id, candidate.parent_id, parent.id if parent else None)
+    if candidate.collected_at is not None:
+        raise WrongState(f"adapter {candidate.id}: {COLLECTED}")
+    if (served.id if served else None) != expected_id:
+        raise StaleParent(candidate.id, expected_id, served.id if served else None)
 
 
-def _learn(tx: Transaction, adapter_id: str, batch_id: str) -> None:
-    """The weights now hold the batch's facts, no longer its removals nor what stood in their places."""
-    facts, removals, overridden = (members(tx, batch_id, role) for role in _TAUGHT)
-    _forget_overrides(tx, batch_id)
-    for row in [*facts, *removals]:
-        _membership(tx, batch_id, row).previous_adapter_id = row.adapter_id
-    for row in removals:
-        row.adapter_id = None
-    for row in facts:
-        row.adapter_id, row.batch_id, row.attempts, row.quarantine_reason = adapter_id, batch_id, 0, None
-        if row.status not in ENDED:
-            row.status = FactStatus.LEARNED
-    ids = {row.id for row in facts}
-    for row in facts:
-        _override(tx, row, batch_id, ids)
-    for row in overridden:
-        _reopen(tx, row, batch_id)
-    batch = tx.scalars(sa.select(BatchRow).where(BatchRow.id == batch_id)).one()
-    batch.status = BatchStatus.DONE
-    for sibling in _candidates_of(tx, batch_id):
-        _reject(tx, sibling, OUTDONE)
-    tx.flush()
-
-
-def _override(tx: Transaction, newer: FactRow, batch_id: str, taught: set[str]) -> None:
-    """Teaching a value overwrote what the weights held in its place; what still stands waits again."""
-    displaced = sa.select(FactRow).where(displaced_by(newer), FactRow.adapter_id.is_not(None))
-    for row in tx.scalars(displaced).all():
-        if row.id not in taught:
-            _reopen(tx, row, batch_id)
-    tx.flush()
-
-
-def _reopen(tx: Transaction, row: FactRow, batch_id: str) -> None:
-    """The weights no longer hold a fact since this batch; where it still stands it waits again."""
-    if row.adapter_id is None:
-        return
-    member = _member(batch_id, row, Role.OVERRIDE, position=0)
-    member.previous_adapter_id = row.adapter_id
-    tx.add(member)
-    row.adapter_id = None
-    if row.status is FactStatus.LEARNED:
-        row.status = FactStatus.PENDING
-        ledger.append(tx, "fact.reopened", row.id, row.commitment)
-
-
-def _forget_overrides(tx: Transaction, batch_id: str) -> None:
-    """An adapter that is promoted a second time overrides the same again: where that was may be new."""
-    tx.execute(
-        sa.delete(BatchFactRow).where(BatchFactRow.batch_id == batch_id, BatchFactRow.role == Role.OVERRIDE)
-    )
-
-
-def _unlearn(tx: Transaction, batch_id: str, becomes: FactStatus) -> None:
-    """Put every fact back to where it was in the weights before the batch; those it taught become this."""
-    for role in _TAUGHT:
-        for row in members(tx, batch_id, role):
-            row.adapter_id = _membership(tx, batch_id, row).previous_adapter_id
-            if role is Role.OVERRIDE and row.status is FactStatus.PENDING:
-                row.status = resting_status(row)
-    tx.flush()
-    for row in members(tx, batch_id, Role.FACT):
-        if row.status in ENDED or row.adapter_id is not None:
-            continue
-        if becomes is FactStatus.RETRACTED:
-            retract(tx, row, now())
-        elif row.status not in (FactStatus.QUARANTINED, FactStatus.HELD):
-            row.status = becomes
-            if becomes is FactStatus.HELD:
-                ledger.append(tx, "fact.held", row.id, row.commitment)
-
-
-def _way_back(tx: Transaction, to: AdapterRow | None) -> tuple[list[AdapterRow], AdapterRow]:
-    """The adapters to undo, newest first, and the ancestor that will serve."""
-    adapter = serving(tx)
-    if adapter is None:
+def _undone(tx: Transaction, to: AdapterRow | None) -> tuple[list[AdapterRow], AdapterRow]:
+    """The adapters to undo, newest first, and the one that will serve."""
+    way = way_back(tx)
+    if not way:
         raise CannotRevert("nothing serves yet; `ice-agent init` makes the root")
-    undone: list[AdapterRow] = []
-    start = adapter.id
-    while not undone or (to is not None and adapter.id != to.id):
-        if adapter.parent_id is None:
-            target = f"{to.id} is no ancestor of {start}" if to else f"{start} is the root: it has no parent"
-            raise CannotRevert(f"cannot revert: {target} (see `ice-agent adapters`)")
-        undone.append(adapter)
-        adapter = tx.scalars(sa.select(AdapterRow).where(AdapterRow.id == adapter.parent_id)).one()
-    return undone, adapter
+    start, ids = way[0].id, [adapter.id for adapter in way]
+    if to is None and len(way) == 1:
+        raise CannotRevert(f"cannot revert: {start} is the root: it has no parent (see `ice-agent adapters`)")
+    if to is not None and to.id not in ids[1:]:
+        raise CannotRevert(f"cannot revert: {to.id} is no ancestor of {start} (see `ice-agent adapters`)")
+    steps = 1 if to is None else ids.index(to.id)
+    if gone := _gone(way[steps]):
+        left = next(adapter.id for adapter in way[steps:] if not _gone(adapter))
+        raise CannotRevert(
+            f"cannot revert to {ids[steps]}: {gone} (`ice-agent revert --to {left}` goes back further)"
+        )
+    return way[:steps], way[steps]
 
 
-def _membership(tx: Transaction, batch_id: str, row: FactRow) -> BatchFactRow:
-    return tx.get_one(BatchFactRow, (batch_id, row.id))
-
-
-def _member(batch_id: str, row: FactRow, role: Role, *, position: int) -> BatchFactRow:
-    return BatchFactRow(
-        batch_id=batch_id, fact_id=row.id, position=position, role=role, commitment=row.commitment
-    )
-
-
-def _candidates_of(tx: Transaction, batch_id: str) -> Sequence[AdapterRow]:
-    of_batch = sa.select(AdapterRow).where(
-        AdapterRow.batch_id == batch_id, AdapterRow.status == AdapterStatus.CANDIDATE
-    )
-    return tx.scalars(of_batch).all()
-
-
-def _reject(tx: Transaction, candidate: AdapterRow, verdict: Verdict) -> None:
-    candidate.status, candidate.verdict = AdapterStatus.REJECTED, verdict
-    tx.flush()
-    ledger.append(tx, "adapter.rejected", candidate.id, ledger.commit_verdict(candidate))
+def _gone(adapter: AdapterRow) -> str:
+    """Why nothing can lead back to an adapter."""
+    if adapter.status is AdapterStatus.FORGOTTEN:
+        return "it held what was forgotten"
+    return COLLECTED if adapter.collected_at is not None else ""
 
 
 def _keep_out(tx: Transaction, fact: FactRow, reason: str) -> None:
@@ -457,5 +526,5 @@ def _keep_out(tx: Transaction, fact: FactRow, reason: str) -> None:
         fact.status = FactStatus.QUARANTINED
     elif fact.status is not FactStatus.RETRACTED:
         return
-    fact.quarantine_reason = reason
+    fact.is_held, fact.quarantine_reason = False, reason
     ledger.append(tx, "fact.quarantined", fact.id, ledger.commit_reason(fact))

@@ -45,7 +45,9 @@ class FactStatus(StrEnum):
     HELD = "held"  # its batch was reverted: served from the prompt, not claimed until released
     QUARANTINED = "quarantined"  # kept out of edits until released; served from the prompt
     SUPERSEDED = "superseded"  # a newer value of its slot took its place
-    RETRACTED = "retracted"  # somebody took it back; if it was learned, a negation overrides the weights
+    RETRACTED = (
+        "retracted"  # taken back, or its day has come; if it was learned, a negation overrides the weights
+    )
 
 
 class BatchStatus(StrEnum):
@@ -61,6 +63,16 @@ class AdapterStatus(StrEnum):
     REJECTED = "rejected"  # never served: a guard broke
     REVERTED = "reverted"  # served, then its parent was put back
     FORGOTTEN = "forgotten"  # held a fact that was forgotten, or stood on one that did: its files are gone
+
+
+class HookEvent(StrEnum):
+    """What hooks are called for, by the name that its entry has in the ledger."""
+
+    PROMOTED = "adapter.promoted"  # serves its tenant now; a root is no promotion, it is the base as it was
+    REJECTED = "adapter.rejected"  # never serves
+    REVERTED = "adapter.reverted"  # served until its parent, or an ancestor, was put back
+    QUARANTINED = "fact.quarantined"  # facts that no edit takes before somebody releases them
+    FORGOTTEN = "fact.forgotten"  # facts, words or a whole tenant that were erased
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +148,10 @@ class Fact:
     @property
     def slot(self) -> tuple[str, str]:
         return (self.subject, self.relation)
+
+    def holds(self, at: datetime) -> bool:
+        """Whether it has begun by then, and not ended."""
+        return self.valid_from <= at and (self.valid_until is None or self.valid_until > at)
 
     @property
     def is_current(self) -> bool:
@@ -216,6 +232,8 @@ class Batch:
     facts: tuple[Fact, ...] = ()
     removals: tuple[Fact, ...] = ()
     adapter_id: str | None = None
+    replaces_id: str | None = None
+    """Of a rebuild: the adapter that serves until it, and again after a revert of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,6 +267,19 @@ NOT_ASKED = Rate(hits=0, asked=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SuiteScores:
+    """What one suite of guard probes that people brought themselves measured of one adapter."""
+
+    name: str
+    right: Rate = NOT_ASKED
+    root_right: Rate = NOT_ASKED
+    """The same questions, answered by the root."""
+    n_texts: int = 0
+    perplexity_ratio: float = 1.0
+    """Of its texts, to the root's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scores:
     """What was measured of one adapter: answers by free generation, ratios to the lineage's root."""
 
@@ -270,10 +301,16 @@ class Scores:
     """The same of the median token, which a few hard tokens do not move: exp of the difference in loss."""
     locality_kl: float = 0.0
     """Mean KL, in nats, from the root's distribution of an answer's first token, over all locality probes."""
+    suites: tuple[SuiteScores, ...] = ()
 
     @classmethod
     def metrics(cls) -> tuple[str, ...]:
-        return tuple(f.name for f in fields(cls))
+        """What is measured of every adapter, whatever suites there are."""
+        return tuple(f.name for f in fields(cls) if f.name != "suites")
+
+    def suite(self, name: str) -> SuiteScores:
+        """The scores of this suite; nothing asked, if it was not measured."""
+        return next((s for s in self.suites if s.name == name), SuiteScores(name=name))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,6 +337,28 @@ class Adapter:
     scores: Scores | None = None
     parent_scores: Scores | None = None
     verdict: Verdict | None = None
+    collected_at: datetime | None = None
+    """Since when its files are gone, to save space."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """What an adapter was taught on top of, read back from the history; facts in the order they were told."""
+
+    root_id: str
+    generation: int
+    """How many adapters lie between the root and it."""
+    members: Mapping[str, Fact]
+    """What its batch claimed, by what the batch committed to."""
+    standing: tuple[Fact, ...]
+    known: tuple[Fact, ...]
+    """The facts that the weights answered."""
+    taught: tuple[Fact, ...]
+    """The same with those that had ended, and that the weights still held."""
+    n_forgotten: int
+    """Facts that it was taught, or stood on, and that are forgotten since."""
+    wordless: tuple[Fact, ...]
+    """Facts whose words were erased since, with another one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -310,6 +369,44 @@ class Lease:
     owner: str
     token: int
     expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """An event that hooks are to be told of, or that they were told of in vain."""
+
+    id: str
+    event: HookEvent
+    tenant_id: str
+    body: str
+    """Canonical JSON: ids, commitments and figures, never a word of what was said."""
+    created_at: datetime
+    attempts: int
+    due_at: datetime | None
+    """None once it was given up."""
+    told: tuple[str, ...]
+    """The hooks that have it already, by whatever names whoever delivers gives them."""
+    problem: str
+    """What went wrong the last time; empty before the first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """What stands in the database, counted: of one tenant, or of all."""
+
+    tenant_id: str
+    """Empty for all tenants together."""
+    pending: int = 0
+    """Facts that the next cycles take: no statements, and nothing that has ended."""
+    oldest_pending_at: datetime | None = None
+    quarantined: int = 0
+    events: Mapping[HookEvent, int] = field(default_factory=dict)
+    """How often each happened, ever: the ledger's entries."""
+    scores: Scores | None = None
+    """Of the candidate that was measured last."""
+    undelivered: int = 0
+    """Events that wait for a hook."""
+    given_up: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -344,6 +441,66 @@ class Told:
     proposed: tuple[Proposal, ...] = ()
     refused: int = 0
     """Candidates that were forgotten once: they are not learned again, and the words are not kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceFact:
+    """What one row of a source says now."""
+
+    key: tuple[str, ...]
+    """What the row is known by from one run to the next."""
+    place: str
+    """Where it stands, such as "line 12"."""
+    candidate: CandidateFact
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceChange:
+    """A row of a source that says something else than last time; without a candidate, it vanished."""
+
+    row: str
+    """Stands for the key, which it does not show."""
+    digest: str
+    place: str
+    candidate: CandidateFact | None
+    is_new: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceChanges:
+    """What a source says, against what it told before."""
+
+    changed: tuple[SourceChange, ...]
+    """Rows that are new or say something else, in their order."""
+    vanished: tuple[SourceChange, ...]
+    n_told: int
+    """Rows that it told before."""
+    digest: str
+    """Of all that it says."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceState:
+    """How far the reading of a source has come."""
+
+    name: str
+    ran_at: datetime
+    """When it was last tried."""
+    completed_at: datetime | None
+    """When all that it said was last taken over."""
+    problem: str
+    """Why the last try came to nothing; empty when it did not."""
+    n_unreadable: int
+    """Rows that said not even which row they are, when all else was last taken over."""
+    validators: Mapping[str, str]
+    """What tells an unchanged feed from a changed one without reading it, such as its ETag."""
+    held: str | None
+    """The digest of what it said when its changes were held for approval."""
+    held_because: str
+    is_approved: bool
+    """Somebody approved the held changes; they are being applied."""
+    discarded: str | None
+    """The digest of what it said when somebody refused its changes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,10 +7,8 @@ Every change of state has its ledger entry in the same transaction. What a fact 
 from __future__ import annotations
 
 import logging
-import secrets
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,80 +18,72 @@ from memory import (
     database,
     export,
     forgetting,
-    leases,
     ledger,
     lineage,
+    projection,
+    prompt,
     review,
     slots,
+    telling,
     verification,
     words,
 )
 from memory.access import AccessKeys
 from memory.audit import EVENTS, Entry, Tip
-from memory.errors import SharedLineage, UnknownTenant, WrongState
+from memory.errors import UnknownTenant, WrongState
 from memory.items import Items
+from memory.lifecycle import LifeCycle
 from memory.records import (
     CHAT,
-    ERASED,
     USER,
-    Adapter,
-    AdapterStatus,
-    Batch,
-    BatchStatus,
     CandidateFact,
     Fact,
     FactStatus,
     Forgetting,
-    Lease,
     Mention,
+    Past,
     Proposal,
     ProposalStatus,
     Recorded,
-    Scores,
     Told,
     Utterance,
-    Verdict,
     Verification,
     now,
 )
+from memory.sources import Sources
 from memory.tables import (
     AdapterRow,
-    BatchRow,
     FactRow,
     MentionRow,
     ProposalRow,
-    TenantRow,
     UtteranceRow,
     is_current,
-    is_unlearned,
 )
 from memory.tenancy import Door
-from memory.text import key, new_id, require_storable
-from memory.transaction import NOBODY, Transaction
+from memory.text import key, require_storable
+from memory.transaction import NOBODY
 from memory.vectors import Vectors
 
 logger = logging.getLogger(__name__)
 
-FAILED = Verdict(promote=False, reasons=("its batch failed",))
 
-
-class FactStore:
+class FactStore(LifeCycle):
     """One tenant's facts, utterances, batches, adapters and ledger. An `Archive` opens it.
 
     The tenant is made by the first thing written. Ids may be shortened as long as they stay unique.
     """
 
     def __init__(self, door: Door) -> None:
-        self.tenant, self._reading, self._writing = door.tenant, door.reading, door.writing
-        self._engine = door.engine
+        super().__init__(door)
         self.items, self.vectors, self.keys = Items(door), Vectors(door), AccessKeys(door)
+        self.sources = Sources(door)
 
     # The tenant
 
     def declare(self, *, shared: bool) -> None:
         """Say what kind of lineage the tenant is. The kind never changes: facts were told under it."""
         with self._writing(shared=shared) as tx:
-            if tx.get_one(TenantRow, tx.tenant).is_shared != shared:
+            if tx.owner.is_shared != shared:
                 kind = "personal" if shared else "shared"
                 raise WrongState(f"{self.tenant!r} is a {kind} lineage already; choose another name")
 
@@ -104,8 +94,7 @@ class FactStore:
 
     def is_shared(self) -> bool:
         with self._reading() as tx:
-            row = tx.get(TenantRow, tx.tenant)
-            return row is not None and row.is_shared
+            return tx.owner is not None and tx.owner.is_shared
 
     def identity(self) -> str:
         """The random id that stands for the tenant wherever its name must not; the tenant is made with it."""
@@ -142,34 +131,14 @@ class FactStore:
         """
         require_storable(utterance=text, speaker=speaker, source=source)
         _require_aware(said_at=said_at)
-        aside = set_aside or {}
         with self._writing() as tx:
-            found = (*candidates, *proposed)
-            named = forgetting.buried(tx, found)
-            buried = {c for c in named if not c.retracts}
-            heard = UtteranceRow(
-                id=new_id("u"),
-                tenant=tx.tenant,
-                speaker=speaker,
-                text=ERASED if named else text,
-                source=source,
-                said_at=(said_at or now()).astimezone(UTC),
-                details={} if named else dict(details or {}),
-                salt=secrets.token_hex(16),
-            )
-            tx.add(heard)
-            tx.flush()
-            ledger.append(tx, "utterance.heard", heard.id, ledger.commit_utterance(heard))
-            self._require_tellable(tx, found)
-            return Told(
-                utterance=slots.utterance_record(heard),
-                recorded=tuple(
-                    self._record(tx, heard, c, aside.get(c)) for c in candidates if c not in buried
-                ),
-                proposed=tuple(
-                    review.record_of(review.propose(tx, heard, c)) for c in proposed if c not in named
-                ),
-                refused=sum(c in buried for c in found),
+            buried = forgetting.buried(tx, (*candidates, *proposed))
+            heard = telling.hear(
+                tx, text, speaker=speaker, source=source, said_at=said_at or now(), details=details or {},
+                is_erased=bool(buried),
+            )  # fmt: skip
+            return telling.tell(
+                tx, heard, candidates, proposed=proposed, set_aside=set_aside or {}, buried=buried
             )
 
     def proposals(self, *statuses: ProposalStatus) -> tuple[Proposal, ...]:
@@ -244,7 +213,7 @@ class FactStore:
         if statuses is not None:
             wanted = wanted.where(FactRow.status.in_(tuple(statuses)))
         elif as_of is None and recorded_as_of is None:
-            wanted = wanted.where(is_current)
+            wanted = wanted.where(is_current, clocks.still_holds(now()))
         with self._reading() as tx:
             found = slots.read(tx, wanted.where(*clocks.stood(as_of, recorded_as_of)))
             return tuple(found.values())[::-1]
@@ -268,7 +237,7 @@ class FactStore:
         with self._reading() as tx:
             # Twice as many, because some of them may have ended.
             shares = words.nearest(tx, "facts_words", text, 2 * limit)
-            standing = sa.select(FactRow).where(FactRow.number.in_(shares), is_current)
+            standing = sa.select(FactRow).where(FactRow.number.in_(shares), is_current, clocks.holds(now()))
             found = slots.read(tx, standing, numbered=True)
             best = [number for number in shares if number in found][:limit]
             return {found[number]: shares[number] for number in best}
@@ -276,20 +245,16 @@ class FactStore:
     def recall(self, about: str | None = None, limit: int = 200) -> tuple[Fact, ...]:
         """What the prompt has to serve now, oldest first.
 
-        That is what no weights serve yet and, as retracted facts, what they hold and must be told not to say.
-        A learned fact costs nothing and is not here. With `about`, at most so many: those that share words
-        with it, then the newest.
+        That is what holds now and no weights serve yet and, as retracted facts, what they hold and must be
+        told not to say. A learned fact costs nothing and is not here. With `about`, at most so many: those
+        that share words with it, then the newest. A fact whose own end has come is taken back first.
         """
-        unlearned = sa.select(FactRow).where(is_unlearned, clocks.still_holds(now()))
         with self._reading() as tx:
-            if about is None:
-                found = slots.read(tx, unlearned)
-            else:
-                near = words.nearest(tx, "prompt_words", about, limit)
-                chosen = list(dict.fromkeys([*near, *slots.newest_unlearned(tx, limit)]))[:limit]
-                found = slots.read(tx, unlearned.where(FactRow.number.in_(chosen)), numbered=True)
-            found |= {row.number: slots.fact_record(row) for row in lineage.negated(tx)}
-            return tuple(found[number] for number in sorted(found))
+            if not slots.is_anything_over(tx):
+                return prompt.recalled(tx, about, limit)
+        with self._writing() as tx:
+            slots.end_what_is_over(tx)
+            return prompt.recalled(tx, about, limit)
 
     def contradicting(self, facts: Sequence[Fact]) -> frozenset[str]:
         """Which of these, by their ids, say something else than the serving weights, or take it back."""
@@ -305,6 +270,16 @@ class FactStore:
         in_weights = sa.select(FactRow).where(FactRow.adapter_id.is_not(None))
         with self._reading() as tx:
             return slots.fact_records(tx.scalars(in_weights.order_by(FactRow.number)))
+
+    def held_by(self, adapter_id: str) -> tuple[Fact, ...]:
+        """All facts whose value the weights of this adapter hold, whether it serves or not."""
+        with self._reading() as tx:
+            return slots.fact_records(projection.held(tx, tx.named(AdapterRow, adapter_id)))
+
+    def past(self, adapter_id: str, position: int) -> Past:
+        """What an adapter was taught on top of, as it stood when the ledger had so many entries."""
+        with self._reading() as tx:
+            return projection.past(tx, tx.named(AdapterRow, adapter_id), position)
 
     def quarantine(self, fact_id: str, reason: str) -> Fact:
         """Keep a fact out of edits until it is released; the prompt still serves it.
@@ -348,7 +323,7 @@ class FactStore:
         with self._writing() as tx:
             meant = forgetting.meant(tx, fact_ids, subject, utterance_ids)
             taken = forgetting.forget(tx, meant)
-        logger.info("forgot %d facts of %s", len(taken.facts), self.tenant)
+        logger.info("forgot %d facts of %s", len(taken.facts), taken.tenant_id)
         database.sweep(self._engine)
         return taken
 
@@ -368,170 +343,6 @@ class FactStore:
         """Let something that was forgotten be learned again; False when it never was."""
         with self._writing() as tx:
             return forgetting.unbury(tx, candidate)
-
-    # The lease: one cycle per tenant
-
-    def take_lease(self, owner: str, seconds: float, *, dead: str | None = None) -> Lease:
-        """Become the one cycle of a tenant for so long. Raises LeaseHeld while somebody else is.
-
-        `dead` names an owner that is known to be gone: its lease is taken over before it ends.
-        """
-        with self._writing() as tx:
-            return leases.take(tx, self.tenant, owner, seconds, dead)
-
-    def is_leased(self) -> bool:
-        """True while somebody holds the right to the tenant's one cycle."""
-        with self._reading() as tx:
-            return leases.is_held(tx)
-
-    def renew_lease(self, lease: Lease, seconds: float) -> Lease:
-        """Hold on for so long from now. Raises StaleLease when the lease has ended."""
-        with self._writing() as tx:
-            return leases.renew(tx, lease, seconds)
-
-    def drop_lease(self, lease: Lease) -> None:
-        """Let the next cycle begin. A lease that has ended already is no error."""
-        with self._writing() as tx:
-            leases.drop(tx, lease)
-
-    # Batches
-
-    def claim_batch(self, limit: int, lease: Lease, sensitive: Collection[str] = ()) -> Batch | None:
-        """Claim the oldest pending facts for this cycle, removals first, at most `limit`; None without any.
-
-        What an earlier cycle claimed and never finished goes back first: it cannot be running now. Facts of a
-        `sensitive` relation are quarantined instead.
-        """
-        if limit < 1:
-            raise ValueError(f"a batch needs room for at least one edit, got a limit of {limit}")
-        with self._writing(lease) as tx:
-            lineage.fail_abandoned(tx)
-            tx.flush()
-            lineage.keep_out(tx, sensitive)
-            row = lineage.claim(tx, limit)
-            if row is None:
-                return None
-            logger.info("claimed %s for %s", row.id, self.tenant)
-            return lineage.batch_record(tx, row)
-
-    def fail_batch(self, batch_id: str, lease: Lease, *, count_attempt: bool, quarantine_after: int) -> Batch:
-        """Give a batch's facts back; with `count_attempt`, quarantine those that failed so often."""
-        with self._writing(lease) as tx:
-            row = tx.named(BatchRow, batch_id)
-            lineage.fail(
-                tx, row, count_attempt=count_attempt, quarantine_after=quarantine_after, verdict=FAILED
-            )
-            tx.flush()
-            return lineage.batch_record(tx, row)
-
-    def batch(self, batch_id: str) -> Batch:
-        with self._reading() as tx:
-            return lineage.batch_record(tx, tx.named(BatchRow, batch_id))
-
-    def batches(self) -> tuple[Batch, ...]:
-        made = sa.select(BatchRow).order_by(BatchRow.number)
-        with self._reading() as tx:
-            return tuple(lineage.batch_record(tx, row) for row in tx.scalars(made))
-
-    # Adapters
-
-    def root(self, adapter: Adapter) -> Adapter:
-        """Make `adapter` the root of a lineage that has none; returns the adapter that serves."""
-        with self._writing() as tx:
-            serving = lineage.serving(tx)
-            if serving is None:
-                serving = lineage.create(tx, adapter)
-                lineage.promote(tx, serving, Verdict(promote=True))
-                logger.info("%s is the root of %s", adapter.id, self.tenant)
-            return lineage.adapter_record(serving)
-
-    def register(self, adapter: Adapter, lease: Lease | None = None) -> Adapter:
-        """Write a candidate down, of a running batch or none. A rejected or reverted one may try again."""
-        with self._writing(lease) as tx:
-            if adapter.parent_id is not None:
-                tx.named(AdapterRow, adapter.parent_id)
-            if adapter.batch_id is not None:
-                batch = tx.named(BatchRow, adapter.batch_id)
-                if batch.status is not BatchStatus.CLAIMED:
-                    raise WrongState(f"batch {batch.id} is {batch.status}: its cycle is over")
-            return lineage.adapter_record(lineage.create(tx, adapter))
-
-    def record_scores(
-        self,
-        adapter_id: str,
-        scores: Scores,
-        parent_scores: Scores | None = None,
-        lease: Lease | None = None,
-    ) -> Adapter:
-        """Keep what was measured of an adapter and of its parent. Raises WrongState for a forgotten one."""
-        with self._writing(lease) as tx:
-            row = tx.named(AdapterRow, adapter_id)
-            if row.status is AdapterStatus.FORGOTTEN:
-                raise WrongState(f"adapter {row.id} held what was forgotten: its cycle is over")
-            row.scores, row.parent_scores = scores, parent_scores
-            tx.flush()
-            ledger.append(tx, "adapter.scored", row.id, ledger.commit_scores(row))
-            return lineage.adapter_record(row)
-
-    def promote(
-        self,
-        adapter_id: str,
-        verdict: Verdict,
-        lease: Lease | None = None,
-        *,
-        set_aside: Mapping[str, str] | None = None,
-        lost: Iterable[str] = (),
-    ) -> Adapter:
-        """Make a candidate the serving adapter and retire its parent: its batch is learned.
-
-        Facts that are `set_aside`, by id with the reason, are quarantined instead: they stay in the prompt.
-        Facts learned earlier that this adapter has `lost` go back to the prompt and wait for an edit again. A
-        reverted adapter can be promoted again. Raises StaleParent when another adapter was promoted since
-        the candidate was edited: its scores were measured against a parent that no longer serves.
-        """
-        with self._writing(lease) as tx:
-            row = tx.named(AdapterRow, adapter_id)
-            for fact_id, reason in (set_aside or {}).items():
-                lineage.quarantine(tx, tx.named(FactRow, fact_id), reason)
-            lineage.promote(tx, row, verdict, [tx.named(FactRow, fact_id) for fact_id in lost])
-            logger.info("promoted %s over %s for %s", row.id, row.parent_id, self.tenant)
-            return lineage.adapter_record(row)
-
-    def reject(
-        self, adapter_id: str, verdict: Verdict, lease: Lease | None = None, *, quarantine_after: int = 3
-    ) -> Adapter:
-        """Refuse a candidate and fail its batch; facts that failed so often are quarantined."""
-        with self._writing(lease) as tx:
-            row = tx.named(AdapterRow, adapter_id)
-            lineage.reject(tx, row, verdict, quarantine_after)
-            logger.info("rejected %s for %s: %s", row.id, self.tenant, "; ".join(verdict.reasons))
-            return lineage.adapter_record(row)
-
-    def revert(self, *, to: str | None = None, retract: bool = False) -> tuple[Adapter, Adapter]:
-        """Put the parent, or the ancestor `to`, back; returns what served and what serves now.
-
-        The facts of every batch undone are held: in the prompt, out of edits. With `retract` they are taken
-        back instead, and the values they had superseded stand again.
-        """
-        with self._writing() as tx:
-            ancestor = tx.named(AdapterRow, to) if to is not None else None
-            undone, serving = lineage.revert(tx, ancestor, also_retract=retract)
-            logger.info("reverted %s to %s for %s", undone.id, serving.id, self.tenant)
-            return lineage.adapter_record(undone), lineage.adapter_record(serving)
-
-    def serving(self) -> Adapter | None:
-        with self._reading() as tx:
-            row = lineage.serving(tx)
-            return lineage.adapter_record(row) if row else None
-
-    def adapter(self, adapter_id: str) -> Adapter:
-        with self._reading() as tx:
-            return lineage.adapter_record(tx.named(AdapterRow, adapter_id))
-
-    def adapters(self) -> tuple[Adapter, ...]:
-        made = sa.select(AdapterRow).order_by(AdapterRow.number)
-        with self._reading() as tx:
-            return tuple(lineage.adapter_record(row) for row in tx.scalars(made))
 
     # The ledger
 
@@ -558,26 +369,6 @@ class FactStore:
         """Check the tenant's chain, and the rows it vouches for."""
         with self._reading() as tx:
             return verification.verify(tx, self.tenant)
-
-    def _record(
-        self, tx: Transaction, heard: UtteranceRow, candidate: CandidateFact, reason: str | None
-    ) -> Recorded:
-        """Apply a candidate to its slot; with a reason, what waits for an edit now is kept out of edits."""
-        done = slots.record(tx, heard, candidate)
-        if reason is None or done.fact is None or done.fact.status is not FactStatus.PENDING:
-            return done
-        row = tx.named(FactRow, done.fact.id)
-        lineage.quarantine(tx, row, reason)
-        return replace(done, fact=slots.fact_record(row))
-
-    def _require_tellable(self, tx: Transaction, candidates: Sequence[CandidateFact]) -> None:
-        for candidate in candidates:
-            require_storable(
-                subject=candidate.subject, object=candidate.object, statement=candidate.statement
-            )
-        is_shared = tx.get_one(TenantRow, tx.tenant).is_shared
-        if is_shared and any(key(candidate.subject) == USER for candidate in candidates):
-            raise SharedLineage(self.tenant)
 
 
 def _require_aware(**moments: datetime | None) -> None:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
-from datetime import UTC, date, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar
 
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from memory.columns import CandidateText, DetailsText, ScoresText, UtcDateTime, VerdictText, states
 from memory.records import (
+    STATEMENT,
     AdapterStatus,
     BatchStatus,
     CandidateFact,
     Cardinality,
     FactStatus,
+    HookEvent,
     ProposalStatus,
-    Rate,
     Scores,
     Verdict,
 )
@@ -31,119 +31,8 @@ class Role(StrEnum):
     REMOVAL = "removal"  # edited back by it
     OVERRIDE = "override"  # its place in the weights was taken by a fact of the batch
     SET_ASIDE = "set_aside"  # claimed with it, then quarantined: the adapter never learned it
-
-
-class UtcDateTime(sa.types.TypeDecorator[datetime]):
-    """Aware UTC in and out. SQLite gives datetimes back naive, and a naive one is refused on the way in."""
-
-    impl = sa.DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError(f"the memory keeps aware times only, got the naive {value.isoformat()}")
-        return value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-class ScoresText(sa.types.TypeDecorator[Scores]):
-    """Scores as canonical JSON: rates as [hits, asked], ratios as numbers."""
-
-    impl = sa.Text
-    cache_ok = True
-
-    def process_bind_param(self, value: Scores | None, dialect: sa.Dialect) -> str | None:
-        return None if value is None else json.dumps(plain_scores(value), sort_keys=True)
-
-    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> Scores | None:
-        if value is None:
-            return None
-        metrics = json.loads(value)
-        known = metrics.keys() & set(Scores.metrics())
-        return Scores(**{name: _metric(metrics[name]) for name in known})
-
-
-class VerdictText(sa.types.TypeDecorator[Verdict]):
-    impl = sa.Text
-    cache_ok = True
-
-    def process_bind_param(self, value: Verdict | None, dialect: sa.Dialect) -> str | None:
-        return None if value is None else json.dumps(asdict(value), sort_keys=True)
-
-    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> Verdict | None:
-        if value is None:
-            return None
-        verdict = json.loads(value)
-        return Verdict(promote=verdict["promote"], reasons=tuple(verdict["reasons"]))
-
-
-class DetailsText(sa.types.TypeDecorator[dict[str, str]]):
-    impl = sa.Text
-    cache_ok = True
-
-    def process_bind_param(self, value: dict[str, str] | None, dialect: sa.Dialect) -> str | None:
-        return None if value is None else json.dumps(value, sort_keys=True, ensure_ascii=False)
-
-    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> dict[str, str] | None:
-        return None if value is None else dict(json.loads(value))
-
-
-class CandidateText(sa.types.TypeDecorator[CandidateFact]):
-    """A candidate as JSON, its dates as ISO text."""
-
-    impl = sa.Text
-    cache_ok = True
-
-    def process_bind_param(self, value: CandidateFact | None, dialect: sa.Dialect) -> str | None:
-        return None if value is None else json.dumps(plain_candidate(value), sort_keys=True)
-
-    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> CandidateFact | None:
-        if value is None:
-            return None
-        plain = json.loads(value)
-        for end in ("valid_from", "valid_until"):
-            plain[end] = date.fromisoformat(plain[end]) if plain[end] else None
-        plain["aliases"] = tuple(plain.get("aliases", ()))
-        return CandidateFact(**plain | {"cardinality": Cardinality(plain["cardinality"])})
-
-
-def plain_candidate(candidate: CandidateFact) -> dict[str, Any]:
-    """A candidate as it is stored and committed to."""
-    plain = asdict(candidate)
-    for end in ("valid_from", "valid_until"):
-        plain[end] = plain[end].isoformat() if plain[end] else None
-    # Candidates were committed to before there were aliases: one without any is still the same.
-    if not candidate.aliases:
-        del plain["aliases"]
-    return plain
-
-
-def plain_scores(scores: Scores) -> dict[str, Any]:
-    """Scores as they are stored and committed to. What was not measured is left out, so that a metric that is
-    added later changes no commitment made before it."""
-    unmeasured = Scores()
-    measured = ((name, getattr(scores, name)) for name in Scores.metrics())
-    return {
-        name: [m.hits, m.asked] if isinstance(m, Rate) else m
-        for name, m in measured
-        if m != getattr(unmeasured, name)
-    }
-
-
-def _metric(measured: Any) -> Any:
-    return Rate(hits=measured[0], asked=measured[1]) if isinstance(measured, list) else measured
-
-
-def _states(states: type[StrEnum]) -> sa.Enum:
-    return sa.Enum(
-        states, native_enum=False, length=16, values_callable=lambda members: [m.value for m in members]
-    )
+    PUT_BACK = "put_back"  # claimed with it and not tried: it waits for the next batch
+    LOST = "lost"  # of a rebuild: learned before, claimed with it, and not answered by its adapter
 
 
 NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
@@ -153,8 +42,14 @@ UNLEARNED = (FactStatus.PENDING, FactStatus.CLAIMED, FactStatus.HELD, FactStatus
 """The states of a fact that only the prompt can serve."""
 CURRENT = sa.text("status NOT IN ('superseded', 'retracted')")
 CURRENT_FUNCTIONAL = sa.text("cardinality = 'one' AND status NOT IN ('superseded', 'retracted')")
+ENDING = sa.text("status NOT IN ('superseded', 'retracted') AND valid_until IS NOT NULL")
+IS_SUPERSEDED = sa.text("status = 'superseded'")
 IN_PROMPT = sa.text("status IN ('pending', 'claimed', 'held', 'quarantined')")
 PROMOTED = sa.text("status = 'promoted'")
+WAITING = sa.text("status IN ('pending', 'quarantined') AND relation != 'statement'")
+COUNTED = (*HookEvent,)
+"""The events that are counted over all chains: an index has these entries and no others."""
+OF_COUNTED = sa.text(f"event IN ({', '.join(repr(event.value) for event in COUNTED)})")
 
 
 class Table(DeclarativeBase):
@@ -172,14 +67,14 @@ class Table(DeclarativeBase):
         Scores: ScoresText(),
         Verdict: VerdictText(),
         CandidateFact: CandidateText(),
-        FactStatus: _states(FactStatus),
-        ProposalStatus: _states(ProposalStatus),
+        FactStatus: states(FactStatus),
+        ProposalStatus: states(ProposalStatus),
         float: sa.Double(),
         dict[str, str]: DetailsText(),
-        BatchStatus: _states(BatchStatus),
-        AdapterStatus: _states(AdapterStatus),
-        Cardinality: _states(Cardinality),
-        Role: _states(Role),
+        BatchStatus: states(BatchStatus),
+        AdapterStatus: states(AdapterStatus),
+        Cardinality: states(Cardinality),
+        Role: states(Role),
         str: sa.Text(),
     }
 
@@ -221,7 +116,16 @@ class EntryRow(Owned, Table):
     """Triggers refuse to change or delete one."""
 
     __tablename__ = "ledger_entries"
-    __table_args__ = ({"sqlite_with_rowid": False},)
+    __table_args__ = (
+        sa.Index(
+            "ix_ledger_entries_counted",
+            "event",
+            "tenant",
+            sqlite_where=OF_COUNTED,
+            postgresql_where=OF_COUNTED,
+        ),
+        {"sqlite_with_rowid": False},
+    )
 
     tenant: Mapped[str] = mapped_column(sa.ForeignKey("tenants.id"), primary_key=True)
     position: Mapped[int] = mapped_column(NUMBER, primary_key=True, autoincrement=False)
@@ -289,6 +193,10 @@ class BatchRow(Owned, Table):
     status: Mapped[BatchStatus]
     created_at: Mapped[datetime]
     salt: Mapped[str]
+    resumed: Mapped[int] = mapped_column(default=0)
+    """How often a cycle went on with it after the one before it had died."""
+    replaces_id: Mapped[str | None]
+    """Of a rebuild: what serves until it, and again after a revert of it. Its adapters stand on a root."""
 
 
 class AdapterRow(Owned, Table):
@@ -317,6 +225,7 @@ class AdapterRow(Owned, Table):
     scores: Mapped[Scores | None]
     parent_scores: Mapped[Scores | None]
     verdict: Mapped[Verdict | None]
+    collected_at: Mapped[datetime | None]  # since when its files are gone
     salt: Mapped[str]
 
 
@@ -349,7 +258,27 @@ class FactRow(Owned, Table):
         sa.Index(
             "ix_facts_in_prompt", "tenant", "number", sqlite_where=IN_PROMPT, postgresql_where=IN_PROMPT
         ),
+        # What stands and is said to end; what ended and may still hold, until a day to come.
+        sa.Index("ix_facts_ending", "tenant", "valid_until", sqlite_where=ENDING, postgresql_where=ENDING),
+        sa.Index(
+            "ix_facts_superseded",
+            "tenant",
+            "valid_until",
+            sqlite_where=IS_SUPERSEDED,
+            postgresql_where=IS_SUPERSEDED,
+        ),
         sa.Index("ix_facts_tenant_status", "tenant", "status", "number"),
+        # Has all that a count over all tenants reads, as SQLite wants it: also what its own words say.
+        sa.Index(
+            "ix_facts_waiting",
+            "status",
+            "tenant",
+            "recorded_at",
+            "valid_until",
+            "relation",
+            sqlite_where=WAITING,
+            postgresql_where=WAITING,
+        ),
         sa.CheckConstraint("span_start >= 0 AND span_end >= span_start", name="span"),
     )
 
@@ -367,13 +296,15 @@ class FactRow(Owned, Table):
     ended_at: Mapped[datetime | None]  # when we learned that it ended; valid_until is when it did
     valid_from: Mapped[datetime]
     valid_until: Mapped[datetime | None]
-    stated_until: Mapped[datetime | None]  # the end its own words gave, to return to when it is reopened
+    stated_from: Mapped[datetime]  # what its own words said of both; a mention may say otherwise since
+    stated_until: Mapped[datetime | None]
     utterance_id: Mapped[str] = mapped_column(sa.ForeignKey("utterances.id"), index=True)
     start: Mapped[int] = mapped_column("span_start")
     end: Mapped[int] = mapped_column("span_end")
     supersedes_id: Mapped[str | None] = mapped_column(sa.ForeignKey("facts.id"), index=True)
     adapter_id: Mapped[str | None] = mapped_column(sa.ForeignKey("adapters.id"), index=True)
     batch_id: Mapped[str | None] = mapped_column(sa.ForeignKey("batches.id"))
+    is_held: Mapped[bool]  # since its batch was reverted; also while it is superseded, to be held again
     attempts: Mapped[int]
     quarantine_reason: Mapped[str | None]
     confidence: Mapped[float]  # of the surest mention: it may still grow, so nothing commits to it
@@ -382,18 +313,27 @@ class FactRow(Owned, Table):
     commitment: Mapped[str]
 
 
-def _spelt(name: str, value: StrEnum | tuple[StrEnum, ...]) -> sa.BindParameter[Any]:
+def _spelt(name: str, value: str | tuple[str, ...]) -> sa.BindParameter[Any]:
     """A value that stands in the statement itself: a partial index serves those of its own words alone."""
     return sa.bindparam(name, value, expanding=isinstance(value, tuple), literal_execute=True)
 
 
 is_current = FactRow.status.not_in(_spelt("ended", ENDED))
+is_superseded = FactRow.status == _spelt("superseded", FactStatus.SUPERSEDED)
 is_single = FactRow.cardinality == _spelt("single", Cardinality.ONE)
 is_unlearned = FactRow.status.in_(_spelt("unlearned", UNLEARNED))
+is_waiting = sa.and_(
+    FactRow.status.in_(_spelt("waiting", (FactStatus.PENDING, FactStatus.QUARANTINED))),
+    FactRow.relation != _spelt("statement", STATEMENT),
+)
+is_counted = EntryRow.event.in_(_spelt("counted", COUNTED))
 
 
 class MentionRow(Owned, Table):
-    """A fact that was said again or taken back. The first time stands in the fact's own row."""
+    """A fact that was said again or taken back. The first time stands in the fact's own row.
+
+    With what these words changed of when it holds, if they did, and when we learned it.
+    """
 
     __tablename__ = "mentions"
 
@@ -402,6 +342,9 @@ class MentionRow(Owned, Table):
     utterance_id: Mapped[str] = mapped_column(sa.ForeignKey("utterances.id"), index=True)
     start: Mapped[int] = mapped_column("span_start")
     end: Mapped[int] = mapped_column("span_end")
+    valid_from: Mapped[datetime | None]
+    valid_until: Mapped[datetime | None]
+    dated_at: Mapped[datetime | None]
 
 
 class ProposalRow(Owned, Table):
@@ -479,6 +422,50 @@ class ItemVectorRow(Placed, Table):
     )
 
 
+class SourceRow(Owned, Table):
+    """How far the reading of a source has come. No entry of the ledger vouches for it: it steers work."""
+
+    __tablename__ = "sources"
+
+    tenant: Mapped[str] = mapped_column(sa.ForeignKey("tenants.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    ran_at: Mapped[datetime]
+    completed_at: Mapped[datetime | None]
+    problem: Mapped[str]
+    n_unreadable: Mapped[int]
+    validators: Mapped[dict[str, str]]
+    held: Mapped[str | None]  # the digest of what the source said when its changes were held
+    held_because: Mapped[str]
+    is_approved: Mapped[bool]
+    discarded: Mapped[str | None]  # the same of what a person refused
+
+
+class SourceEntryRow(Owned, Table):
+    """What a row of a source told last, as hashes under the tenant's salt, and the utterance it became."""
+
+    __tablename__ = "source_entries"
+
+    tenant: Mapped[str] = mapped_column(sa.ForeignKey("tenants.id"), primary_key=True)
+    source: Mapped[str] = mapped_column(primary_key=True)
+    row: Mapped[str] = mapped_column(primary_key=True)
+    digest: Mapped[str]
+    utterance_id: Mapped[str] = mapped_column(sa.ForeignKey("utterances.id"), index=True)
+
+
+class SourceChangeRow(Owned, Table):
+    """A change of a source that waits for approval, in plain words: it goes when they are forgotten."""
+
+    __tablename__ = "source_changes"
+    __table_args__ = (sa.UniqueConstraint("tenant", "source", "row"),)
+
+    number: Mapped[int] = mapped_column(NUMBER, primary_key=True)
+    source: Mapped[str]
+    row: Mapped[str]
+    digest: Mapped[str]
+    place: Mapped[str]
+    candidate: Mapped[CandidateFact | None]  # none: the row vanished
+
+
 class TombstoneRow(Owned, Table):
     """What was forgotten, as a hash under the tenant's own salt: enough not to learn it again, no more."""
 
@@ -503,3 +490,23 @@ class BatchFactRow(Table):
     role: Mapped[Role]
     commitment: Mapped[str]
     previous_adapter_id: Mapped[str | None] = mapped_column(sa.ForeignKey("adapters.id"))
+
+
+class OutboxRow(Owned, Table):
+    """What hooks are to be told of, written in the transaction of the change; gone once they have it.
+
+    A claim moves `due_at` on, so that nobody else takes the row meanwhile; NULL, and nobody does any more.
+    """
+
+    __tablename__ = "outbox"
+
+    number: Mapped[int] = mapped_column(NUMBER, primary_key=True)
+    id: Mapped[str] = mapped_column(unique=True)
+    tenant: Mapped[str] = mapped_column(sa.ForeignKey("tenants.id"), index=True)
+    event: Mapped[HookEvent] = mapped_column(states(HookEvent))
+    body: Mapped[str]
+    created_at: Mapped[datetime]
+    attempts: Mapped[int]
+    due_at: Mapped[float | None] = mapped_column(index=True)  # seconds since 1970, on the database's clock
+    told: Mapped[str]  # with a space between two
+    problem: Mapped[str]

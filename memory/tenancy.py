@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from memory import database, leases, ledger
 from memory.audit import GENESIS
-from memory.records import Lease, now
+from memory.records import HookEvent, Lease, now
 from memory.tables import LeaseRow, TenantRow, TipRow
 from memory.text import new_id, require_storable
 from memory.transaction import Transaction
@@ -27,6 +27,8 @@ class Door:
     reader: sa.Engine
     turns: AbstractContextManager[Any]
     tenant: str
+    announced: Collection[HookEvent] = ()
+    """What is written to the outbox, too, for hooks to be told of."""
 
     @contextmanager
     def reading(self) -> Iterator[Transaction]:
@@ -44,10 +46,9 @@ class Door:
             Transaction(self.engine, expire_on_commit=False) as tx,
             tx.begin(),
         ):
-            if not tx.enter(self.tenant):
+            tx.announced = self.announced
+            if not ledger.enter(tx, self.tenant):
                 _create_tenant(tx, self.tenant, is_shared=shared)
-            else:
-                ledger.lock(tx)
             if lease is not None:
                 leases.require(tx, self.tenant, lease)
             yield tx
@@ -65,15 +66,11 @@ def _create_tenant(tx: Transaction, name: str, *, is_shared: bool) -> None:
         "salt": secrets.token_hex(16),
         "tombstone_salt": secrets.token_hex(16),
     }
-    tx.execute(insert(TenantRow).values(**tenant).on_conflict_do_nothing())
-    tx.enter(name)
-    is_new = tx.tenant == tenant["id"]
+    made = insert(TenantRow).values(**tenant).on_conflict_do_nothing().returning(TenantRow.id)
+    is_new = tx.connection().scalar(made) is not None
     if is_new:
-        tx.add(LeaseRow(tenant=tx.tenant, token=0, expires_at=0.0))
-        tx.add(TipRow(tenant=tx.tenant, position=0, hash=GENESIS, peaks=""))
-        tx.flush()
-    ledger.lock(tx)
+        tx.insert(LeaseRow(tenant=tenant["id"], token=0, expires_at=0.0))
+        tx.insert(TipRow(tenant=tenant["id"], position=0, hash=GENESIS, peaks=""))
+    ledger.enter(tx, name)
     if is_new:
-        ledger.append(
-            tx, "tenant.registered", tx.tenant, ledger.commit_tenant(tx.get_one(TenantRow, tx.tenant))
-        )
+        ledger.append(tx, "tenant.registered", tx.tenant, ledger.commit_tenant(tx.owner))

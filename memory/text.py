@@ -10,6 +10,7 @@ import unicodedata
 from memory.errors import UnstorableText
 
 ARTICLE = re.compile(r"^(?:the|an?) (?=\S)")
+UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 AROUND = " \t.,;:!?\"'()[]"
 
 
@@ -27,7 +28,7 @@ def key(text: str) -> str:
 
 
 def is_storable(text: str) -> bool:
-    return not any(character == "\0" or "\ud800" <= character <= "\udfff" for character in text)
+    return UNSTORABLE.search(text) is None
 
 
 def require_storable(**texts: str) -> None:

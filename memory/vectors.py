@@ -13,7 +13,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from memory import slots
-from memory.clocks import still_holds
+from memory.clocks import holds
 from memory.records import Fact, FactStatus, Meaning, now
 from memory.tables import UNLEARNED, FactRow, FactVectorRow, ItemRow, ItemVectorRow, is_current
 from memory.tenancy import Door
@@ -61,7 +61,7 @@ class Vectors:
 
     def facts(self, meaning: Meaning, among: Among, limit: int) -> dict[Fact, float]:
         """The facts nearest in meaning, best first, each with its cosine similarity."""
-        is_valid = still_holds(now())
+        is_valid = holds(now())
         is_past = FactRow.status == FactStatus.RETRACTED
         with self._door.reading() as tx:
             near = _nearest(tx, meaning, among, limit)

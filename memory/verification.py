@@ -1,8 +1,8 @@
 """Checks the rows of a tenant against its chain: what they say, and what the chain says became of them.
 
-No entry vouches for what only steers work or grows by itself: leases, attempts, the confidence of a fact, the
-batch it was last in, what the weights held before a batch, the indexes of words, and the times that stand
-beside an entry, which has its own.
+No entry vouches for what only steers work or grows by itself: leases, what was read of sources, attempts,
+the confidence of a fact, the batch it was last in, what the weights held before a batch, the indexes of
+words, and the times that stand beside an entry, which has its own.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
@@ -96,6 +97,12 @@ class _Story:
     """The utterances whose words, and the salt of who said what in them, are gone."""
     tombstones: dict[str, Entry] = field(default_factory=dict)
     serving_id: str | None = None
+    running_id: str | None = None
+    """The batch that is being edited."""
+    made_in: dict[str, str] = field(default_factory=dict)
+    """The batch that each adapter was made in; one that is made again is of another."""
+    collected: set[str] = field(default_factory=set)
+    """The adapters whose files are gone."""
 
 
 def _told(chain: Iterable[Entry], taught: dict[str, list[str]], batch_of: dict[str, str]) -> _Story:
@@ -111,7 +118,7 @@ def _told(chain: Iterable[Entry], taught: dict[str, list[str]], batch_of: dict[s
             story.ends.pop(about, None)
         if event in ("fact.quarantined", "fact.held"):
             story.kept_out[about] = entry
-        elif event in ("fact.released", "fact.retracted") or _is_held(story, about, event):
+        elif event in ("fact.released", "fact.retracted"):
             story.kept_out.pop(about, None)
         elif event == "utterance.erased":
             story.erased.add(about)
@@ -121,27 +128,31 @@ def _told(chain: Iterable[Entry], taught: dict[str, list[str]], batch_of: dict[s
             story.tombstones[about] = entry
         elif event == "tombstone.lifted":
             story.tombstones.pop(about, None)
+        elif event == "adapter.collected":
+            story.collected.add(about)
+        elif event == "adapter.brought_back":
+            story.collected.discard(about)
+        elif event == "batch.claimed":
+            story.running_id = about
         elif event == "adapter.created":
+            story.collected.discard(about)
+            if about in batch_of and story.running_id is not None:
+                story.made_in[about] = story.running_id
             for measured in ("adapter.scored", *JUDGED):
                 story.committed.pop((measured, about), None)
         elif event == "adapter.promoted":
             if story.serving_id is not None:
                 story.became[story.serving_id] = AdapterStatus.RETIRED
-            if about in batch_of:
-                story.became[batch_of[about]] = BatchStatus.DONE
-            for fact_id in taught[batch_of.get(about, "")]:
+            batch_id = story.made_in.get(about, "")
+            if batch_id:
+                story.became[batch_id] = BatchStatus.DONE
+            for fact_id in taught[batch_id]:
                 story.kept_out.pop(fact_id, None)
         if event in ("adapter.promoted", "adapter.restored"):
             story.serving_id = about
         elif event in ("adapter.reverted", "adapter.forgotten") and story.serving_id == about:
             story.serving_id = None
     return story
-
-
-def _is_held(story: _Story, fact_id: str, event: str) -> bool:
-    """A fact that is superseded is held no longer; one that is quarantined stays so."""
-    kept = story.kept_out.get(fact_id)
-    return event == "fact.superseded" and kept is not None and kept.event == "fact.held"
 
 
 def _changed_rows(tx: Transaction, chain: Sequence[Entry]) -> Iterator[str]:
@@ -212,6 +223,8 @@ def _changed_states(tx: Transaction, story: _Story) -> Iterator[str]:
         last = max(judged, key=lambda entry: entry.position, default=None)
         if last is not None and ledger.commit_verdict(adapter) != last.commitment:
             yield f"{adapter.id} was judged otherwise in entry {last.position} ({last.event})"
+        if (adapter.collected_at is not None) != (adapter.id in story.collected):
+            yield f"whether the files of {adapter.id} were collected, the ledger says otherwise"
     for access_key in tx.scalars(sa.select(AccessKeyRow)):
         is_revoked = ("key.revoked", access_key.id) in story.committed
         if (access_key.revoked_at is not None) != is_revoked:
@@ -237,15 +250,24 @@ def _changed_facts(
         fact_id for batch, facts in taught.items() for fact_id in facts
         if story.became.get(batch) is BatchStatus.CLAIMED
     }  # fmt: skip
+    dated = _dated(tx)
     for row in facts:
+        since, until = dated.get(row.id, (None, None))
+        since, until = since or row.stated_from, until or row.stated_until
+        told = story.committed.get(("fact.dated", row.id))
+        is_told = ledger.commit_period(row, since, until) == told.commitment if told else row.id not in dated
+        if row.valid_from != since or not is_told:
+            yield f"{row.id} holds from or until a day that no entry tells of"
         if (expected := _status(story, row, running)) is not row.status:
             yield f"{row.id} is {row.status}, and the ledger says {expected}"
         elif (end := story.ends.get(row.id)) is not None and ledger.commit_end(row) != end.commitment:
             yield f"{row.id} ended otherwise in entry {end.position} ({end.event}): its end was edited"
-        elif end is None and (row.valid_until, row.ended_at) != (row.stated_until, None):
+        elif end is None and (row.valid_until, row.ended_at) != (until, None):
             yield f"{row.id} has an end that no entry tells of"
         kept = story.kept_out.get(row.id)
         reason = kept if kept is not None and kept.event == "fact.quarantined" else None
+        if row.is_held != (kept is not None and kept.event == "fact.held"):
+            yield f"{row.id} is {'held' if row.is_held else 'not held'}, and the ledger says otherwise"
         if (row.quarantine_reason is None) != (reason is None) or (
             reason is not None and ledger.commit_reason(row) != reason.commitment
         ):
@@ -257,6 +279,17 @@ def _changed_facts(
         compared = row.statement if row.relation == STATEMENT else row.object
         if (row.subject_key, row.value_key) != (key(row.subject), key(compared)):
             yield f"{row.id} is compared by what it does not say: its keys were edited"
+
+
+def _dated(tx: Transaction) -> dict[str, tuple[datetime | None, datetime | None]]:
+    """The beginning and the end that mentions said of facts: of each the last."""
+    said: dict[str, tuple[datetime | None, datetime | None]] = {}
+    columns = (MentionRow.fact_id, MentionRow.valid_from, MentionRow.valid_until)
+    dated = sa.select(*columns).where(MentionRow.dated_at.is_not(None)).order_by(MentionRow.number)
+    for fact_id, since, until in tx.execute(dated):
+        before = said.get(fact_id, (None, None))
+        said[fact_id] = (since or before[0], until or before[1])
+    return said
 
 
 def _status(story: _Story, row: FactRow, running: set[str]) -> FactStatus:
@@ -290,7 +323,9 @@ def _changed_members(tx: Transaction, chain: Sequence[Entry]) -> Iterator[str]:
     for row in tx.scalars(claimed.where(BatchFactRow.role != Role.OVERRIDE)):
         stood = row.fact_id in stood_at.get(row.batch_id, ())
         is_told = (
-            row.fact_id in quarantined if row.role is Role.SET_ASIDE else stood == (row.role is Role.FACT)
+            row.fact_id in quarantined
+            if row.role is Role.SET_ASIDE
+            else row.role is Role.PUT_BACK or stood == (row.role in (Role.FACT, Role.LOST))
         )
         if row.commitment not in known[row.fact_id] or not is_told:
             yield f"{row.batch_id} did not claim {row.fact_id} as {row.role}: its members were edited"

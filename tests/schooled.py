@@ -24,6 +24,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from ice_agent import cycle, relations, survey
 from ice_agent.agent import Agent
 from ice_agent.config import Config
+from ice_agent.editor import IceEditor
 from ice_agent.model import EditableModel
 from ice_agent.survey import Survey
 from ice_agent.turns import asking
@@ -54,14 +55,15 @@ class Assistant:
         self.folder = folder
         self.url = url or f"sqlite:///{folder / 'memory.db'}"
         self.config = config(folder, **sections)
-        self.archive = Archive.open(self.url)
+        self.archive = Archive.open(self.url, announced=self.config.hooks.of)
         self.store = self.archive.store(tenant)
         self.restart()
-        cycle.init(self.store, self.model, self.config)
+        cycle.init(self.store, self.editor, self.config)
 
     def restart(self) -> None:
         """Forget all that is in memory, as a new process would."""
         self.model = schooled_model(self.config)
+        self.editor = IceEditor(self.model, self.config)
         self.agent = Agent(self.store, self.model, self.config)
 
     @property
@@ -79,12 +81,12 @@ class Assistant:
         return self.agent.answer(question).text
 
     def learn(self, progress: Progress = lambda *_: None) -> cycle.CycleReport:
-        return cycle.run_cycle(self.store, self.model, self.config, progress)
+        return cycle.run_cycle(self.store, self.editor, self.config, progress)
 
     def logits(self, adapter_id: str | None = None) -> Tensor:
         """What the serving adapter, or this one, makes of a question, to the last bit."""
         if adapter_id is None:
-            cycle.load(self.model, self.config, self.serving)
+            cycle.load(self.editor, self.config, self.serving)
             adapter_id = self.serving.id
         rows = [self.model.encode(asking(question)) for question in relations.asked("Anna Berg", HOME)]
         with self.model.using(adapter_id), torch.inference_mode():
@@ -95,6 +97,7 @@ def config(folder: Path, **sections: Any) -> Config:
     """Settings for this model: quick to teach, and guards that ask for what it can do."""
     settings: dict[str, Any] = {
         "adapters": {"dir": folder / "adapters"},
+        "ledger": {"key": folder / "ledger.key", "checkpoints": folder / "checkpoints"},
         # It was taught to read one fact at a time: the one that shares words with the question.
         "agent": {"max_recalled": 1},
         "lora": {"rank": 8, "alpha": 16},

@@ -9,6 +9,7 @@ import pytest
 from ice_agent import cycle, relations
 from ice_agent.agent import Agent, said
 from ice_agent.config import Config
+from ice_agent.editor import IceEditor
 from ice_agent.errors import CycleError
 from ice_agent.turns import Turn
 from memory import Archive, CandidateFact, Cardinality, Fact, FactStatus
@@ -121,7 +122,7 @@ def test_a_tenant_without_a_root_is_told_to_init(assistant):
 
 def test_one_tenants_facts_are_never_in_anothers_prompt(assistant):
     store = assistant.archive.store("ann")
-    cycle.init(store, assistant.model, assistant.config)
+    cycle.init(store, assistant.editor, assistant.config)
     ann = Agent(store, assistant.model, assistant.config)
     before = ann.answer(ANNA)
     assistant.tell("Anna Berg lives in Lisbon.")
@@ -132,7 +133,7 @@ def test_one_tenants_facts_are_never_in_anothers_prompt(assistant):
 
 def test_one_tenants_adapter_never_answers_for_another(assistant):
     store = assistant.archive.store("ann")
-    cycle.init(store, assistant.model, assistant.config)
+    cycle.init(store, assistant.editor, assistant.config)
     ann = Agent(store, assistant.model, assistant.config)
     before = ann.answer(ANNA)
     assistant.tell("Anna Berg lives in Lisbon.")
@@ -146,7 +147,7 @@ def test_a_promotion_by_another_process_is_served_from_the_next_answer_on(assist
     before = assistant.agent.answer(ANNA)
     with Archive.open(assistant.url) as archive:
         worker = schooled_model(assistant.config)
-        report = cycle.run_cycle(archive.store("tom"), worker, assistant.config)
+        report = cycle.run_cycle(archive.store("tom"), IceEditor(worker, assistant.config), assistant.config)
     after = assistant.agent.answer(ANNA)
     assert (before.adapter_id, after.adapter_id) == (report.parent_id, report.adapter.id)
     assert (after.text, after.memory_tokens) == ("Lisbon", 0)

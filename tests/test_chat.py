@@ -10,7 +10,7 @@ from rich.console import Console
 from ice_agent.chat import Chat
 from ice_agent.collect.requests import ForgetRequest, forget_request
 from ice_agent.errors import ForgetError
-from memory import ERASED, FactStatus
+from memory import ERASED, FactStatus, Notary, NotaryError, broken_receipt, opened_receipt
 from tests.schooled import Assistant
 
 BERG = "Anna Berg lives in Lisbon."
@@ -25,7 +25,8 @@ def assistant(tmp_path):
 
 @pytest.fixture
 def chat(assistant):
-    return Chat(assistant.agent, Console(file=io.StringIO(), width=100), Console(file=io.StringIO()))
+    out, progress = Console(file=io.StringIO(), width=100), Console(file=io.StringIO())
+    return Chat(assistant.agent, assistant.archive, out, progress)
 
 
 def forgotten(chat, text):
@@ -109,7 +110,7 @@ def test_adapters_that_learned_it_are_deleted(assistant, chat):
 
 def test_it_is_said_what_went_or_that_nothing_was_found(assistant):
     out = io.StringIO()
-    chat = Chat(assistant.agent, Console(file=out, width=100), Console(file=io.StringIO()))
+    chat = Chat(assistant.agent, assistant.archive, Console(file=out, width=100), Console(file=io.StringIO()))
     chat.say(
         ["I live in Oslo.", "Forget that I live in Rome.", "Forget that I live in Oslo.", "Forget that."]
     )
@@ -117,6 +118,30 @@ def test_it_is_said_what_went_or_that_nothing_was_found(assistant):
     assert "nothing of that is known here: nothing was forgotten" in said
     assert "forgot: The user lives in Oslo." in said
     assert assistant.store.facts() == ()
+    receipts = list(assistant.config.ledger.checkpoints.glob("*.receipt"))
+    assert [str(path) in said for path in receipts] == [True, True]
+
+
+def test_of_what_is_forgotten_there_is_a_signed_receipt(assistant, chat):
+    chat.turn(BERG)
+    (fact,) = assistant.store.facts()
+    exchange = chat.turn("Forget what I just said.")
+    assert exchange.receipt is not None
+    key = Notary.at(assistant.config.ledger.key, assistant.archive.origin).key
+    receipt = opened_receipt(exchange.receipt.read_text(), key)
+    assert (receipt["facts"], receipt["serving"]) == ([fact.id], assistant.serving.id)
+    assert list(broken_receipt(receipt, assistant.store.ledger())) == []
+    assert chat.turn("Forget that I live in Rome.").receipt is None
+
+
+def test_a_key_that_cannot_be_used_is_said_before_anything_is_forgotten(assistant, chat):
+    chat.turn(BERG)
+    assistant.config.ledger.key.write_text("no key")
+    with pytest.raises(NotaryError, match="holds no signing key"):
+        chat.turn("Forget what I just said.")
+    assert len(assistant.store.facts()) == 1
+    chat.say(["Forget what I just said."])
+    assert chat.turn("Nice weather!").reply is not None
 
 
 def test_all_about_the_user_is_a_tenant_to_forget(chat):

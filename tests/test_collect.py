@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ice_agent import collect, relations
-from ice_agent.collect import extract, extractor_named
+from ice_agent.collect import extract, extractor_named, kin
 from ice_agent.collect.rules import rules
 from ice_agent.config import Collect
 from ice_agent.errors import CollectError
@@ -244,7 +244,6 @@ NOTHING = [
     "I wish I lived in Rome.",
     "I would love to live in Rome.",
     "I want to work at Acme.",
-    "I hope my sister Anna moves to Rome.",
     "If I lived in Rome, I would work at Acme.",
     "If I worked for Acme and I lived in Rome, I'd be happy.",
     "Suppose I live in Rome.",
@@ -502,7 +501,46 @@ def test_asked_with_a_question_mark_nothing_is_stated(text):
     if text.endswith("?"):
         pytest.skip("asks already, and takes something for granted")
     single_sentence = text.replace(". ", ", ").replace("! ", ", ").rstrip(".!")
-    assert heard(single_sentence + "?") == ()
+    found = heard(single_sentence + "?")
+    # Who is spoken of is taken for granted: "Does my sister Anna live in Rome?"
+    assert all(candidate.relation in kin.RELATIONS and not candidate.retracts for candidate in found)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("I hope my sister Anna moves to Rome.", ["user | sister | Anna"]),
+        ("Is my boss Folake still in Lagos?", ["user | boss | Folake"]),
+        ("Write to the school that my son Bao will be late.", ["user | son | Bao"]),
+        ("Imagine my sister Anna were an astronaut.", []),
+        ("Why is my cat called Salt, you ask?", []),
+        ("I should call my dog Pickles.", []),
+    ],
+)
+def test_who_is_spoken_of_is_taken_for_granted_unless_all_is_made_up(text, told):
+    assert [_line(candidate) for candidate in heard(text)] == told
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("I live in Aarhus, so which bank holidays do I get?", ["user | home | Aarhus"]),
+        ("I live in Aarhus, right?", []),
+        ("I live in Aarhus, don't I?", []),
+        ("I live in Aarhus?", []),
+        ("So I live in Aarhus, is that what you have?", []),
+        ("Can you find me a dentist, I live in Aarhus", ["user | home | Aarhus"]),
+        ("I was born in Aleppo, what am I supposed to pick?", ["user | birthplace | Aleppo"]),
+        ("I think it may rain, but I live in Bergen so I am ready.", ["user | home | Bergen"]),
+        ("If I lived in Bergen, I would own a raincoat.", []),
+        ("Tom says it is his, but I own a Skoda Octavia.", ["user | car | Skoda Octavia"]),
+        ("Write a story in which I live in Bergen.", []),
+        ("As a vegan, what can I eat here?", ["user | diet | vegan"]),
+        ("As a plumber, what would you use here?", []),
+    ],
+)
+def test_silence_is_a_matter_of_clauses(text, told):
+    assert [_line(candidate) for candidate in heard(text)] == told
 
 
 def test_an_utterance_is_read_within_two_milliseconds():

@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from ice_agent.collect import extract
 from ice_agent.collect.rules import rules
 from ice_agent.config import Collect
@@ -30,8 +32,16 @@ Scored once by those rules (commit 55b60a7): precision 0.930, recall 0.589. Both
 0.75, are missed: what is plainly said is not heard beside a question or small talk in the same sentence.
 """
 LATER_HASH = "dd8d0aae7ab5798ec71d3fbc2684587d17d53768cc4d38f2d4fd36c24d65f020"
-MIN_PRECISION = 0.99
-MIN_RECALL = 0.98
+THIRD = HELD_OUT.with_name("utterances_held_out_third.jsonl")
+"""Written by a third hand that saw neither rules nor files, before silence became a matter of clauses.
+
+Scored once after that (commit aeb2d4a): precision 0.929, recall 0.565; the rules before it reach 0.911 and
+0.353 on it. Both bars are missed on new text that is varied on purpose: for such text there is the language
+model as extractor.
+"""
+THIRD_HASH = "83c518dca17f6006a2511252f3797dc99a08053fa08b4894a54b00f920da0619"
+DEVELOPMENT = HELD_OUT.with_name("utterances_for_development.jsonl")
+"""Three more hands; what the rules were mended by."""
 
 
 def test_precision_and_recall_on_held_out_utterances_hold():
@@ -50,9 +60,22 @@ def test_precision_and_recall_on_the_utterances_that_were_unseen_hold():
     assert recall >= 0.90, counts
 
 
+@pytest.mark.parametrize(
+    ("path", "least_precision", "least_recall"),
+    [(LATER, 0.95, 0.85), (DEVELOPMENT, 0.95, 0.78), (THIRD, 0.93, 0.64)],
+    ids=lambda part: getattr(part, "stem", ""),
+)
+def test_what_the_rules_learned_to_hear_is_still_heard(path, least_precision, least_recall):
+    """Today's figures on files that the rules have seen: a floor, and no measure of new text."""
+    precision, recall, counts = _score(path)
+    assert precision >= least_precision, counts
+    assert recall >= least_recall, counts
+
+
 def test_the_unseen_utterances_are_as_they_were_written():
     assert hashlib.sha256(UNSEEN.read_bytes()).hexdigest() == UNSEEN_HASH
     assert hashlib.sha256(LATER.read_bytes()).hexdigest() == LATER_HASH
+    assert hashlib.sha256(THIRD.read_bytes()).hexdigest() == THIRD_HASH
 
 
 def _score(path: Path) -> tuple[float, float, str]:

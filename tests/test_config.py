@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import json
 import tomllib
+from itertools import takewhile
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from ice_agent.config import Config, load
+from ice_agent.config import Config, SuiteSettings, load
 from ice_agent.errors import ConfigError
 
 
@@ -38,6 +39,25 @@ def test_the_shipped_file_states_every_setting_and_no_other(project_dir):
 def test_every_setting_in_the_shipped_file_has_a_comment(project_dir):
     lines = (project_dir / "config.toml").read_text(encoding="utf-8").splitlines()
     assert [line for line in lines if " = " in line and "#" not in line] == []
+
+
+def test_the_suite_that_is_shown_as_a_comment_states_every_setting(project_dir, written):
+    lines = (project_dir / "config.toml").read_text(encoding="utf-8").splitlines()
+    start = lines.index("# [[guards.suites]]")
+    shown = [line.removeprefix("# ") for line in takewhile(lambda line: line.startswith("# "), lines[start:])]
+    (suite,) = load(written("\n".join(shown))).guards.suites
+    assert suite.model_fields_set == set(SuiteSettings.model_fields)
+    needed = {"name": suite.name, "path": "any.jsonl"}
+    as_default = SuiteSettings.model_validate(needed)
+    assert suite.model_copy(update={"max_drop": None, "path": as_default.path}) == as_default
+
+
+def test_a_suite_that_names_tenants_judges_those_alone(written):
+    text = "[[guards.suites]]\nname = '{}'\npath = 'any.jsonl'\n{}\n"
+    config = load(written(text.format("all", "") + text.format("anns", "tenants = ['ann']")))
+    names = {who: [suite.name for suite in config.of(who).guards.suites] for who in ("ann", "bob")}
+    assert names == {"ann": ["all", "anns"], "bob": ["all"]}
+    assert config.of("ann").of("ann") == config.of("ann") == config
 
 
 def test_without_a_file_the_defaults_hold(tmp_path, monkeypatch):
@@ -89,11 +109,29 @@ def test_a_variable_is_read_as_its_setting_wants_it(
         ("[edit]\nsteps = true", r"\[edit\] steps: input should be a valid integer"),
         ("[edit]\nlearning_rate = nan", r"\[edit\] learning_rate: .*finite"),
         ("[guards]\nmin_rephrase = 1.5", r"\[guards\] min_rephrase: .*less than or equal to 1"),
+        ("[[guards.suites]]\nname = 'a'", r"\[\[guards.suites\]\] number 1: path: field required"),
+        (
+            "[[guards.suites]]\nname = 'a'\npath = 'a'\nmni = 0.5",
+            r"no setting 'mni' in \[\[guards.suites\]\] number 1 \(did you mean 'min'\?\)",
+        ),
+        (
+            "[[guards.suites]]\nname = 'a'\npath = 'a'\nmin = 2.0",
+            r"\[\[guards.suites\]\] number 1: min: .*less than or equal to 1",
+        ),
+        ("[[guards.suites]]\nname = 'my rules'\npath = 'a'", "number 1: name: write it like house-rules"),
+        ("[[guards.suites]]\nname = 'a'\npath = 'a'\n" * 2, "two suites are called a: give each a name"),
+        ("[guards]\nsuites = ['a.jsonl']", r"\[\[guards.suites\]\] number 1: input should be a"),
+        ("[guards]\nsuites = 'a.jsonl'", r"\[guards\] suites: input should be a"),
         ("[agent]\ntenant = ''", r"\[agent\] tenant"),
         ("[model]\ndevice = 'tpu'", r"\[model\] device: write it like auto, cpu, cuda or cuda:1"),
         ("[store]\nurl = 'mysql://h/d'", r"\[store\] url: write it like sqlite:///"),
         ("[collect]\nextractor = 'gpt'", r"\[collect\] extractor: write it like rules or"),
         ("[collect]\nsensitive = ['(']", r"\[collect\] sensitive: '\(' is not a regular expression"),
+        ("[hooks]\non_promote = ['ftp://example.org']", r"\[hooks\] on_promote: .*begins with http://"),
+        ("[hooks]\non_promote = ['https://']", r"\[hooks\] on_promote: .*begins with http://"),
+        ("[hooks]\non_revert = ['notify \"ann']", r"\[hooks\] on_revert: .*cannot be read"),
+        ("[hooks]\non_forget = [' ']", r"\[hooks\] on_forget: write it like notify"),
+        ("[metrics]\nport = 70000", r"\[metrics\] port: "),
         ("[logging]\nlevel = 'loud'", r"\[logging\] level: input should be 'DEBUG'"),
         ("[cycle]\nmin_batch = 200", r"\[cycle\]: min_batch = 200 is more than batch_size = 100"),
         ("[schedule]\ncron = '0 3 * * *'", "set every_minutes = 0 to use cron"),
@@ -117,6 +155,42 @@ def test_a_relation_has_one_value_or_many_and_not_both(written):
 def test_all_wrong_settings_are_named_not_just_the_first(written):
     with pytest.raises(ConfigError, match=r"steps.*clip"):
         load(written("[edit]\nsteps = 0\nclip = 0"))
+
+
+SOURCE = """
+[[refresh.sources]]
+name = "atlas"
+kind = "csv"
+location = "atlas.csv"
+tenant = "world"
+subject = "{country}"
+relation = "capital"
+object = "{capital}"
+"""
+
+
+def test_a_source_is_one_table_and_hides_its_location(written):
+    (source,) = load(written(SOURCE)).refresh.sources
+    assert (source.kind, source.max_change, source.vanished) == ("csv", 0.2, "keep")
+    assert "atlas.csv" not in repr(source)
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ('keys = ["id"]', r"no setting 'keys' in \[\[refresh.sources\]\] number 1 \(did you mean 'key'\?\)"),
+        ("trust = 2", r"\[\[refresh.sources\]\] number 1: trust: .*less than or equal to 1"),
+        ("every_minutes = 5\ncron = '0 3 * * *'", "atlas has every_minutes and cron: set one of them"),
+        ("valid_from = '{since'", r"valid_from: '\{since' has a brace too many"),
+        (SOURCE, r"\[refresh\]: two sources are called atlas: give each a name of its own"),
+        (SOURCE.replace("csv", "xml"), r"\[\[refresh.sources\]\] number 2: input tag 'xml'"),
+        (SOURCE.replace('"atlas"', '"user"'), r"number 2: name: 'user' means something else already"),
+        (SOURCE.replace('"csv"', '"http"'), r"number 2: location: write it like https://"),
+    ],
+)
+def test_a_wrong_source_is_refused_by_its_number(line, complaint, written):
+    with pytest.raises(ConfigError, match=complaint):
+        load(written(SOURCE + line))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ice_agent import cycle, edit_request, evaluate, ice, plan, survey
+from ice_agent import cycle, evaluate, leasing, plan, survey
 from ice_agent.errors import AdapterError, CycleError, EmptyBatch
 from ice_agent.manifest import WEIGHTS
 from memory import (
@@ -21,10 +21,8 @@ from memory import (
     AdapterStatus,
     BatchStatus,
     CandidateFact,
-    Evaluation,
     FactStatus,
     LeaseHeld,
-    Scores,
     StaleLease,
     StaleParent,
     Transcript,
@@ -114,7 +112,7 @@ def test_a_second_cycle_rehearses_and_retains_what_the_first_one_taught(learned)
     assert (learned.ask(ANNA), learned.ask(JAN)) == ("Lisbon", "Quito")
     assert report.after.scores.retention.asked == 1
     assert not any(
-        "Anna Berg" in probe.question for probe in report.suite.probes if probe.kind in evaluate.BESIDE
+        "Anna Berg" in asked.prompt for asked in report.after.transcripts if asked.kind in evaluate.BESIDE
     )
 
 
@@ -205,7 +203,7 @@ def test_nothing_pending_is_an_empty_batch_and_leaves_no_lease_behind(tmp_path):
 
 def test_a_tenant_without_a_root_is_told_to_init(assistant):
     with pytest.raises(CycleError, match="ice-agent init"):
-        cycle.run_cycle(assistant.archive.store("ann"), assistant.model, assistant.config)
+        cycle.run_cycle(assistant.archive.store("ann"), assistant.editor, assistant.config)
 
 
 def test_two_cycles_at_once_are_refused(assistant):
@@ -258,7 +256,7 @@ def test_whatever_is_raised_the_facts_wait_again_and_the_candidate_is_forgotten(
     assert (fact.status, fact.attempts) == (FactStatus.PENDING, 0)
     assert assistant.serving == root
     assert not assistant.model.is_loaded(
-        cycle._candidate_id(assistant.model, root, assistant.store.batches()[0], assistant.config)
+        cycle._candidate_id(assistant.editor, root, [fact], assistant.config.edit, assistant.config)
     )
     assert assistant.store.verify().ok
 
@@ -332,7 +330,7 @@ def test_the_lease_of_a_process_that_was_killed_is_taken_over_at_once(assistant)
     killed = subprocess.Popen([sys.executable, "-c", ""])
     killed.wait()
     assistant.store.take_lease(f"{socket.gethostname()}/{killed.pid}", 600)
-    with cycle.leased(assistant.store, 60) as lease:
+    with leasing.leased(assistant.store, 60) as lease:
         assert lease.owner == f"{socket.gethostname()}/{os.getpid()}"
 
 
@@ -342,7 +340,7 @@ OURSELVES = f"{socket.gethostname()}/{os.getpid()}"
 @pytest.mark.parametrize("owner", ["elsewhere/1", pytest.param(OURSELVES, id="ourselves"), "no pid"])
 def test_the_lease_of_a_process_that_may_be_alive_is_not(assistant, owner):
     assistant.store.take_lease(owner, 600)
-    with pytest.raises(LeaseHeld), cycle.leased(assistant.store, 60):
+    with pytest.raises(LeaseHeld), leasing.leased(assistant.store, 60):
         pass
 
 
@@ -356,8 +354,8 @@ def test_what_a_dead_cycle_claimed_waits_for_the_next_one(assistant):
 
 def test_a_second_attempt_is_another_one(assistant):
     batch = assistant.store.claim_batch(10, assistant.store.take_lease("test", 600))
-    again = replace(batch, facts=tuple(replace(fact, attempts=2) for fact in batch.facts))
-    first, third = (cycle._tried_again(assistant.config, each).edit.seed for each in (batch, again))
+    again = tuple(replace(fact, attempts=2) for fact in batch.facts)
+    first, third = (cycle._tried_again(assistant.config, each).edit.seed for each in (batch.facts, again))
     assert (first, third) == (assistant.config.edit.seed, assistant.config.edit.seed + 2)
 
 
@@ -366,25 +364,13 @@ def test_what_is_missed_stays_in_the_prompt_and_what_was_lost_goes_back_to_it(as
     old = replace(new, id="f_old", subject="Jan Bakker", status=FactStatus.LEARNED)
     beside = replace(new, id="f_beside", status=FactStatus.LEARNED)
     safe = replace(new, id="f_safe", subject="Ole Berg", status=FactStatus.LEARNED)
-    known = (old, beside, safe)
-    lease = assistant.store.take_lease("test", 600)
-    work = cycle._Work(
-        batch=assistant.store.claim_batch(10, lease),
-        requests=edit_request.build_all([new]), learned=edit_request.build_all([old, safe]),
-        known=known, taught=frozenset(),
-    )  # fmt: skip
     asked = [("edit_success", new.id, False), ("retention", old.id, False), ("retention", safe.id, True)]
-    after = Evaluation(
-        scores=Scores(),
-        transcripts=tuple(
-            Transcript(
-                kind=kind, fact_id=fact_id, prompt="?", expected="", before="", after="", is_hit=is_hit
-            )
-            for kind, fact_id, is_hit in asked
-        ),
-    )
-    report = ice.EditReport(steps=1, seconds=0, tokens=0, converged=0, asked=1, beyond_context=())
-    set_aside, lost = cycle._missed(work, report, after)
+    transcripts = [
+        Transcript(kind=kind, fact_id=fact_id, prompt="?", expected="", before="", after="", is_hit=is_hit)
+        for kind, fact_id, is_hit in asked
+    ]
+    edit: dict[str, Any] = {"beyond_context": [], "at_risk": []}
+    set_aside, lost = cycle._missed([new], (old, beside, safe), edit, transcripts)
     assert list(set_aside) == [new.id]
     assert lost == (old.id, beside.id)
 

@@ -28,9 +28,10 @@ from ice_agent.evaluate import (
     says_unknown,
     token_losses,
 )
+from ice_agent.suites import GuardSuite, Question
 from ice_agent.survey import Survey
 from ice_agent.turns import asking
-from memory import NOT_ASKED, Rate
+from memory import NOT_ASKED, Rate, SuiteScores
 from tests.tiny import tiny_model
 
 # Kept for measuring are: Marit Solvang, Nora Lind, Sam Okafor; Jan Bakker's neighbourhood may be trained on.
@@ -64,7 +65,11 @@ class ScriptedModel:
     def encode(self, turns):
         return [tuple(turn.content for turn in turns)]
 
-    def complete(self, prompts, **_):
+    def encode_answer(self, text):
+        return text.split()
+
+    def complete(self, prompts, **options):
+        self.options = options
         return [SimpleNamespace(text=self._answer(*prompt[0]), ids=(), stopped=True) for prompt in prompts]
 
     def logits(self, rows, keep):
@@ -326,6 +331,69 @@ def test_a_slot_given_back_to_an_answer_without_words_is_still_an_edit():
     assert score(model, "candidate", suite).scores.edit_success == Rate(hits=0, asked=1)
 
 
+# -- suites that people bring --------------------------------------------------------------------------------
+
+RULES = GuardSuite(
+    name="rules",
+    questions=(
+        Question(prompt="May I?", expected=("Yes", "You may")),
+        Question(prompt="Must I?", expected=("No",)),
+    ),
+    texts=(),
+)
+
+
+def test_a_suite_is_answered_in_any_of_its_spellings_by_root_parent_and_candidate():
+    model = ScriptedModel(
+        root=lambda q: {"May I?": "yes.", "Must I?": "no"}.get(q, "Rome"),
+        told=everything_is("Rome"),
+        parent=lambda q: {"May I?": "You may."}.get(q, "Rome"),
+        candidate=everything_is("Maybe"),
+    )
+    suite = suite_of(model, ANNA, guard_suites=[RULES])
+    before = score(model, "parent", suite)
+    after = score(model, "candidate", suite, before=before)
+    both = Rate(hits=2, asked=2)
+    assert before.scores.suites == (SuiteScores(name="rules", right=Rate(hits=1, asked=2), root_right=both),)
+    assert after.scores.suites == (SuiteScores(name="rules", right=Rate(hits=0, asked=2), root_right=both),)
+    kept = [t for t in after.transcripts if t.kind == "suite rules"]
+    assert [(t.prompt, t.expected, t.before, t.after, t.is_hit) for t in kept] == [
+        ("May I?", "Yes", "You may.", "Maybe", False),
+        ("Must I?", "No", "Rome", "Maybe", False),
+    ]
+
+
+def test_a_suite_changes_nothing_that_is_measured_beside_it():
+    def answer(question):
+        return "Lisbon" if "Anna" in question else "Rome"
+
+    model = ScriptedModel(root=everything_is("Rome"), told=everything_is("Lisbon"), candidate=answer)
+    without = score(model, "candidate", suite_of(model, ANNA))
+    beside = score(model, "candidate", suite_of(model, ANNA, guard_suites=[RULES]))
+    assert replace(beside.scores, suites=()) == without.scores
+    assert beside.transcripts[: len(without.transcripts)] == without.transcripts
+
+
+def test_each_adapter_is_asked_a_suite_once():
+    model = ScriptedModel(
+        **{name: everything_is("Rome") for name in ("root", "told", "parent", "first", "second")}
+    )
+    suite = suite_of(model, ANNA, guard_suites=[RULES])
+    before = score(model, "parent", suite)
+    for candidate in ("first", "second"):
+        score(model, candidate, suite, before=before)
+    asked = [adapter for adapter, question, _ in model.asked if question == "May I?"]
+    assert asked == ["root", "parent", "first", "second"]
+
+
+def test_an_answer_that_is_expected_to_be_long_may_be_long():
+    model = ScriptedModel(root=everything_is("Rome"), told=everything_is("Rome"))
+    long = Question(prompt="Recite it.", expected=("It", " ".join(["word"] * 50)))
+    suite = suite_of(model, ANNA, guard_suites=[replace(RULES, questions=(long,))])
+    score(model, "root", suite)
+    assert model.options["max_tokens"] == 50
+
+
 # -- how it is counted ---------------------------------------------------------------------------------------
 
 
@@ -419,6 +487,38 @@ def test_the_root_scored_against_itself_is_unchanged_exactly(tiny, seed):
     )
     assert all(rate.hits == rate.asked for rate in kept)
     assert sum(rate.asked for rate in kept) > 0
+
+
+def test_the_texts_of_a_suite_are_read_whole_and_compared_to_the_root(tiny):
+    with tiny.training("drifted", "root", seed=0) as parameters, torch.no_grad():
+        for parameter in parameters:
+            parameter.add_(0.05)
+    texts = ("Anna Berg lives in Lisbon.", "The user likes chess. " * 40)
+    guard_suite = GuardSuite(name="prose", questions=(), texts=texts)
+    suite = evaluate.prepare(
+        tiny, root_id="root", requests=[ANNA], survey=SURVEY, per_kind=5, guard_suites=[guard_suite]
+    )
+    (prose,) = suite.guard_probes
+    said = [tiny.tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
+    assert len(said[1]) > evaluate.PIECE_TOKENS
+    assert [piece[0] for piece in prose.pieces] == tiny.begin() * len(prose.pieces)
+    assert [token for piece in prose.pieces for token in piece[1:]] == [t for ids in said for t in ids]
+    by_hand = []
+    for adapter in ("root", "drifted"):
+        with tiny.using(adapter):
+            losses = token_losses(tiny, prose.pieces)
+        by_hand.append(sum(losses) / len(losses))
+    (unmoved,) = evaluate.score(tiny, "root", suite).scores.suites
+    (drifted,) = evaluate.score(tiny, "drifted", suite).scores.suites
+    assert unmoved == SuiteScores(name="prose", n_texts=2, perplexity_ratio=1.0)
+    assert drifted.perplexity_ratio == pytest.approx(math.exp(by_hand[1] - by_hand[0]), rel=1e-4)
+    assert drifted.perplexity_ratio != pytest.approx(1.0, abs=0.01)
+
+
+def test_an_adapter_that_is_beyond_all_measure_has_scores_all_the_same(tiny):
+    suite = evaluate.prepare(tiny, root_id="root", requests=[ANNA], survey=SURVEY, texts=TEXTS, per_kind=5)
+    hopeless = replace(suite, root_losses=tuple(loss - 1000 for loss in suite.root_losses))
+    assert evaluate.score(tiny, "root", hopeless).scores.perplexity_ratio == math.inf
 
 
 def test_how_far_an_answer_begins_from_the_roots_is_what_one_computes_by_hand(tiny):

@@ -186,7 +186,7 @@ def _die_at(moment, assistant):
 
     try:
         with Archive.open(assistant.url) as archive:
-            cycle.run_cycle(archive.store("tom"), assistant.model, assistant.config, report)
+            cycle.run_cycle(archive.store("tom"), assistant.editor, assistant.config, report)
     finally:
         os._exit(1)
 

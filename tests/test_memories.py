@@ -7,7 +7,7 @@ import pytest
 from ice_agent import Memory
 from ice_agent.config import Config
 from ice_agent.errors import MemoriesError
-from memory import UnknownFact
+from memory import Notary, UnknownFact, broken_receipt, opened_receipt
 from tests.concepts import Concepts
 
 LIKES_TEA = "The user likes tea."
@@ -18,6 +18,7 @@ def memory(tmp_path):
     sections = {
         "store": {"url": f"sqlite:///{tmp_path / 'm.db'}"},
         "adapters": {"dir": str(tmp_path / "adapters")},
+        "ledger": {"key": str(tmp_path / "ledger.key"), "checkpoints": str(tmp_path / "checkpoints")},
     }
     with Memory.from_config(sections) as opened:
         yield opened
@@ -113,6 +114,25 @@ def test_a_reset_forgets_everybody(memory):
     memory.add("I like tea.", user_id="bob")
     memory.reset()
     assert memory.get_all(user_id="ann") == memory.get_all(user_id="bob") == {"results": []}
+
+
+def test_whatever_is_forgotten_leaves_a_signed_receipt(memory, tmp_path):
+    (ann,) = memory.add("I like tea.", user_id="ann")["results"]
+    for name in ("bob", "eve"):
+        memory.add("I like tea.", user_id=name)
+
+    def receipts():
+        key = Notary.at(tmp_path / "ledger.key", memory._archive.origin).key
+        return [opened_receipt(p.read_text(), key) for p in (tmp_path / "checkpoints").glob("*.receipt")]
+
+    memory.delete(ann["id"])
+    assert [receipt["facts"] for receipt in receipts()] == [[ann["id"]]]
+    memory.delete_all(user_id="bob")
+    assert len(receipts()) == 2
+    memory.reset()
+    assert len(receipts()) == 4
+    for receipt in receipts():
+        assert list(broken_receipt(receipt, memory._archive.chain(receipt["tenant"]))) == []
 
 
 def test_the_settings_of_mem0_are_left_out_and_ours_are_read(tmp_path, caplog):

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import sys
 
 import pytest
 
-from ice_agent import forget, leak, rebuild
+from ice_agent import collect, forget, leak, rebuild
 from ice_agent.card import FILE
-from ice_agent.manifest import MANIFEST, WEIGHTS
-from memory import AdapterStatus, WrongState
-from tests.schooled import Assistant
+from ice_agent.collect import extractor_named
+from ice_agent.manifest import CONFIG, MANIFEST, WEIGHTS
+from memory import AdapterStatus, Archive, WrongState
+from tests.schooled import Assistant, config
+from tests.tiny import tiny_model
 
 REST = ("Ole Lund lives in Rome.",)
 SECRET = "Anna Berg lives in Lisbon."
@@ -51,7 +55,7 @@ def test_what_is_built_anew_is_what_a_store_that_never_heard_it_would_have(taugh
     assert [adapter.id for adapter in taken.adapters] == [held.id]
     assert not (assistant.config.adapters.dir / held.path).exists()
     assert list(assistant.config.adapters.dir.glob(f"{held.id}*")) == []
-    (report,) = rebuild.rebuild(assistant.store, assistant.model, assistant.config)
+    (report,) = rebuild.rebuild(assistant.store, assistant.editor, assistant.config)
     assert report.verdict.promote
 
     never = Assistant(tmp_path / "never")
@@ -75,7 +79,7 @@ def test_no_word_of_it_is_left_in_the_folder(taught):
     assistant, fact = taught
     assert _holding(assistant.folder, b"lisbon")
     forget.forget(assistant.store, assistant.config, [fact.id])
-    rebuild.rebuild(assistant.store, assistant.model, assistant.config)
+    rebuild.rebuild(assistant.store, assistant.editor, assistant.config)
     assert _holding(assistant.folder, b"lisbon") == []
 
 
@@ -90,6 +94,37 @@ def test_what_a_killed_cycle_left_behind_goes_too(taught):
     assert {path.name for path in folder.iterdir()} == {root.path, "cache"}
 
 
+def test_the_weights_of_a_save_that_was_killed_go_with_the_fact_that_they_learned(tmp_path):
+    settings = config(tmp_path)
+    folder = settings.adapters.dir
+    with Archive.open(f"sqlite:///{tmp_path / 'memory.db'}") as archive:
+        store = archive.store("tom")
+        (fact,) = collect.hear(store, settings.collect, SECRET, extractor_named("rules")).learned
+        model = tiny_model()
+        model.create_root("a_1")
+        _save_and_die(model, folder / "a_1", {"facts": [fact.commitment]})
+        _save_and_die(model, folder / "a_2", {"facts": ["of somebody else"]})
+        assert sorted(path.name[:12] for path in folder.iterdir()) == [".partial-a_1", ".partial-a_2"]
+        assert len(list(folder.glob(f"*/{WEIGHTS}"))) == 2
+        forget.forget(store, settings, [fact.id])
+    assert [path.name[:12] for path in folder.iterdir()] == [".partial-a_2"]
+
+
+def _save_and_die(model, directory, manifest):
+    """As kill -9 right after the weights are written."""
+
+    def die(event, arguments):
+        if event == "open" and CONFIG.partition(".")[0] in str(arguments[0]):
+            os._exit(9)
+
+    child = os.fork()
+    if child == 0:
+        sys.addaudithook(die)
+        model.save("a_1", directory, manifest)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+
+
 def test_a_rebuilt_adapter_is_asked_for_what_was_forgotten(taught):
     assistant, fact = taught
     suspects = leak.suspects([fact], ())
@@ -97,7 +132,7 @@ def test_a_rebuilt_adapter_is_asked_for_what_was_forgotten(taught):
     assistant.logits()
     assert [one.leaks for one in leak.probe(assistant.model, held.id, suspects)] == [True]
     forget.forget(assistant.store, assistant.config, [fact.id])
-    rebuild.rebuild(assistant.store, assistant.model, assistant.config)
+    rebuild.rebuild(assistant.store, assistant.editor, assistant.config)
     (found,) = leak.probe(assistant.model, assistant.serving.id, suspects)
     assert (found.said, found.asked > 1) == (0, True)
 

@@ -7,6 +7,7 @@ import pytest
 from ice_agent import cycle
 from ice_agent.agent import Agent
 from ice_agent.config import Config
+from ice_agent.editor import IceEditor
 from ice_agent.model import EditableModel
 from memory import AdapterStatus, Archive, FactStatus
 
@@ -36,7 +37,7 @@ def test_from_a_conversation_to_the_weights_and_back(tmp_path, config):
     with Archive.open(f"sqlite:///{tmp_path / 'memory.db'}") as archive:
         store = archive.store("tom")
         model = EditableModel.load(config.model, config.lora)
-        root = cycle.init(store, model, config)
+        root = cycle.init(store, IceEditor(model, config), config)
         agent = Agent(store, model, config)
         untold = {question: agent.answer(question).text for question in (*ASKED, *UNRELATED)}
 
@@ -47,7 +48,7 @@ def test_from_a_conversation_to_the_weights_and_back(tmp_path, config):
         assert {question: reply.text for question, reply in from_prompt.items()} == ASKED
         assert all(reply.memory_tokens > 0 for reply in from_prompt.values())
 
-        report = cycle.run_cycle(store, model, config)
+        report = cycle.run_cycle(store, IceEditor(model, config), config)
         assert report.verdict.promote, report.verdict.reasons
         from_weights = {question: agent.answer(question) for question in ASKED}
         assert {question: reply.text for question, reply in from_weights.items()} == ASKED

@@ -6,12 +6,14 @@ are imported inside the verbs that need a model, so that the others start at onc
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import typer
 
+from ice_agent import logs
 from ice_agent.cli.app import INTERRUPTED, REJECTED, app
 from ice_agent.errors import IceError
 from memory import Forged, StoreError
@@ -19,11 +21,16 @@ from memory import Forged, StoreError
 # Importing a module of verbs is what makes them part of the app, in the order of the help.
 # isort: off
 from ice_agent.cli import telling  # noqa: F401
+from ice_agent.cli import refreshing  # noqa: F401
 from ice_agent.cli import learning  # noqa: F401
 from ice_agent.cli import adapters  # noqa: F401
+from ice_agent.cli import lineage  # noqa: F401
 from ice_agent.cli import auditing  # noqa: F401
+from ice_agent.cli import watching  # noqa: F401
 from ice_agent.cli import measuring  # noqa: F401
 # isort: on
+
+logger = logging.getLogger(__name__)
 
 __all__ = ["INTERRUPTED", "REJECTED", "main", "run_verb", "verbs"]
 
@@ -58,5 +65,9 @@ def verbs() -> dict[str, set[str]]:
 
 
 def _complain(message: str, code: int) -> int:
-    print(f"ice-agent: {' '.join(message.split())}", file=sys.stderr)
+    line = " ".join(message.split())
+    if logs.is_json():
+        logger.error("%s", line)
+    else:
+        print(f"ice-agent: {line}", file=sys.stderr)
     return code

@@ -11,6 +11,7 @@ from ice_agent.cli.app import (
     REJECTED,
     AsJson,
     ConfigPath,
+    Place,
     TenantName,
     app,
     opened,
@@ -18,7 +19,8 @@ from ice_agent.cli.app import (
     print_json,
 )
 from ice_agent.errors import CycleError
-from memory import SENSITIVE, Adapter
+from ice_agent.manifest import base_name
+from memory import SENSITIVE, Adapter, AdapterStatus, Verdict
 
 if TYPE_CHECKING:
     # Only the names are needed here: importing them takes seconds.
@@ -89,14 +91,14 @@ def promote_adapter(
 
     Only if its kept scores pass the guards as they are set now. Exit code 3: they do not.
     """
-    with opened(config, tenant) as at:
+    with opened(config, tenant, delivers=True) as at:
         adapter = at.store.adapter(id_)
         if adapter.scores is None or adapter.parent_scores is None:
             raise CycleError(f"adapter {adapter.id} was never measured (run `ice-agent cycle`)")
         verdict = promote.judge(adapter.parent_scores, adapter.scores, at.config.guards)
         if verdict.promote:
             whole = explain.loadable(at.store, at.config.adapters.dir, adapter.id)
-            adapter = at.store.promote(whole.id, verdict)
+            adapter = _promoted(at, whole, verdict)
         if as_json:
             print_json({"adapter": adapter, "verdict": verdict})
         elif verdict.promote:
@@ -105,6 +107,40 @@ def promote_adapter(
             out.print(f"[bold red]not promoted[/] {adapter.id}: {'; '.join(verdict.reasons)}")
         if not verdict.promote:
             raise typer.Exit(REJECTED)
+
+
+def _promoted(at: Place, adapter: Adapter, verdict: Verdict) -> Adapter:
+    """A candidate leaves in the prompt what it does not answer; a reverted one is put back as it was."""
+    if adapter.status is not AdapterStatus.CANDIDATE:
+        return at.store.promote(adapter.id, verdict)
+    # Imported here: it takes seconds.
+    from ice_agent import cycle
+
+    return cycle.approve(at.store, at.config, adapter, verdict)
+
+
+@app.command("reject")
+def reject_adapter(
+    id_: Annotated[str, typer.Argument(metavar="ID", help="A candidate that waits for approval.")],
+    config: ConfigPath = None,
+    tenant: TenantName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Refuse a candidate that waits for approval.
+
+    Its facts wait for the next cycle; after [cycle] quarantine_after tries they are set aside.
+    """
+    with opened(config, tenant) as at:
+        refused = at.store.reject(
+            at.store.adapter(id_).id, BY_HAND, quarantine_after=at.config.cycle.quarantine_after
+        )
+        if as_json:
+            print_json({"adapter": refused})
+            return
+        out.print(f"rejected {refused.id}: its facts wait for the next cycle.")
+
+
+BY_HAND = Verdict(promote=False, reasons=("somebody rejected it by hand",))
 
 
 @app.command()
@@ -124,17 +160,22 @@ def revert(
 
     Its answers are exactly those it gave before.
     """
-    with opened(config, tenant) as at:
+    with opened(config, tenant, delivers=True) as at:
         target = to if to is not None else plan.serving(at.store).parent_id
         if target is not None:
             explain.loadable(at.store, at.config.adapters.dir, target)
         undone, serving = at.store.revert(to=to, retract=retract)
+        base = base_name(at.config.adapters.dir / serving.path)
         if as_json:
-            print_json({"reverted": undone, "serving": serving})
+            print_json({"reverted": undone, "serving": serving, "base": base})
             return
         out.print(f"reverted {undone.id}: [bold]{serving.id}[/] serves {at.store.tenant} again.")
         held = "Its facts are held: in the prompt, in no cycle until `ice-agent release`."
         out.print("Its facts were taken back." if retract else held)
+        if serving.base_hash != undone.base_hash:
+            out.print(
+                f'It was taught on another base: set model.name = "{base}" in config.toml.', markup=False
+            )
 
 
 @app.command()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,13 +13,19 @@ import typer
 
 import ice_agent
 from ice_agent import config as settings
-from ice_agent import screen
+from ice_agent import logs, screen
 from ice_agent.config import Config
+from ice_agent.errors import ConfigError
 from memory import Archive, Fact, FactStore
 
 if TYPE_CHECKING:
     # Only the name is needed here: importing it takes seconds.
     from ice_agent.model import EditableModel
+
+logger = logging.getLogger(__name__)
+
+DELIVERING_SECONDS = 15.0
+"""For so long a verb that is done begins to tell hooks; then the rest is left to the next one."""
 
 REJECTED = 3
 INTERRUPTED = 130
@@ -79,13 +84,30 @@ class Place:
 
 
 @contextmanager
-def opened(config_path: Path | None, tenant: str | None, *, migrate: bool = False) -> Iterator[Place]:
+def opened(
+    config_path: Path | None, tenant: str | None, *, migrate: bool = False, delivers: bool = False
+) -> Iterator[Place]:
+    """The place that the settings name. A verb that `delivers` tells hooks what is due when it is done."""
     config = settings.load(config_path)
-    logging.basicConfig(
-        level=config.logging.level, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
-    with Archive.open(config.store.url, migrate=migrate) as archive:
-        yield Place(config=config, archive=archive, store=archive.store(tenant or config.agent.tenant))
+    logs.configure(config.logging)
+    with Archive.open(config.store.url, migrate=migrate, announced=config.hooks.of.keys()) as archive:
+        try:
+            store = archive.store(tenant or config.agent.tenant)
+            yield Place(config=config.of(store.tenant), archive=archive, store=store)
+        finally:
+            if delivers and config.hooks.of:
+                _deliver(archive, config)
+
+
+def _deliver(archive: Archive, config: Config) -> None:
+    """What the verb did is done, whatever hooks make of it."""
+    # Here, because what counts failures takes its time to be imported.
+    from ice_agent import hooks
+
+    try:
+        hooks.deliver(archive, config.hooks, DELIVERING_SECONDS)
+    except ConfigError as error:
+        logger.error("%s", error)
 
 
 def load_model(config: Config) -> EditableModel:

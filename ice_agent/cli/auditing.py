@@ -34,6 +34,7 @@ from memory import (
     NotaryError,
     broken_receipt,
     newest,
+    now,
     opened_note,
     opened_receipt,
 )
@@ -205,7 +206,7 @@ def forget(
     """
     if not ids and subject is None and tenant is None:
         raise typer.BadParameter("name facts, a --subject, or a --tenant to forget all of")
-    with opened(config, tenant) as at:
+    with opened(config, tenant, delivers=True) as at:
         if not ids and subject is None:
             _forget_everything(at, dry_run=dry_run, yes=yes, as_json=as_json)
             return
@@ -234,7 +235,7 @@ def forget(
             return
         screen.forgetting(out, taken, dry_run=dry_run)
         for report in after.reports:
-            screen.verdict(out, report.adapter.id, report.verdict, report.seconds)
+            screen.verdict(out, report.adapter, report.verdict, report.seconds)
         screen.evidence(out, after.leaks, after.receipt)
 
 
@@ -297,7 +298,8 @@ def keys(
 
 @app.command()
 def status(config: ConfigPath = None, tenant: TenantName = None, as_json: AsJson = False) -> None:
-    """Say what serves and what waits."""
+    """Say what serves, what waits, and when sources are read."""
+    from ice_agent.refresh import standing
     from ice_agent.schedule import described
 
     with opened(config, tenant) as at:
@@ -308,12 +310,14 @@ def status(config: ConfigPath = None, tenant: TenantName = None, as_json: AsJson
         )
         waiting, in_prompt = plan.n_waiting(at.store), len(at.store.recall())
         url, runs = screen.without_password(at.config.store.url), described(at.config.schedule)
+        read = standing(at.archive, at.config, now())
         if as_json:
             shown = {
                 "store": url,
                 "waiting": waiting,
                 "in_prompt": in_prompt,
                 "schedule": runs,
+                "sources": read,
                 "ledger": tip,
             }
             print_json({"tenant": at.store.tenant, "serving": serving, "facts": counts, **shown})
@@ -323,6 +327,7 @@ def status(config: ConfigPath = None, tenant: TenantName = None, as_json: AsJson
         out.print(f"  facts     {screen.counted(counts)}; {in_prompt} in the prompt")
         out.print(f"  waiting   {screen.count(waiting, 'fact')} for the next cycle")
         out.print(f"  schedule  {runs}, while `ice-agent run` runs")
+        screen.sources(out, read)
         out.print(f"  ledger    {screen.count(tip.position, 'entry')}, tip {tip.hash[:12]}")
 
 
@@ -332,9 +337,9 @@ def _forget_everything(at: Place, *, dry_run: bool, yes: bool, as_json: bool) ->
     if not dry_run:
         if not yes:
             typer.confirm(f"Forget all that is held about {at.store.tenant}?", abort=True, err=True)
-        notary = Notary.at(at.config.ledger.key, at.archive.origin)
-        taken = forgetting.forget_everything(at.store, at.config)
-        receipt = forgetting.certify(at.archive, at.config, notary, taken, serving=None)
+        _, receipt = forgetting.attested(
+            at.archive, at.store, at.config, lambda: forgetting.forget_everything(at.store, at.config)
+        )
     if as_json:
         done = {"tenant": at.store.tenant, "forgotten": counts, "receipt": receipt}
         print_json({"dry_run": dry_run, **done})
@@ -360,11 +365,12 @@ def _rebuild(at: Place, taken: Forgetting, after: _After) -> None:
     if plan.n_waiting(at.store) == 0:
         return
     from ice_agent import leak
+    from ice_agent.editor import IceEditor
     from ice_agent.rebuild import rebuild
 
     model = load_model(at.config)
     with screen.bars(err) as progress:
-        after.reports = rebuild(at.store, model, at.config, progress)
+        after.reports = rebuild(at.store, IceEditor(model, at.config), at.config, progress)
         suspects = leak.suspects(taken.facts, at.store.facts())
         adapter_id = plan.serving(at.store).id
         after.leaks = leak.probe(model, adapter_id, suspects, progress=progress)

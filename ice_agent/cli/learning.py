@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import signal
+from contextlib import ExitStack
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -52,13 +53,14 @@ def cycle(config: ConfigPath = None, tenant: TenantName = None, as_json: AsJson 
     code 3: it was rejected. Ctrl-C: nothing was promoted, the facts are pending again.
     """
     from ice_agent.cycle import run_cycle
+    from ice_agent.editor import IceEditor
 
-    with opened(config, tenant) as at:
+    with opened(config, tenant, delivers=True) as at:
         before = plan.serving(at.store)
         try:
             model = load_model(at.config)
             with screen.bars(err) as progress:
-                report = run_cycle(at.store, model, at.config, progress)
+                report = run_cycle(at.store, IceEditor(model, at.config), at.config, progress)
         except KeyboardInterrupt:
             if plan.serving(at.store).id == before.id:
                 err.print("interrupted: nothing was promoted, the facts are pending again")
@@ -71,24 +73,37 @@ def cycle(config: ConfigPath = None, tenant: TenantName = None, as_json: AsJson 
 
 
 @app.command()
-def run(config: ConfigPath = None, tenant: TenantName = None) -> None:
+def run(
+    metrics_port: Annotated[
+        int | None,
+        typer.Option("--metrics-port", min=0, max=65535, help="Show metrics here [default: metrics.port]."),
+    ] = None,
+    config: ConfigPath = None,
+    tenant: TenantName = None,
+) -> None:
     """Start cycles by the clock, until stopped.
 
     The settings under [schedule] say when. Ctrl-C or SIGTERM ends it, and interrupts a cycle that is running.
     """
+    from ice_agent import hooks, metrics
     from ice_agent.cycle import run_cycle
+    from ice_agent.editor import IceEditor
     from ice_agent.schedule import Schedule, until
 
-    with opened(config, tenant) as at:
+    with opened(config, tenant, delivers=True) as at, ExitStack() as beside:
         plan.serving(at.store)
+        shown = {} if metrics_port is None else {"port": metrics_port}
+        beside.enter_context(metrics.served(at.archive, at.config.metrics.model_copy(update=shown)))
+        beside.enter_context(hooks.delivering(at.archive, at.config.hooks))
         model, stop = load_model(at.config), Event()
         logging.getLogger("ice_agent.schedule").setLevel(logging.INFO)
         for ending in (signal.SIGINT, signal.SIGTERM):
             signal.signal(ending, lambda *_: stop.set())
 
         def promoted() -> bool:
-            report = run_cycle(at.store, model, at.config, until(stop))
-            screen.verdict(out, report.adapter.id, report.verdict, report.seconds)
+            report = run_cycle(at.store, IceEditor(model, at.config), at.config, until(stop))
+            screen.verdict(out, report.adapter, report.verdict, report.seconds)
+            screen.narrowed(out, report.alpha, report.offenders, report.untried)
             return report.verdict.promote
 
         def waiting() -> int:
@@ -103,6 +118,8 @@ def _print_report(at: Place, report: CycleReport, as_json: bool) -> None:
     if as_json:
         told = {"promoted": report.verdict.promote, "reasons": report.verdict.reasons, "guards": table}
         made = {"adapter": report.adapter, "parent_id": report.parent_id, "batch": report.batch}
+        made |= {"alpha": report.alpha, "offenders": report.offenders, "untried": report.untried}
         print_json({**told, **made, "answers": answers, "edit": report.edit, "seconds": report.seconds})
     else:
-        screen.report(out, table, answers, report.adapter.id, report.verdict, report.seconds)
+        screen.report(out, table, answers, report.adapter, report.verdict, report.seconds)
+        screen.narrowed(out, report.alpha, report.offenders, report.untried)

@@ -42,11 +42,12 @@ def init(
     The first adapter is the root: exactly the base model. Again, it upgrades the store and keeps everything.
     """
     from ice_agent import cycle
+    from ice_agent.editor import IceEditor
 
     with opened(config, tenant, migrate=True) as at:
         if shared:
             at.store.declare(shared=True)
-        root = cycle.init(at.store, load_model(at.config), at.config)
+        root = cycle.init(at.store, IceEditor(load_model(at.config), at.config), at.config)
         url, folder = screen.without_password(at.config.store.url), at.config.adapters.dir.absolute()
         if as_json:
             print_json({"tenant": at.store.tenant, "store": url, "adapters": str(folder), "serving": root})
@@ -73,12 +74,13 @@ def chat(
     """
     if as_json and not say:
         raise typer.BadParameter("--json needs --say: a conversation is not one object")
-    with opened(config, tenant) as at:
+    with opened(config, tenant, delivers=True) as at:
         plan.serving(at.store)
         from ice_agent.agent import Agent
         from ice_agent.chat import Chat
 
-        conversation = Chat(Agent(at.store, load_model(at.config), at.config), out, err)
+        agent = Agent(at.store, load_model(at.config), at.config)
+        conversation = Chat(agent, at.archive, out, err)
         if as_json:
             print_json({"turns": [conversation.turn(text) for text in say or ()]})
         elif say:
@@ -109,7 +111,7 @@ def add(
         found = [c for said in utterances for c in collect.tried(said, settings.load(config).collect)]
         print_json({"candidates": found}) if as_json else out.print(screen.candidates(found))
         return
-    with opened(config, tenant) as at:
+    with opened(config, tenant, delivers=True) as at:
         extractor = collect.extractor_named(at.config.collect.extractor)
         heard = [collect.hear(at.store, at.config.collect, said, extractor) for said in utterances]
         if as_json:

@@ -9,16 +9,15 @@ from __future__ import annotations
 import importlib.util
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from ice_agent import relations
-from ice_agent.collect import conflicts, kin
+from ice_agent import admission
+from ice_agent.admission import is_off_record, secret_spans
+from ice_agent.collect import kin
 from ice_agent.collect.rules import rules
-from ice_agent.collect.sensitive import is_off_record, secret_spans
 from ice_agent.config import Collect
 from ice_agent.errors import CollectError
 from memory import (
-    SENSITIVE,
     STATEMENT,
     USER,
     CandidateFact,
@@ -83,9 +82,11 @@ def hear(
     candidates = of_known_subjects(store, extract(_unheard(text, speaker), extractor, settings))
     told = store.tell(
         kept,
-        [c for c in candidates if not _needs_review(c, settings)],
-        proposed=[c for c in candidates if _needs_review(c, settings)],
-        set_aside={c: reason for c in candidates if (reason := _kept_from_weights(store, c, settings))},
+        [c for c in candidates if not admission.needs_review(c.confidence, settings)],
+        proposed=[c for c in candidates if admission.needs_review(c.confidence, settings)],
+        set_aside={
+            c: reason for c in candidates if (reason := admission.kept_from_weights(store, c, settings))
+        },
         speaker=speaker,
         details=details,
     )
@@ -115,25 +116,9 @@ def _require_words(text: str) -> None:
         raise CollectError('nothing was said: give it words, as "I live in Lisbon."')
 
 
-def _kept_from_weights(store: FactStore, candidate: CandidateFact, settings: Collect) -> str | None:
-    """Why a fact may be served from the prompt, and is taught to no weights until a person releases it."""
-    if candidate.relation in relations.sensitive(settings.sensitive_relations):
-        return SENSITIVE
-    others = conflicts.rivals(candidate.relation)
-    if candidate.retracts or candidate.valid_until or not others:
-        return None
-    standing = store.facts(subject=candidate.subject, relation=others)
-    against = [fact.statement for fact in conflicts.conflicting(candidate, standing, now().date())]
-    return f"it cannot be true together with: {' '.join(against)}" if against else None
-
-
 def _unheard(text: str, speaker: str = USER) -> Utterance:
     """An utterance before it is kept: extraction comes first, so that what must not be kept never is."""
     return Utterance(id="", text=text, said_at=now(), speaker=speaker)
-
-
-def _needs_review(candidate: CandidateFact, settings: Collect) -> bool:
-    return settings.approval == "manual" or candidate.confidence < settings.min_confidence
 
 
 def kept_words(text: str, settings: Collect) -> str:
@@ -169,31 +154,10 @@ def extract(utterance: Utterance, extractor: Extractor, settings: Collect) -> tu
     secrets = secret_spans(utterance.text, settings.sensitive)
     return tuple(
         candidate
-        for candidate in (_canonical(found, settings) for found in extractor(utterance))
+        for candidate in (admission.canonical(found, settings) for found in extractor(utterance))
         if (candidate.subject != USER or utterance.speaker == USER)
-        and not _is_sensitive(candidate, secrets, settings)
+        and not admission.is_refused(candidate, secrets, settings)
     )
-
-
-def _canonical(found: CandidateFact, settings: Collect) -> CandidateFact:
-    """The fact in the one name of its relation, whichever extractor found it in whatever words.
-
-    How many values a relation has is said by the settings, else by relations.toml, else by the extractor.
-    """
-    relation = relations.canonical(found.relation)
-    subject = relations.canonical_subject(found.subject)
-    candidate = found
-    if (subject, relation) != (found.subject, found.relation):
-        statement = relations.state(subject, relation, found.object) if found.object else found.statement
-        candidate = replace(found, subject=subject, relation=relation, statement=statement)
-    return replace(candidate, cardinality=_cardinality(candidate, settings))
-
-
-def _cardinality(candidate: CandidateFact, settings: Collect) -> Cardinality:
-    for names, said in ((settings.set_valued, Cardinality.MANY), (settings.functional, Cardinality.ONE)):
-        if candidate.relation in map(relations.canonical, names):
-            return said
-    return candidate.cardinality
 
 
 def as_it_is(utterance: Utterance) -> tuple[CandidateFact, ...]:
@@ -248,14 +212,3 @@ def extractor_named(name: str) -> Extractor:
         return LlmExtractor(init_chat_model(name, temperature=0))
     except (ImportError, ValueError) as error:
         raise CollectError(f"the extractor {name!r} cannot be loaded: {error}") from error
-
-
-def _is_sensitive(candidate: CandidateFact, secrets: tuple[tuple[int, int], ...], settings: Collect) -> bool:
-    is_refused = settings.sensitive_policy == "refuse"
-    is_named = is_refused and candidate.relation in relations.sensitive(settings.sensitive_relations)
-    overlaps = any(candidate.start < end and start < candidate.end for start, end in secrets)
-    # A model may quote one thing and write another: what it wrote is read as well.
-    is_written = bool(secret_spans(f"{candidate.relation} is {candidate.object}", settings.sensitive))
-    if is_named or overlaps or is_written:
-        logger.info("a sensitive fact (%s) was not kept", "relation" if is_named else "text")
-    return is_named or overlaps or is_written

@@ -17,8 +17,11 @@ def without_preamble(words: str) -> tuple[str, bool]:
 _PREAMBLE = re.compile(
     r"""\s*(?:
       (?:and|but|so|also|then|plus|because|since|while|although|though|where|well|oh|ah|um|uh|hmm|yes
-          |yeah|yep|ok|okay|right|sure|no|nope|nah
-        |hey|hi|hello|hiya|good\s+(?:morning|afternoon|evening)|thanks|thank\s+you|please|honestly
+          |yeah|yep|ok|okay|right|sure|no(?!\s+(?:longer|more)\b)|nope|nah
+        |hey|hi|hello|hiya|yo|heya|tbh|tbf|ngl|lol|lmao|rofl|fyi|imo|imho|omg|god|gosh|jeez|damn|dang|welp|meh|argh|eek|eww?|mate(?!\s+of\b)
+          |dude|man|bro|e?r+r|tmrw|tomorrow|tonight|mistyped|wait\s+no|oh\s+no|oh\s+and|(?:keep|bear)\s+in\s+mind|true\s+story|full\s+disclosure|confession
+          |real\s+talk|after\s+all\s+(?:these\s+years|this\s+time)|quick\s+(?:one|question|intro)|random|weird\s+(?:one|question)|silly\s+question|heads[\s-]up|ps|p\.s|psst|look
+        |good\s+(?:morning|afternoon|evening)|thanks|thank\s+you|please|honestly
           |frankly|seriously|really|anyway|anyways
         |actually|indeed|besides|finally|recently|nowadays|currently|now|today|yesterday|these\s+days
           |right\s+now|at\s+the\s+moment|wow|great
@@ -68,7 +71,8 @@ _PREAMBLE = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 COMMENT = re.compile(
-    r"""^[^:,;]{0,40}\bI\s+(?:just\s+|had\s+)?(?:wrote|said|told\s+you|typed)\b[^:,;]{0,30}:|^I\s+never\s+said\s+[^,;]{1,30},
+    r"""^[^:,;]{0,40}\bI\s+(?:just\s+|had\s+)?(?:wrote|said|told\s+you|typed)\b[^:,;]{0,30}:
+    |^I\s+never\s+said\s+[^,;]{1,30},
       |[,;]\s+(?:(?:so\s+)?(?:he|she|they|[\w ]{1,20}?)\s+(?:just\s+|once\s+|has\s+)?told\s+(?:me|us)\b
       |whatever\b|no\s+matter\s+(?:what|who|how)\b|believe\s+(?:it|me)\b|would\s+you\s+believe\b
         |can\s+you\s+believe\b
@@ -85,7 +89,8 @@ def is_hedged(sentence: str, start: int, end: int) -> bool:
 
 
 _HEDGE = re.compile(
-    r"""(?:,|\s-+)?\s+(?:(?:at\s+least\s+)?(?:or\s+)?(?:I|we)(?:'d|\s+would)?\s+(?:think|guess|believe|suppose|reckon|assume
+    r"""(?:,|\s-+)?\s+(?:(?:at\s+least\s+)?(?:or\s+)?(?:I|we)(?:'d|\s+would)?\s+(?:think|guess|believe
+    |suppose|reckon|assume
         |imagine|hope|presume|gather|heard|hear)(?:\s+so|\s+anyway)?|if\s+(?:I|my\s+memory)\b[^,;]*
       |or\s+(?:so|something|somewhere|was\s+it|maybe|perhaps)\b[^;]*|(?:but\s+|though\s+)?(?:I'm|I\s+am
         |i'm)\s+not\s+(?:sure|certain)\b[^;]*

@@ -29,6 +29,8 @@ def without_denial(clause: Clause, after: str) -> tuple[str | None, bool]:
     dislikes = re.search(r" not (?:really )?(?:like|love|enjoy) ", words) is not None
     if _NEVER.match(after):
         return None, False
+    if subject_denied and _AFTER_ALL.search(words):
+        return " ".join(_AFTER_ALL.sub("", _NOT.sub(" ", words)).split()), True
     if subject_denied and (clause.is_correction or clause.voice is Voice.TAKEN_BACK or dislikes):
         return " ".join(_NOT.sub(" ", words).split()), True
     # "..., not Lisbon" only sets the value off against another one.
@@ -38,7 +40,8 @@ def without_denial(clause: Clause, after: str) -> tuple[str | None, bool]:
 
 
 _NOT = re.compile(r"\b(?:do not|does not|have not|has not|not)\b")
-_NO_LONGER = re.compile(r"\s+(?:no longer|no more|any ?more|any longer)\b(?!\s+than)")
+_AFTER_ALL = re.compile(r" after all$")
+_NO_LONGER = re.compile(r"(?:^|\s+)(?:no longer|no more|any ?more|any longer)\b(?!\s+than)")
 _STOPPED = re.compile(
     r"\b(?:have |has )?(?:stopped|gave up|given up|quit)\s+(?=(?:living|working|liking|loving|enjoying"
     r"|being|playing|studying|driving|speaking|doing|practi[cs]ing)\b)"
@@ -57,7 +60,7 @@ _NEVER = re.compile(
     re.IGNORECASE,
 )
 _SET_OFF = re.compile(
-    r",?\s+(?:and\s+)?not\s+(?:in\s+|at\s+|for\s+|an?\s+|the\s+)?[\w' -]+$|,\s+not\s+[\w' -]+(?=,)"
+    r",?\s+(?:and\s+)?not\s+(?:in\s+|at\s+|for\s+|an?\s+|the\s+)?[\w' -]+?(?=$|,)|,\s+not\s+[\w' -]+(?=,)"
 )
 
 
@@ -75,12 +78,12 @@ _PRESENT = tuple(
         (r"^I was\b|^I be\b", "I am"),
         (r"\bwere\b|\bbe\b", "are"),
         (r"\bwas\b", "is"),
-        (r"\blived\b", "live"),
-        (r"\bworked\b", "work"),
-        (r"\bplayed\b", "play"),
-        (r"\bstudied\b", "study"),
+        (r"(?i:\blived\b)", "live"),
+        (r"(?i:\bworked\b)", "work"),
+        (r"(?i:\bplayed\b)", "play"),
+        (r"(?i:\bstudied\b)", "study"),
         (r"\b(like|love|drive|own|support)d\b", r"\1"),
-        (r"\bdrove\b", "drive"),
-        (r"\bhad\b", "have"),
+        (r"(?i:\bdrove\b)", "drive"),
+        (r"(?i:\bhad\b)", "have"),
     )
 )

@@ -36,6 +36,7 @@ READERS: dict[str, values.Reader] = {
     "hobby": values.things,
     "pastime": values.pastimes,
     "car": values.car,
+    "phone": values.phone,
     "field of study": values.field_of_study,
     "university": values.university,
     "school": values.school,
@@ -54,6 +55,7 @@ READERS: dict[str, values.Reader] = {
     "population": values.name_or_number,
     "hometown": values.place,
     "known currency": values.currency,
+    "founder": values.people,
     **dict.fromkeys(RELATIVES, values.people),
 }
 """How the object of a relation is read."""
@@ -67,7 +69,8 @@ PLAIN_VALUE_NOUNS = values.words("plain_value_nouns")
 """Nouns whose value may be a common word: "My hobby is chess", but not "My car is broken"."""
 
 HEADS = (
-    r"(?:chief executive(?: officer)?|CEO|chief executive|capital(?: city)?|official language|language"
+    r"(?:chief exec(?:utive(?: officer)?)?|CEO|ceo|MD|managing director|boss|HQ|capital(?: city)?"
+    r"|official language|language"
     r"|currency|president|prime minister|king|queen|mayor"
     r"|founder|co-founder|owner|chair(?:man|woman|person)?|governor|headquarters|seat|head office"
     r"|captain|coach|author|director|editor|sister|brother|mother"
@@ -118,7 +121,7 @@ PREDICATES = tuple(
         rf"|over|house|home|here|again|away|out|permanently|down|up|together|with [^,]+?))*"
         r"(?: (?:from|out of) .+?)? (?:to|in|into) (?:the (?:city|town|village) of )?(?P<home>.+)",
         rf"{_HAVE}call(?:s|ed)? (?P<home>.+?) (?:my |his |her |our |their )?home",
-        r"(?:has|have|had|keeps?) (?:its|the|their|a|his|her|my) (?:[\w-]+ )?(?:headquarters"
+        r"(?:has|have|had|has had|have had|keeps?) (?:its|the|their|a|his|her|my) (?:[\w-]+ )?(?:headquarters"
         r"|head office|seat|main office|HQ) (?:in|at) (?P<seat>.+)",
         r"(?:has|have) (?:its|the|their) capital (?:in|at) (?P<capital>.+)",
         r"(?:has |have |had )?moved (?:its|the|their) (?:headquarters|head office|seat"
@@ -148,6 +151,9 @@ PREDICATES = tuple(
         rf"(?:{_BE}|{_HAVE}(?:became|become|turned|trained as|qualified as) )(?P<profession>(?:an?"
         rf"|the) .+?)(?: (?:at|for|with|of) (?P<employer>.+))?$",
         r"(?:report|reports|reporting) (?:directly )?to (?P<boss>.+)",
+        rf"{_BE}(?P<profession>(?:head|chief|senior|lead|deputy|assistant) [a-z]+(?: [a-z]+)?) (?:at"
+        rf"|for|with) (?P<employer>.+)",
+        rf"{_BE}(?:on the payroll|employed|on staff) (?:at|of|with) (?P<employer>.+)",
         rf"{_BE}(?P<profession>(?:head|director|vice president) of \w+) (?:at|for|with) (?P<employer>.+)",
         # birth
         r"(?:was|were) born in (?P<birth_year>\d{4}),? (?:in|at) (?P<birthplace>.+)",
@@ -168,7 +174,9 @@ PREDICATES = tuple(
         r"(?: (?:at|from) (?P<university>.+))?$",
         rf"(?:study|studies|studying|{_BE}studying|{_HAVE}studied|majored in|{_BE}majoring in"
         rf"|majors? in|reads?"
-        rf"|did|{_BE}reading) (?P<field_of_study>.+?)(?: (?:at|from) (?P<university>.+))?$",
+        rf"|did|{_BE}(?:reading|doing)) (?P<field_of_study>.+?)(?: (?:over )?(?:at"
+        rf"|from) (?P<alma_mater>.+))?$",
+        rf"{_BE}at (?P<university>(?:the )?{NAME}) (?:doing|studying|reading) (?P<field_of_study>.+)",
         rf"(?:study|studies|studying|{_BE}studying|{_HAVE}studied|{_BE}(?:a |an )?(?:[\w-]+ )?student|attend"
         rf"|attends|attended|go to|goes to|went to|{_BE}doing [^,]+? (?=at )|teach|teaches)"
         rf"(?: in [\w ]+?)? ?(?:at |from )?(?P<university>(?:the )?{NAME}.*)",
@@ -191,6 +199,8 @@ PREDICATES = tuple(
         rf"{_BE}(?P<age>\d+|{values._NUMBER_WORDS})(?P<_years>\b.*)",
         rf"{_HAVE}turned (?P<age>.+)",
         rf"{_BE}(?P<height>\d[\w.,' \"]*?) tall",
+        rf"{_BE}(?P<height>(?:\d|four|five|six|seven) (?:foot|feet|ft|metre|meter)(?: (?:\d{{1,2}}|one"
+        rf"|two|three|four|five|six|seven|eight|nine|ten|eleven))?)(?=$|,| and\b| so\b)",
         rf"{_BE}(?P<height>\d[.,]?\d* ?(?:m|cm)|\d'\d{{1,2}})$",
         r"(?:weigh|weighs) (?P<weight>\d.+)",
         rf"(?:{_BE}(?:dating|in a relationship with|going out with|seeing)) (?P<partner>.+)",
@@ -204,7 +214,7 @@ PREDICATES = tuple(
         rf"{_BE}(?:[\w-]+ )?into (?!the [a-z])(?P<pastime>.+)",
         rf"{_BE}(?:[\w-]+ )?(?:fond of|into(?! the [a-z])|keen on|crazy about|mad about|passionate"
         rf" about|addicted to"
-        rf"|a (?:[\w-]+ ){{0,2}}fan of|a (?:[\w-]+ )?lover of|obsessed with|in love with"
+        rf"|(?:a )?(?:[\w-]+ ){{0,2}}fan of|a (?:[\w-]+ )?lover of|obsessed with|in love with"
         rf"|hooked on) (?P<likes>.+)",
         rf"{_HAVE}(?:fell|fallen) in love with (?P<likes>.+)",
         rf"{_BE}an? (?:big|huge|massive|real|total|lifelong|die-hard"
@@ -220,6 +230,7 @@ PREDICATES = tuple(
         rf"(?:play|plays|playing|{_BE}playing|{_HAVE}played|do|does|doing|practi[cs]e|practi[cs]es"
         rf"|{_HAVE}practi[cs]ed|(?:have|has) been (?:doing|practi[cs]ing)|{_HAVE}taken up|took up"
         rf"|{_BE}taking up) (?P<pastime>.+)",
+        rf"(?:use|uses|{_HAVE}(?:bought|got|own|owns|have|has)|{_BE}using) (?P<phone>.+)",
         rf"(?:drive|drives|driving|(?:have|has) (?:owned|had)|{_HAVE}driven|{_HAVE}(?:bought|leased|got"
         rf"|own|owns|have|has)"
         rf"|{_BE}driving) (?P<car>.+)",
@@ -231,10 +242,10 @@ PREDICATES = tuple(
         r"(?:has|have) a population of (?:about |around |over |nearly )?(?P<population>\d.+)",
         rf"{_BE}(?:[\w-]+ )?allergic to (?P<allergy>.+)",
         r"(?:have|has) an? (?:[\w]+ )?allergy to (?P<allergy>.+)",
-        r"(?:have|has) an? (?:(?:severe|bad|mild|serious|slight|nasty"
+        r"(?:have|has|got|have got) an? (?:(?:severe|bad|mild|serious|slight|nasty"
         r"|terrible) )*(?P<allergy>[\w ]+) allergy",
         rf"(?:{_BE}|{_HAVE}(?:gone|went|turned|became|become|been) )(?:an? )?(?:strict )?(?P<diet>vegan"
-        rf"|vegetarian|veggie|pescatarian"
+        rf"|vegetarian|veggie|pescatarian|keto"
         rf"|flexitarian|gluten-free|teetotal)(?=[ ,]|$)",
         rf"(?:speak|speaks|speaking|{_BE}(?:fluent|bilingual) in"
         rf"|{_BE}a native speaker of) {_A}(?P<language>.+)",
@@ -245,6 +256,8 @@ PREDICATES = tuple(
         r"(?:lies|lie|belongs|is part) (?:in|on the continent of|on|to|of) (?P<continent>.+)",
         r"(?:use|uses|adopted|has adopted|introduced) (?P<currency>.+?) as (?:its|their|the"
         r"|a) (?:\w+ )?currency",
+        rf"(?:has|have) had (?P<currency>{_MONEY})",
+        rf"(?:has|have) (?:had )?(?P<currency>{_MONEY}) as (?:its|their) currency",
         rf"(?:{_HAVE}(?:use|uses|adopted|introduced|switched to)) (?P<currency>{_MONEY})",
     )
 )
@@ -274,8 +287,12 @@ TAKES_BACK = tuple(
         rf"{_HAVE}(?:moved (?:away|out)(?: from| of)?|moved away from|moved out of) (?P<home>.+)",
         r"works? no longer there(?P<employer>$)",
         r"lives? no longer there(?P<home>$)",
-        rf"{_HAVE}(?:sold|crashed|totalled|got rid of|scrapped|traded in) (?:my|our|his|her|the) (?P<car>.+)",
-        rf"{_HAVE}(?:given up|gave up|dropped) (?P<pastime>.+)",
+        rf"{_HAVE}(?:had to (?:sell|scrap|get rid of)|sold|crashed|totalled|got rid of|scrapped"
+        rf"|traded in) (?:my|our|his|her"
+        rf"|the) (?P<car>.+)",
+        rf"{_HAVE}(?:had to (?:give up|stop|quit)|given up|gave up|dropped|packed in|quit) (?P<pastime>.+)",
+        rf"{_HAVE}(?:had to (?:give up|stop|quit)|given up|gave up|dropped|packed in"
+        rf"|quit) (?P<instrument>.+)",
         rf"{_HAVE}(?:went off|gone off|lost interest in|grown tired of|fell out of love with) (?P<likes>.+)",
     )
 )
@@ -356,7 +373,17 @@ WHOLE = tuple(
             rf"|,? again)$(?P<subject>)",
             "name",
         ),
-        (rf"(?P<object>{NAME}) here$(?P<subject>)", "name"),
+        (rf"(?P<object>{NAME}) here(?:$|,)(?P<subject>)", "name"),
+        (r"(?P<object>[\w -]{3,30}?) allergy(?: here)?(?:$|,)(?P<subject>)", "allergy"),
+        (r"(?P<object>[Vv]egan|[Vv]egetarian|[Vv]eggie|[Pp]escatarian) here(?:$|,)(?P<subject>)", "diet"),
+        (rf"(?P<object>{values._STAR_SIGNS}) here\b(?P<subject>)", "star sign"),
+        (rf"(?P<object>{NAME}) (?:co-?)?founded (?P<subject>{NAME})", "founder"),
+        (
+            rf"(?:[Tt]he (?:guy|man|woman|person|one) who |[Ww]ho )?(?:co-?)?founded (?P<subject>{NAME})"
+            rf" is (?P<object>{NAME})",
+            "founder",
+        ),
+        (rf"(?P<subject>{NAME}) was (?:co-?)?founded by (?P<object>{NAME})", "founder"),
         (
             r"[Ii]n (?P<subject>my|his|her) (?:free|spare) time,? (?:I|he|she) (?:mostly |usually |often )?"
             r"(?:do|does|go|goes|practi[cs]es?) (?P<object>.+)",
@@ -379,11 +406,13 @@ LEADS = re.compile(
 COUPLE = re.compile(
     rf"(?:[Mm]e and )?(?P<subject>{NAME})(?:,? and (?P<object>I|me|{NAME}))? (?:are (?:now |still "
     rf"|both )?|(?:have )?(?:just |recently |finally )?(?:got |gotten |been )?)"
-    r"(?P<what>no longer (?:married|together)|divorced|separated|split up|split|broke up|broken up"
+    r"(?P<what>no longer (?:married|together)|together|divorced|separated|split up|split(?=$|,"
+    r"|\s(?:last|in|on|a|this|after))|broke up|broken up"
     r"|married|wed|a married couple|husband and wife|not married anymore)\b"
 )
 INVERSE = re.compile(
-    rf"(?P<object>\"?[\w][\w' .&-]{{0,50}}?\"?) (?:is|are|was appointed|was named|has become|became"
+    rf"(?P<object>\"?[\w][\w' .&-]{{0,50}}?\"?) (?:is|are|has been|have been|was appointed|was named"
+    rf"|has become|became"
     rf"|was elected) {_A}"
     rf"(?:the name of )?(?P<owner>[Mm]y|our|his|her|its|their|{NAME}'s?) (?P<noun>[\w][\w '-]*)"
 )
@@ -405,7 +434,7 @@ ATTRIBUTE = re.compile(
 ATTRIBUTE_OF = re.compile(
     rf"[Tt]he (?P<noun>[\w][\w '-]{{0,40}}?) (?:of|in|at) (?P<owner>my|our|his|her"
     rf"|{NAME})(?: (?P<owned>[a-z][\w -]*?))?"
-    rf" (?P<link>(?:is|are|was moved to|moved to) {_A}(?:called |named )?)(?:in |at )?(?P<value>.+)"
+    rf" (?P<link>(?:is|are|has been|was moved to|moved to) {_A}(?:called |named )?)(?:in |at )?(?P<value>.+)"
 )
 ONE_OF = re.compile(
     rf"[Oo]ne of (?P<owner>my|our|his|her|{NAME}'s?) (?P<noun>[\w][\w '-]{{0,45}}?) (?P<link>is "
@@ -415,7 +444,7 @@ HAS = re.compile(
     rf"{_HAVE}(?:have|has|had|got|own|owns|adopted|bought|raise|gave birth to|welcomed) (?P<count>an?"
     rf"|one|two|three|four|five|six|seven|[2-9]|a couple of|another|my|our|(?=twins|kids"
     rf"|children)) ?(?P<noun>[a-z][\w '-]{{0,40}}?)"
-    rf"(?: (?:called|named|whose names? (?:is|are)|by the name of)|,|:) (?:called |named "
+    rf"(?: (?:called|named|whose names? (?:is|are)|by the name of)|,|:| \() ?(?:called |named "
     rf"|whose name is )?(?P<value>{NAME}.*)"
 )
 ROLE = "|".join(sorted(ROLES, key=len, reverse=True))
@@ -424,6 +453,8 @@ HAS_MORE = re.compile(
 )
 _OF_COUNTRIES = r"(?:official |national |main )?(?:capital(?: city)?|currency|language)"
 UNCAPITALISED = (
+    re.compile(r"^[Ii]n (?P<name>[a-z]+) (?=(?:they|people|everyone) (?:speak|use|pay)\b)"),
+    re.compile(rf"^(?P<name>[a-z]+)(?= (?:uses?|speaks?) the {_MONEY})"),
     re.compile(
         rf"(?P<whose>\b(?:[Mm]y"
         rf"|[Oo]ur) (?:[a-z]+ )?(?:{'|'.join(sorted(ROLES, key=len, reverse=True))})) (?P<name>[a-z]{{2,}}) "
@@ -438,14 +469,21 @@ UNCAPITALISED = (
     ),
 )
 """Who types without any capital: "my wife rachel works at tesco"."""
+_A_PAIR = rf"(?P<names>{NAME}(?:, {NAME})*,? (?:and|&) {NAME})"
+PETS_OR_KIN = re.compile(
+    rf"(?P<owner>\b[Mm]y|\b[Oo]ur|\b[Hh]is|\b[Hh]er|{NAME}'s) (?:(?:two|three|four"
+    rf"|[2-5]) )?(?:[a-z-]+ )?(?P<noun>[a-z-]+s),? "
+    rf"{_A_PAIR},?(?= |$)"
+)
+"""Several at once: "our two cats, Miso and Tofu, keep ..."."""
 APPOSITIVE = re.compile(
-    rf"(?P<owner>\b[Mm]y|\b[Oo]ur|\b[Hh]is|\b[Hh]er|{NAME}'s) (?P<noun>(?:[a-z-]+ "
+    rf"(?<![Cc]all )(?<![Nn]ame )(?P<owner>\b[Mm]y|\b[Oo]ur|\b[Hh]is|\b[Hh]er|{NAME}'s) (?P<noun>(?:[a-z-]+ "
     rf")?(?:{'|'.join(sorted(ROLES | set(RELATIVES), key=len, reverse=True))}))"
     rf"(?:, | )(?:called |named )?(?P<name>{NAME})(?!'s? \w+ (?:is|are)),?(?= |$)"
 )
 NAME_FIRST = re.compile(
-    rf"^(?P<name>{NAME}), (?P<owner>my|our|his|her|{NAME}'s) (?P<noun>(?:[a-z-]+ "
-    rf")?(?:{'|'.join(sorted(ROLES, key=len, reverse=True))})), "
+    rf"(?<![\w'])(?<!name is )(?:Meet )?(?P<name>(?!Meet ){NAME}), (?P<owner>my|our|his|her"
+    rf"|{NAME}'s) (?:(?!best )[a-z-]+ ){{0,2}}?(?P<noun>(?:best )?(?:{ROLE}))(?:, |$)"
 )
 WHO_IS = re.compile(
     r"(?P<is>(?P<be>am|is) (?:an? )?[\w' -]+?),? (?:who is |currently |now )*"
@@ -456,14 +494,27 @@ ELIDED_FORMS = {"be": "am ", "was": "was ", "have": "have ", "did": ""}
 ELIDED = re.compile(
     r"(?:just |recently |finally |now |still |currently |happily "
     r"|originally )*(?P<verb>(?P<have>been (?:vegan|vegetarian|living|"
-    r"working|based|married))|(?P<was>born )|(?P<be>(?:based|living|working|employed) "
+    r"working|based|married|an? |at |with |in |playing|learning|studying))|(?P<was>born )"
+    r"|(?P<be>(?:based|living|working|employed|studying|allergic to|married to|engaged to"
+    r"|originally from|fluent in"
+    r"|vegan|vegetarian|veggie|pescatarian|(?:an? )?(?:huge|big|massive) fan of|obsessed with|mad about"
+    r"|into|from (?=[A-Z])"
+    r"|born and raised in|reading|doing (?:an?|my))(?=[ ,]|$) ?"
     r"(?!.*\b(?:is|was|are|has|can|makes?|sucks|feels?|means|costs?|takes?|gets?|seems)\b))"
-    r"|(?P<did>moved |relocated |joined |turned |got (?:hired|married|a new job|engaged) |started (?:at"
+    r"|(?P<did>moved |relocated |joined |turned |grew up |lived in |studied |had to |had an? |gave up "
+    r"|sold my |sold the "
+    r"|got (?:hired|married|a new job|engaged|an? |two |three |my )|bought an? |did my |(?:absolutely "
+    r"|really )?(?:love|loathe|hate"
+    r"|adore|detest|dislike) (?!you|this|that|it\b|how|when|the\b|your)"
+    r"|do not (?:like|love|enjoy|work|live) |speak |drive an? |have an? "
+    r"|have two |started (?:at"
     r"|as|working) "
     r"|quit |live in |work (?:at|for|as) |divorced))"
 )
 TWO_PEOPLE = re.compile(
-    rf"(?P<one>{NAME}) and (?P<other>{NAME}) (?:both )?(?=(?:live|work|speak|love|like|hate|moved|come"
+    rf"(?:[Bb]oth )?(?P<one>(?!Both ){NAME}) and (?P<other>{NAME}) (?:are )?(?:both )?(?=(?:are|live"
+    rf"|work|speak|love|like"
+    rf"|hate|moved|come"
     rf"|study) )"
 )
 PAIR_WITH_ME = re.compile(rf"(?:(?:[Mm]y|our) [a-z]+|{NAME}) and I |[Mm]e and (?:my [a-z]+|{NAME}) ")
@@ -476,11 +527,17 @@ SPEAKING_AS = re.compile(r"(?:(?:[Aa]s|[Ss]peaking as)(?= an? )|[Bb]eing) ([\w -
 AT_AGE = re.compile(r"[Aa]t (\d\d)")
 # "As a student I lived in Rome" tells of what was.
 I_FOLLOW = re.compile(
-    r",?\s+(?:I|my|we)\b(?!\s+(?:was|were|had|did|used|went|came|saw|took|met|got|made|thought|knew"
+    r",?\s+(?:(?:what|where|which|how)?\s?(?:(?:can|do|should|could|would|\w+)\s){0,2}?(?:[Ii]|we)"
+    r"|my)\b(?!\s+(?:was|were|had|did|used|went|came|saw|took|met|got|made|thought|knew"
     r"|felt|spent|\w+ed)\b)"
 )
 # "At 63, I'm still running" tells an age, "At 21 I left home" the past and "At 10 I'm seeing Tom" an hour.
 I_AM_NOW = re.compile(r",\s+I(?:'m|\s+am)\s+(?!\w+ing\b)|,?\s+I(?:'m|\s+am|'ve)?\s+still\b", re.IGNORECASE)
+CHIEF_OF = re.compile(
+    rf"(?:is|has been) {_A}(?:the )?(?:new |current )?(?:CEO|ceo|chief exec(?:utive(?: officer)?)?"
+    rf"|managing director|MD|head|boss)"
+    rf" (?:of|at) (?P<company>{NAME})"
+)
 IS_CHIEF = re.compile(
     r"is (?:now |still |currently )?(?:the|its|their) (?:new |current )?(?:CEO|chief executive(?:"
     r" officer)?)(?: there| now)*(?=$|,)"
@@ -488,6 +545,17 @@ IS_CHIEF = re.compile(
 BESIDE_A_NAME = re.compile(
     rf"^(?P<name>{NAME})(?P<comma>,)? (?P<what>an? \w[\w -]{{2,30}}?|\d\d"
     rf"|(?:based|headquartered|living) (?:in|at) {NAME})(?:, (?=[a-z])|$)"
+)
+IS_GONE = re.compile(
+    r"\b(?:(?:has |have )?(?:sadly |just |recently )?(?:died|passed away|passed)$|(?:had to|have|has"
+    r"|we) (?:rehomed?|give up|given up|put"
+    r" down|put to sleep|say goodbye to|lost|gave away|give away)\b)"
+)
+"""What becomes of a pet that somebody no longer has."""
+OWNED = re.compile(
+    rf"\b(?:[Mm]y|[Oo]ur) (?:(?:old|new|little|trusty|dear|ancient"
+    rf"|poor) )*(?P<what>{NAME}(?: \d+[a-z]?)?|pixel \d+"
+    rf"|iphone \d*)"
 )
 HAVING = re.compile(r"(?:I|[Ww]e) (?:have|own|keep) (?:got )?")
 LEFT = re.compile(

@@ -78,8 +78,19 @@ class People:
 
         What follows "in" or "at" is a place, not a person.
         """
+        for match in _ROLE_MENTIONED.finditer(words):
+            if (role := self.role("my", match["noun"])) is not None:
+                gender = (
+                    "she" if match["noun"] in forms.FEMALE else "he" if match["noun"] in forms.MALE else ""
+                )
+                if gender:
+                    self.mention(role, gender)
         for match in _MENTIONED.finditer(words):
             name = re.sub(r"^The (?!Hague)", "the ", match[0].removesuffix("'s"))
+            if _PLACED.search(words, 0, match.start()) and (" " not in name or values.is_organisation(name)):
+                continue
+            if name.lower() in forms.ROLES:
+                continue
             if name not in introduced and not values.is_common_word(name) and not values.is_demonym(name):
                 self.mention(name)
         for name in introduced:
@@ -97,4 +108,6 @@ class People:
         return next((name for name, _ in reversed(self.named) if values.is_organisation(name)), None)
 
 
-_MENTIONED = re.compile(rf"(?<!in )(?<!at )(?<!from )(?<!to )(?<!of )(?<!near )(?<![\w'-]){NAME}")
+_ROLE_MENTIONED = re.compile(rf"\b[Mm]y (?P<noun>{forms.ROLE})\b")
+_MENTIONED = re.compile(rf"(?<![\w'-]){NAME}")
+_PLACED = re.compile(r"\b(?:in|at|from|to|of|near|left|joined|quit) $")

@@ -14,6 +14,7 @@ from datetime import date
 from ice_agent import relations
 from ice_agent.collect import days, denials, forms, nouns, values
 from ice_agent.collect.clauses import FINITE, Clause, Voice, clauses, plain_text
+from ice_agent.collect.found import Found, told_once, without_repeats
 from ice_agent.collect.names import NAME
 from ice_agent.collect.people import People
 from ice_agent.collect.thread import Thread
@@ -24,61 +25,7 @@ def rules(utterance: Utterance) -> tuple[CandidateFact, ...]:
     """Every fact that the utterance states; a slot that it states twice keeps what was said last."""
     reader = _Reader(text=utterance.text, said_on=utterance.said_at.date())
     found = [candidate for clause in clauses(utterance.text) for candidate in reader.read(clause)]
-    return tuple(_without_repeats(found))
-
-
-def _without_repeats(found: list[CandidateFact]) -> Iterator[CandidateFact]:
-    for position, candidate in enumerate(found):
-        later = found[position + 1 :]
-        is_repeated = any(_same(candidate, other) for other in found[:position]) or any(
-            _overrules(other, candidate) and not _same(other, candidate) for other in later
-        )
-        # "I no longer live in Lisbon, I live in Porto" is one change of one slot, in either order.
-        is_replaced = candidate.retracts and any(_replaces(other, candidate) for other in found)
-        if not is_repeated and not is_replaced:
-            yield candidate
-
-
-def _same(one: CandidateFact, other: CandidateFact) -> bool:
-    return _told(one) == _told(other)
-
-
-def _told(candidate: CandidateFact) -> tuple[object, ...]:
-    """All of a fact but where it stands."""
-    dates = (candidate.valid_from, candidate.valid_until)
-    return (*_slot(candidate), candidate.object, candidate.retracts, *dates)
-
-
-def _overrules(later: CandidateFact, earlier: CandidateFact) -> bool:
-    one = later.cardinality is Cardinality.ONE and earlier.cardinality is Cardinality.ONE
-    # "I worked at Acme until 2022 and have been with Boots since" tells of both.
-    return (
-        one
-        and (earlier.valid_until is None or later.valid_until is not None)
-        and _slot(later) == _slot(earlier)
-        and later.retracts == earlier.retracts
-    )
-
-
-def _replaces(stated: CandidateFact, retracted: CandidateFact) -> bool:
-    return not stated.retracts and stated.cardinality is Cardinality.ONE and _slot(stated) == _slot(retracted)
-
-
-def _slot(candidate: CandidateFact) -> tuple[str, str]:
-    return (candidate.subject, candidate.relation)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Found:
-    """A relation with its object, before the clause around it is known."""
-
-    subject: str
-    relation: str
-    object: str
-    retracts: bool = False
-    many: bool = False
-    in_passing: bool = False
-    """ "My sister Anna" says who that is, beside what the clause is about: its dates are not of this."""
+    return tuple(without_repeats(found))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -126,9 +73,12 @@ class _Reader:
         if clause.voice is Voice.UNSAID or words is None:
             if clause.voice is Voice.TAUGHT:
                 yield from self._statement(clause)
+            if clause.presupposes:
+                for one in self._presupposed(clause.words):
+                    yield from self._candidate(one, clause, days.NEVER_SAID, retracts=one.retracts)
             self.people.meet(clause.words, introduced=[])
             return
-        found = _told_once(list(self._facts(words, clause)))
+        found = told_once(list(self._facts(words, clause)))
         self.may_be_elided = self.subject == USER
         self.people.meet(clause.words, introduced=[one.object for one in found if one.relation in _PERSONAL])
         for one in found:
@@ -141,7 +91,7 @@ class _Reader:
         if not found and clause.voice is not Voice.TOLD:
             yield from self._statement(clause)
 
-    def _learn_about(self, found: _Found) -> None:
+    def _learn_about(self, found: Found) -> None:
         if found.relation in _OF_PERSONS:
             self.people.persons.add(found.subject)
         if found.relation in _PERSONAL:
@@ -151,7 +101,20 @@ class _Reader:
 
     # Reading one clause
 
-    def _facts(self, words: str, clause: Clause) -> Iterator[_Found]:
+    def _presupposed(self, words: str) -> list[Found]:
+        """What a clause takes for granted, whatever it asks or supposes: "Is my sister Anna coming?"."""
+        if _CALLED.search(words):
+            return []
+        return [*self._appositives(self._capitalised(words))[0], *self._owned(words)]
+
+    def _owned(self, words: str) -> Iterator[Found]:
+        """ "My Skoda Fabia keeps stalling" says what is driven."""
+        for match in forms.OWNED.finditer(words):
+            for relation, reader in (("phone", values.phone), ("car", values.car)):
+                for obj in reader(match["what"]):
+                    yield Found(subject=USER, relation=relation, object=obj, in_passing=True)
+
+    def _facts(self, words: str, clause: Clause) -> Iterator[Found]:
         if clause.voice is Voice.TAKEN_BACK and (topic := self._topic(self.text[clause.start : clause.end])):
             yield topic
             return
@@ -165,13 +128,14 @@ class _Reader:
         self.leading = self.people.resolve(pronoun[0]) if pronoun else None
         named, words = self._appositives(self._capitalised(words))
         yield from named
+        yield from self._owned(words)
         for way in (self._whole, self._couple, self._inverse, self._one_of, self._attribute, self._phrase):
             found = list(way(words))
             if found:
                 yield from found
                 return
 
-    def _topic(self, words: str) -> _Found | None:
+    def _topic(self, words: str) -> Found | None:
         plain = re.sub(
             r"^(?:forget )?(?:(?:about|(?:what|everything|all) I (?:just )?(?:said|told you|wrote)(?:"
             r" earlier)? about) )?|,? please$",
@@ -179,11 +143,11 @@ class _Reader:
             plain_text(words),
         )
         if relation := forms.TOPICS.get(plain):
-            return _Found(subject=USER, relation=relation, object="")
+            return Found(subject=USER, relation=relation, object="")
         if match := re.fullmatch(r"(?:[Mm]y|our) ((?:[a-z][\w'-]* ?){1,4})", plain):
             if forms.VERB_IN_TOPIC.search(match[1]):
                 return None
-            return _Found(subject=USER, relation=nouns.relation_of(match[1])[0], object="")
+            return Found(subject=USER, relation=nouns.relation_of(match[1])[0], object="")
         return None
 
     def _capitalised(self, words: str) -> str:
@@ -198,9 +162,9 @@ class _Reader:
         return words
 
     def _has_capitals(self) -> bool:
-        return any(c.isupper() for c in self.text.replace("I", ""))
+        return any(c.isupper() for c in re.sub(r"\bI\b", "", self.text))
 
-    def _appositives(self, words: str) -> tuple[list[_Found], str]:
+    def _appositives(self, words: str) -> tuple[list[Found], str]:
         """ "my sister Anna lives" and "Anna, my sister, lives": who that is, and the words without it."""
         found = []
         for pattern in (forms.NAME_FIRST, forms.APPOSITIVE):
@@ -215,9 +179,24 @@ class _Reader:
                     many = True
                 passing = not forms.HAVING.fullmatch(words[: match.start()])
                 found.append(
-                    _Found(subject=owner, relation=relation, object=name[0], many=many, in_passing=passing)
+                    Found(subject=owner, relation=relation, object=name[0], many=many, in_passing=passing)
                 )
                 words = f"{words[: match.start()]}{match['name']} {words[match.end() :].lstrip()}".strip()
+        if several := forms.PETS_OR_KIN.search(words):
+            owner, (relation, _) = (
+                self.people.owner(several["owner"]),
+                nouns.relation_of(forms.singular(several["noun"])),
+            )
+            if owner is not None and relation in _PERSONAL:
+                names = values.people(several["names"])
+                found += [
+                    Found(subject=owner, relation=relation, object=name, many=True, in_passing=True)
+                    for name in names
+                ]
+                words = f"{words[: several.start()]}We {words[several.end() :].lstrip()}"
+        # "We had to rehome our cat Figaro": it is no pet of theirs any more.
+        if forms.IS_GONE.search(words):
+            found = [replace(one, retracts=True) if one.relation in _PETS else one for one in found]
         match = forms.BESIDE_A_NAME.match(words)
         if match and (found or match["comma"]) and not values.is_common_word(match["name"]):
             # "Ines, a cellist, plays" and "Ines, 34, plays" say two things of her.
@@ -229,7 +208,7 @@ class _Reader:
             words = f"{match['name']} {words[match.end() :]}"
         return found, words
 
-    def _whole(self, words: str) -> Iterator[_Found]:
+    def _whole(self, words: str) -> Iterator[Found]:
         for pattern, relation in forms.WHOLE:
             match = pattern.match(words)
             # "Vegan here!" is no name.
@@ -240,19 +219,21 @@ class _Reader:
         if match and values.is_organisation(match["subject"]):
             yield from self._values(match["subject"], "chief_executive", match["object"])
 
-    def _couple(self, words: str) -> Iterator[_Found]:
+    def _couple(self, words: str) -> Iterator[Found]:
         """ "Anna and I got married": one fact, about the user or about whoever is named first."""
         match = forms.COUPLE.match(words)
         if match is None:
             return
-        ends = match["what"] not in ("married", "wed", "a married couple", "husband and wife")
-        other = match["object"] or ""
+        ends = match["what"] not in ("married", "wed", "a married couple", "husband and wife", "together")
+        # Who breaks up was together, and who is divorced was married.
+        is_marriage = re.search(r"marr|wed|wife|divorc|split|separated", match["what"]) is not None
+        relation, other = "spouse" if is_marriage else "partner", match["object"] or ""
         if other in ("I", "me") or words.startswith(("Me ", "me ")):
-            yield _Found(subject=USER, relation="spouse", object=match["subject"], retracts=ends)
+            yield Found(subject=USER, relation=relation, object=match["subject"], retracts=ends)
         elif other:
-            yield _Found(subject=match["subject"], relation="spouse", object=other, retracts=ends)
+            yield Found(subject=match["subject"], relation=relation, object=other, retracts=ends)
 
-    def _inverse(self, words: str) -> Iterator[_Found]:
+    def _inverse(self, words: str) -> Iterator[Found]:
         """ "Anna is my sister", "Green is my favourite colour", "Lyon is the capital of France"."""
         words = words.split(",", 1)[0]
         if match := forms.INVERSE.fullmatch(values.cut(words)):
@@ -286,7 +267,7 @@ class _Reader:
                 obj = self.people.last() or "" if named in ("It", "it", "That", "that") else named
                 yield from self._values(owner, relation, obj, many=many, whole=True)
 
-    def _one_of(self, words: str) -> Iterator[_Found]:
+    def _one_of(self, words: str) -> Iterator[Found]:
         if match := forms.ONE_OF.match(words):
             owner = self.people.owner(match["owner"])
             relation, _ = nouns.relation_of(forms.singular(match["noun"]))
@@ -295,7 +276,7 @@ class _Reader:
                     owner, relation, match["value"], "called" in match["link"], many=True
                 )
 
-    def _attribute(self, words: str) -> Iterator[_Found]:
+    def _attribute(self, words: str) -> Iterator[Found]:
         """ "My sister is called Anna", "Anna's husband is Tom", "The capital of France is Lyon"."""
         match = forms.ATTRIBUTE.match(words) or forms.ATTRIBUTE_OF.match(words)
         if match is None:
@@ -303,6 +284,9 @@ class _Reader:
         groups = match.groupdict()
         noun = forms.WHERE_KNOWN.sub("", match["noun"].removesuffix("'s"))
         owner = self.people.owner(match["owner"])
+        # Who is the boss of something, and not of somebody of ours, runs it.
+        if match.re is forms.ATTRIBUTE_OF and noun in nouns.HEADS and owner != USER:
+            noun = "chief executive"
         if owned := groups.get("owned"):
             # "The name of my dog is Rex" is about the dog; of "The capital of my heart" we know nothing.
             if noun != "name":
@@ -329,7 +313,7 @@ class _Reader:
 
     def _described(
         self, owner: str, relation: str, value: str, is_named: bool, many: bool
-    ) -> Iterator[_Found]:
+    ) -> Iterator[Found]:
         """What a noun is said to be; a noun that is not known must show by the value that it is one."""
         reader = forms.READERS.get(relation)
         # "My wife is Japanese" names nobody.
@@ -342,10 +326,13 @@ class _Reader:
                 reader = values.things if many else values.thing
             else:
                 reader = values.name_or_number
+        # "My car is an Aygo" tells what it is by a name alone.
+        if relation in ("car", "phone") and not reader(value):
+            reader = values.name_or_number
         whole = not is_named and relation in {*forms.ROLES, *forms.RELATIVES, "spouse"}
         yield from self._values(owner, relation, value, reader=reader, many=many, whole=whole)
 
-    def _phrase(self, words: str) -> Iterator[_Found]:
+    def _phrase(self, words: str) -> Iterator[Found]:
         """A subject, then a verb phrase: "I live in Lisbon"."""
         if match := forms.TWO_PEOPLE.match(words):
             for name in (match["one"], match["other"]):
@@ -361,7 +348,7 @@ class _Reader:
             rest = f"{match['be']} {match['who']}"
         yield from self._verb_phrase(subject, rest)
 
-    def _verb_phrase(self, subject: str, rest: str) -> Iterator[_Found]:
+    def _verb_phrase(self, subject: str, rest: str) -> Iterator[Found]:
         if match := forms.HAS.match(rest):
             relation, many = nouns.relation_of(
                 forms.singular(match["noun"]) if match["count"] in _SEVERAL else match["noun"]
@@ -373,14 +360,18 @@ class _Reader:
                     subject, nouns.relation_of(more["noun"])[0], more["value"], reader=values.people
                 )
             return
+        if match := forms.CHIEF_OF.match(rest):
+            if values.person(subject):
+                yield Found(subject=match["company"], relation="chief_executive", object=subject)
+            return
         if forms.IS_CHIEF.match(rest):
             if company := self.people.last_company():
-                yield _Found(subject=company, relation="chief_executive", object=subject)
+                yield Found(subject=company, relation="chief_executive", object=subject)
             return
         plain = values.cut(rest, keep_commas=True)
         for pattern in forms.TAKES_BACK:
-            if match := pattern.match(plain):
-                yield from self._taken_back(subject, match)
+            if (match := pattern.match(plain)) and (found := list(self._taken_back(subject, match))):
+                yield from found
                 return
         if (match := forms.AT.match(values.cut(rest))) and (
             self.lasts or values.is_workplace(match["employer"])
@@ -395,16 +386,16 @@ class _Reader:
                     return
         yield from self._introduction(subject, rest)
 
-    def _taken_back(self, subject: str, match: re.Match[str]) -> Iterator[_Found]:
+    def _taken_back(self, subject: str, match: re.Match[str]) -> Iterator[Found]:
         for relation, text in match.groupdict().items():
             if not text:
-                yield _Found(subject=subject, relation=relation, object="", retracts=True)
+                yield Found(subject=subject, relation=relation, object="", retracts=True)
             for one in self._values(subject, relation, text or ""):
                 # "I left Lisbon" says little; "I left Norvik Labs" and "I left my job at Acme" say enough.
                 if not forms.LEFT.match(match[0]) or values.is_organisation(one.object):
                     yield replace(one, retracts=True)
 
-    def _filled(self, subject: str, match: re.Match[str]) -> Iterator[_Found]:
+    def _filled(self, subject: str, match: re.Match[str]) -> Iterator[Found]:
         groups = match.groupdict()
         if "_years" in groups:
             groups = {"age": f"{groups['age']}{groups['_years']}"}
@@ -413,6 +404,9 @@ class _Reader:
                 relation = nouns.fitting(subject, relations.canonical(group), match[0])
                 if relation == "employer" and (groups.get("profession") or "").endswith("student"):
                     relation = "university"
+                # Who studies there is a student, and that is no job beside it.
+                if relation == "profession" and text.endswith("student") and groups.get("employer"):
+                    continue
                 if relation == "home" and forms.BASED.match(match[0]) and not self.people.is_person(subject):
                     relation = "seat"
                 found = list(
@@ -428,7 +422,7 @@ class _Reader:
                     return
                 yield from found
 
-    def _introduction(self, subject: str, rest: str) -> Iterator[_Found]:
+    def _introduction(self, subject: str, rest: str) -> Iterator[Found]:
         """ "I am Mia": a bare name after "I am" is the speaker's."""
         match = re.fullmatch(
             rf"am ({NAME})(?:(?:,| from|,? and (?:I|my|we|\d|live|work|am)\b|, from)(?: .*)?)?", rest
@@ -436,9 +430,9 @@ class _Reader:
         if subject == USER and match and len(match[1].split()) <= 3:
             name = values.person(match[1])
             if name and not values.is_demonym(name[0]) and not name[0].isupper():
-                yield _Found(subject=USER, relation="name", object=name[0])
+                yield Found(subject=USER, relation="name", object=name[0])
             if origin := re.search(rf" from ({NAME})", rest):
-                yield _Found(subject=USER, relation="birthplace", object=origin[1])
+                yield Found(subject=USER, relation="birthplace", object=origin[1])
         elif subject.startswith("the user's ") and (
             match := re.match(r"(?:is|are) (?:called|named) (.+)", rest)
         ):
@@ -455,7 +449,7 @@ class _Reader:
         reader: values.Reader | None = None,
         many: bool = False,
         whole: bool = False,
-    ) -> Iterator[_Found]:
+    ) -> Iterator[Found]:
         if subject is None or not text or (subject == USER and nouns.is_of_no_person(relation)):
             return
         if relation in nouns.HEADS and values.is_organisation(subject):
@@ -474,7 +468,7 @@ class _Reader:
         for obj in objects:
             if relation in {*forms.RELATIVES, "spouse"}:
                 self.people.introduce(subject, relation, relation, obj)
-            yield _Found(subject=subject, relation=relation, object=obj, many=many or len(objects) > 1)
+            yield Found(subject=subject, relation=relation, object=obj, many=many or len(objects) > 1)
 
     def _lower_case(self, reader: values.Reader, text: str) -> tuple[str, ...]:
         """Who types without any capital gets names read without them: "i live in lisbon"."""
@@ -486,7 +480,7 @@ class _Reader:
         return (words,) if is_plain and reader(capital) else ()
 
     def _candidate(
-        self, found: _Found, clause: Clause, period: days.Period, retracts: bool
+        self, found: Found, clause: Clause, period: days.Period, retracts: bool
     ) -> Iterator[CandidateFact]:
         start, obj = clause.start, _as_written(found.object, self.text[clause.start : clause.end])
         if obj is None:
@@ -534,6 +528,8 @@ class _Reader:
             return USER, words[match.end() :]
         if match := re.match(r"([Ww]e|I)\b ", words):
             return USER, words[match.end() :]
+        if match := re.match(r"[Tt]hey\b ", words):
+            return self.people.last_company(), words[match.end() :]
         if match := re.match(r"([Hh]e|[Ss]he|[Ii]t)\b ", words):
             return self.leading, words[match.end() :]
         if (
@@ -555,17 +551,9 @@ class _Reader:
             rf"(?:[Tt]he (?:company|firm|country|bank|start-?up|city) )?({NAME}) (?!of )(?=[a-z])", words
         ):
             name = match[1]
-            if not values.is_common_word(name) and not values.is_demonym(name):
+            if not values.is_common_word(name) and not values.is_listed_demonym(name):
                 return re.sub(r"^The (?!Hague)", "the ", name), words[match.end() :]
         return None, words
-
-
-def _told_once(found: list[_Found]) -> list[_Found]:
-    """Without what is only said in passing and again in earnest: "We don't have our cat Figaro any more"."""
-    earnest = {(one.subject, one.relation, one.object) for one in found if not one.in_passing}
-    return [
-        one for one in found if not one.in_passing or (one.subject, one.relation, one.object) not in earnest
-    ]
 
 
 def _bare(text: str) -> str:
@@ -585,6 +573,9 @@ _PERSONAL = frozenset({*forms.RELATIVES, *forms.ROLES})
 _OF_PERSONS = frozenset(
     {*_PERSONAL, "profession", "employer", "birthplace", "likes", "age", "birthday", "home"}
 )
+# "Why is my cat called Salt?" may be a joke.
+_CALLED = re.compile(r"\b(?:call|called|named?)\b")
+_PETS = frozenset(relations.canonical(animal) for animal in values.words("animals"))
 _SEVERAL = frozenset({"two", "three", "four", "five", "six", "seven", "a couple of", "", *"23456789"})
 _NAME_READERS = (values.place, values.organisation, values.person, values.somebody, values.people)
 _NOT_A_NAME_AFTER_A_ROLE = values.words("after_a_role")

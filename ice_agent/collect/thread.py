@@ -22,6 +22,9 @@ class Thread:
     one: str = ""
     """What "one" stands for: "a carpenter"."""
 
+    topic: str = ""
+    """What was named and no more: "Jazz?", before "I can't bear it"."""
+
     def note(self, words: str) -> None:
         """ "I have a cat" and "My name is not Bob" leave open what the next clause may say."""
         if match := SAID_BEFORE.match(words):
@@ -32,6 +35,10 @@ class Thread:
             self.question = match["opening"] or match["cleft"]
         elif match := WRONG.match(words):
             self.question = f"{match['noun'] or match['wrong'] or match['asked']} is"
+        elif match := ATTRIBUTE.search(words):
+            self.question = f"{match['what']} is"
+        if match := TOPIC.fullmatch(words):
+            self.topic = match["topic"]
         if match := ROLE.match(words):
             self.role = match["role"]
         if match := IT_IS.match(words):
@@ -44,6 +51,8 @@ class Thread:
         if self.question and (match := COMPLETES.match(words)):
             opening, self.question = self.question, ""
             return f"{opening} {match['value']}"
+        if self.topic and (match := FELT.match(words)):
+            return f"{match['who']} {self.topic}"
         if self.value and (match := THAT_IS.match(words)):
             return f"{match['what']} is {self.value}"
         if self.one and (match := IS_ONE.match(words)):
@@ -64,7 +73,8 @@ class Thread:
 
 # "I said my name was Bob, but it's Tom."
 SAID_BEFORE = re.compile(
-    r"I (?:said|wrote|typed|told you) (?:that )?(?P<opening>my [a-z][\w' -]*?) (?:was|is) "
+    r"I (?:said|wrote|typed|told you) (?:that )?(?P<opening>(?:my [a-z][\w' -]*?"
+    r"|the [a-z ]+ of [A-Z][\w&' -]*?)) (?:was|is) "
 )
 HAS_UNNAMED = re.compile(
     rf"(?:I|[Ww]e) (?:just |also |recently |have |now )*(?:have|got|own|adopted|bought) (?:an?|one"
@@ -72,7 +82,8 @@ HAS_UNNAMED = re.compile(
 )
 DENIED = re.compile(
     r"(?P<opening>(?:[Mm]y|[Oo]ur) [a-z][\w '-]{0,40}? (?:is|are)(?: called| named)?) not "
-    r"|[Ii]t is not [\w' ]+? (?:that|where|who) (?P<cleft>I .+)"
+    r"|[Ii]t is not [\w' ]+? (?:(?:that|where|who) )?(?P<cleft>I (?:live in|work (?:at|for)|\w+ .+?))"
+    r"(?:,| these days| any ?more|$)"
 )
 COMPLETES = re.compile(
     r"(?:(?:[Ii]t|[Ss]he|[Hh]e|[Tt]hat|[Mm]ine) is|(?:[Hh]er|[Hh]is|[Ii]ts) name is) (?:called |named"
@@ -84,6 +95,21 @@ WRONG = re.compile(
     r" [a-z]+)?) wrong"
     r"|(?P<wrong>[Mm]y [a-z]+(?: [a-z]+)?) (?:is|was) (?:wrong|incorrect|not right)|(?P<asked>[Mm]y"
     r" [a-z]+(?: [a-z]+)?))$"
+)
+# "They want my employer on the form, it's Brightwell Dental."
+ATTRIBUTE = re.compile(
+    rf"\b(?P<what>(?:my|{NAME}'s) (?:(?:car|phone|university|star sign)$|(?:employer|surname|height|age"
+    rf"|birthday)\b))"
+)
+# "Jazz? I can't bear it." "Peanuts and sesame, I'm allergic to both."
+TOPIC = re.compile(
+    r"(?P<topic>(?!(?:i|you|we|it|that|this|no|yes|ok|thanks|hello|why|how|what|which|who|where)\b)[\w'-]+"
+    r"(?:(?: and)? (?!(?:is|are|was|does|has|says|can)\b)[\w'-]+){0,2})",
+    re.IGNORECASE,
+)
+FELT = re.compile(
+    r"(?P<who>I (?:really )?(?:hate|love|like|adore|loathe|detest|am allergic to)|[Hh]ate|[Ll]ove)"
+    r" (?:it|them|both|the stuff)\b"
 )
 IT_IS = re.compile(rf"(?:[Ii]t|[Tt]his|[Tt]hat) is (?P<value>{NAME}|\d[\w ]*)(?:, not .+)?$")
 THAT_IS = re.compile(r"(?:[Tt]hat|[Ii]t) is (?P<what>my (?!favou?rite$)[a-z][a-z ]{2,20})$")

@@ -52,6 +52,8 @@ def organisation(text: str) -> tuple[str, ...]:
     text = text[described.end() :] if described else text
     if re.match(rf"{NAME} (?:office|branch|team|department|division|plant|site)\b", text):
         return ()
+    if owned := re.match(rf"{NAME}'s(?=$|[,.]|\s(?:since|as|in|on|for|now|and|at|until|too)\b)", text):
+        return (owned[0],)
     pair = re.match(
         rf"{NAME} and (?:Sons|Daughters|Partners|Company|Co|Brothers|{NAME})\b(?: (?:Ltd|Inc))?", text
     )
@@ -139,9 +141,30 @@ def car(text: str) -> tuple[str, ...]:
     value = re.sub(r"^(?:an?|the|my|our|his|her) ", "", cut(text))
     words = value.split()
     make = next((i for i, word in enumerate(words) if word.lower() in _CAR_MAKES), None)
+    # "A beat-up Toyota Yaris", "a red Skoda".
+    if make and all(word.islower() for word in words[:make]):
+        words, make = words[make:], 0
+    if make == 0 and not words[0].islower():
+        model = [word for word in words if not word.islower() or word.isdigit()]
+        words = model if words[: len(model)] == model else words
+    value = " ".join(words)
     # "A Ford meeting at 3" is no car: what follows the make is its model.
     is_car = make is not None and (value.islower() or not any(w.islower() for w in words[make + 1 :]))
     return (value,) if is_car and len(words) <= 5 and "and" not in words else ()
+
+
+def phone(text: str) -> tuple[str, ...]:
+    """A phone by its make: "an iPhone 15", "my old Pixel 8"."""
+    match = re.match(
+        r"(?:(?:an?|the|my|our|his|her|old|new|used) )*((?:(?:Samsung |Google |Apple )?(?:iPhone|Galaxy"
+        r"|Pixel)|Samsung|Fairphone|OnePlus|Nokia|Motorola"
+        r"|Moto|Xiaomi|Redmi|Huawei|Honor|Sony Xperia|Nothing Phone)(?: (?:[A-Z]?\d+[A-Za-z]*|[A-Z]\d*|Pro"
+        r"|Max|Plus|Mini|Ultra|SE"
+        r"|Note|Fold|Flip|Edge|Lite))*)(?=$|[\s,.!?])",
+        text,
+        re.IGNORECASE,
+    )
+    return (match[1],) if match else ()
 
 
 def instruments(text: str) -> tuple[str, ...]:
@@ -224,7 +247,8 @@ def languages(text: str) -> tuple[str, ...]:
     items = []
     for piece in re.split(r",\s*(?:and\s+)?(?:also\s+)?|\s+and\s+(?:also\s+)?(?:some\s+)?", text):
         match = re.match(
-            r"(?:(?:fluent|some|good|a little|a bit of|both|mainly|mostly) )*([A-Za-z][a-z]+)\b", piece
+            r"(?:(?:fluent|some|good|decent|basic|a little|a bit of|both|mainly|mostly) )*([^\W\d_]\w+)\b",
+            piece,
         )
         if not match or (match[1].islower() and match[1] not in _NATIONALITIES | _LANGUAGES):
             break
@@ -300,15 +324,14 @@ def is_workplace(name: str) -> bool:
 _VISITED = re.compile(r"\b(?:University|College|School|Hospital|Clinic|Hotels?|Museum|Zoo)\b")
 
 
+def is_listed_demonym(word: str) -> bool:
+    """As far as a list knows; "Mehwish" only ends like one."""
+    return word in _DEMONYMS or (word[:1].isupper() and word.lower() in _NATIONALITIES - _ALSO_NAMES)
+
+
 def is_demonym(word: str) -> bool:
-    is_listed = word[:1].isupper() and word.lower() in _NATIONALITIES - _ALSO_NAMES
-    return (
-        is_listed
-        or word in _DEMONYMS
-        or bool(
-            re.fullmatch(r"[A-Z]\w+(?:ish|ese|lian|rian|nian|gian|sian|tian|dian|ican|uan|ench|utch)", word)
-        )
-    )
+    formed = re.fullmatch(r"[A-Z]\w+(?:ish|ese|lian|rian|nian|gian|sian|tian|dian|ican|uan|ench|utch)", word)
+    return formed is not None or is_listed_demonym(word)
 
 
 def _listed_in(known: frozenset[str], text: str) -> tuple[str, ...]:
@@ -342,7 +365,7 @@ def _name(text: str) -> str | None:
 
 
 def _first_word(name: str) -> str:
-    return re.split(r"[ ']", re.sub(r"^[Tt]he (?=\w)", "", name), maxsplit=1)[0]
+    return re.split(r"[ ']", re.sub(r"^(?:[Tt]he|Mr|Mrs|Ms|Dr|Prof) (?=\w)", "", name), maxsplit=1)[0]
 
 
 def is_calendar(name: str) -> bool:
@@ -375,6 +398,7 @@ _AFTERTHOUGHT = re.compile(
     r"\.\s|\s-+\s|\.\.\.|,?\s+(?:because|since|so that|which|who|whom"
     r"|although|though|but"
     r"|when|while|whenever|where|rather than|instead of|more than|as much as|as well as"
+    r"|so|plus|w/|like|except|apart from|ever since|bc|cos|cuz|despite|even|after|ever"
     r"|especially|particularly|such as|by the way|btw|than"
     r"|with all my|over any|and (?:I|we|my|she|he)\b)(?:\s|$)|,?\s+not\s|,\s*(?:too|right|you know"
     r"|thanks|please|sorry|no|with|spelled|spelt)\b",
@@ -385,6 +409,8 @@ _ADVERB_AT_END = re.compile(
     r"|very much|so much|a lot|a great deal|these days|right now|at the moment|these days|by far"
     r"|actually|in general|in particular|of course|indeed|lol"
     r"|for now|always|at present|this (?:year|month|week)|last (?:year|month|week)|since \w+(?: \d+)?"
+    r"|in the end|all the time|every day|till|until|forever|on and off|for (?:ages|ever|years"
+    r"|\w+ years)|on (?:my|the) side"
     r"|from now on|after all|on (?:an? )?(?:mon|tues|wednes|thurs|fri|satur|sun)days?(?: (?:morning"
     r"|evening|night)s?)?|at (?:the )?weekends?|in the (?:morning|evening)s?|and|or|haha|for years"
     r"|thank you|thanks)$",
@@ -412,7 +438,7 @@ _NOT_LIKED = re.compile(
 _NOT_A_PERSON = re.compile(r"\bof\b|\b(?:University|Hospital|Street|School|Labs|Inc|Ltd)\b")
 _CASH = re.compile(r"\b(?:cash|coins?|cards?|notes|cheques?|instalments|advance|full)$")
 _PROFESSION_ENDS = re.compile(
-    r"\s*[,;:(.!]|\s+(?:at|for|in|from|with|who|by|on|and|of|to|since|now|here|there|these|too|as|again"
+    r"\s*[,;:(.!]|\s+w/|\s+(?:at|for|in|from|with|who|by|on|and|of|to|since|now|here|there|these|too|as|again"
     r"|currently|but|because)\b"
 )
 _NOT_IN_JOBS = words("not_in_jobs")
@@ -434,7 +460,9 @@ _STAR_SIGNS = r"(?i:aries|taurus|gemini|cancer|leo|virgo|libra|scorpio|sagittari
 _FIELDS = (
     r"(?:ology|onomics|istry|ematics|maths|math|ics|ography|osophy|engineering|sciences?|studies|law|medicine"
     r"|nursing|architecture|design|history|literature|journalism|education|music|arts?|theology|finance"
-    r"|accounting|accountancy|business|management|marketing|theatre|film|languages|dentistry|pharmacy|IT)$"
+    r"|forestry|agriculture|agronomy|psychology|translation|fashion|nutrition|politics|social work"
+    r"|surveying|midwifery|accounting|accountancy|business|management|marketing|theatre|film|languages"
+    r"|dentistry|pharmacy|IT)$"
 )
 _NO_PROFESSION = words("no_professions")
 _COMPANY_WORDS = words("company_words")

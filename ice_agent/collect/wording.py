@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import re
 
+from ice_agent.collect import forms
 from ice_agent.collect.names import NAME
 
 
 def written_out(words: str) -> str:
+    words = _AT_THE_END.sub("", words)
+    words = _IN_BETWEEN.sub("", words)
     words = _KIN.sub(lambda kin: f"my {kin[0].lower()}", words)
     for pattern, replacement in _CONTRACTIONS:
         words = pattern.sub(replacement, words)
@@ -62,6 +65,29 @@ _KIN = re.compile(
     r"|[Gg]ran?dad)"
     r"\b(?=(?:'s)? [a-z])"
 )
+# "Vegan btw", "I live in Leeds lol".
+_AT_THE_END = re.compile(
+    r"(?:[ ,]+(?:btw|lol|lmao|pls|plz|please|haha+|ngl|tbh|tho|fyi|imo|rn|atm|mate|thanks|thx|ta|ffs"
+    r"|smh|ugh|yay|xx?|argh"
+    r"|obviously|honestly|sadly|no contest|right|cheers))+$",
+    re.IGNORECASE,
+)
+_IN_BETWEEN = re.compile(r"[ ,]+(?:btw|lol|lmao|fyi|tbh|ngl|haha+)(?=,)")
+_BY_ROLE = rf"(?:{forms.ROLE})"
+_RELATED = (
+    r"(?:colleague|coworker|co-worker|friend|mate|neighbou?r|cousin|classmate|teammate|flatmate"
+    r"|housemate|roommate|nephew"
+    r"|niece|flat mate|workmate|pal|buddy)"
+)
+_KIN_TITLE = (
+    r"(?:[Uu]ncle|[Aa]unt(?:ie|y)?|[Cc]ousin|[Gg]rand(?:ma|pa|dad|ad|mother|father)|[Gg]ran(?:ny)?"
+    r"|[Nn]an(?:a)?|nephew|niece"
+    r"|brother|sister|(?:brother|sister|mother|father|son|daughter)[ -]in[ -]law|step(?:dad|mum|mom"
+    r"|father|mother|son"
+    r"|daughter|brother|sister)|mum|mom|dad|wife|husband|hubby|gf|bf|girlfriend|boyfriend|fianc[eé]e?"
+    r"|flatmate|colleague"
+    r"|neighbou?r|boss|son|daughter|bestie|roommate|housemate)"
+)
 _WHO = rf"(?:I|[Ww]e|[Hh]e|[Ss]he|[Mm]y [a-z]+|{NAME})"
 _FEELS = r"(?:likes?|loves?|enjoys?|adores?|hates?|detests?|dislikes?|loathes?|hate)"
 _THING = (
@@ -79,7 +105,16 @@ _CONTRACTIONS = tuple(
     for pattern, replacement in (
         # Smileys and the like say nothing that is kept.
         (r"\s*(?:[:;=]-?[()DPp3]+|<3|[\u2600-\u27bf\U0001f300-\U0001faff]+)(?=\s|$)", ""),
-        (r"\b(do|does|did|is|are|was|were|has|have)nt\b", r"\1 not"),
+        (r"\b(do|does|did|is|are|was|were|has|have|would|could|should)n'?t\b", r"\1 not"),
+        (r"\b([Cc])ant\b", r"\1an not"),
+        (r"\b([Ww])ont\b(?= [a-z])", r"\1ill not"),
+        (r"\b([Ss]?[Hh]e|[Tt]hat|[Ww]ho|[Tt]here|[Ww]here|[Ww]hat)s\b", r"\1 is"),
+        (r"^([Ii]t)s (?=[A-Z\d]|an?\b|the\b|my\b|me\b|in\b|called\b|not\b|[a-z]+$)", r"\1 is "),
+        (r"\b([Tt]hey|[Yy]ou)re\b", r"\1 are"),
+        (r"\bu\b", "you"),
+        (r"\bw\b(?= [a-z])", "with"),
+        (r" n (?=\w)", " and "),
+        (r"\b(brother|sister|mother|father|son|daughter) in law\b", r"\1-in-law"),
         (r"\b[Ii]ve\b", "I have"),
         (r"\b[Ii]'?m\b(?=\s)", "I am"),
         (r"\bi\b(?!\.)", "I"),
@@ -93,12 +128,59 @@ _CONTRACTIONS = tuple(
         (r"\b(?:all-time )?fav(?:e|ou?rites?)?(?= [a-z])(?! of\b)", "favourite"),
         (r"\b(favourite [a-z]+)'s (?=[\w -]+$)", r"\1 is "),
         (r"(?<=\w) (?:of all time|on earth|in the world|ever)(?= (?:is|are)\b)", ""),
-        (r"\bcan ?not (?:really )?(?:stand|bear)\b", "hate"),
+        (r"\b[Cc]an ?not (?:really )?(?:stand|bear)\b", "hate"),
         (r"\bcan ?not get enough of\b", "love"),
         (r"\b(am|is) (?:not married any ?(?:more|longer)|no longer married)$", r"\1 divorced"),
+        # "Henrike (my boss)", "Radek (fiancé)" and "the mother-in-law (Svetlana)" say who that is.
+        (rf"({NAME}) \((?:my |our )?({_BY_ROLE})\)", r"my \2 \1"),
+        (rf"\b(?:[Tt]he|[Mm]y|[Oo]ur) ({_BY_ROLE}|[a-z]+-in-law) \(({NAME})\)", r"my \1 \2"),
+        (
+            rf"^(?:[Ii]t is |[Ff]or )?({NAME}), (?:the |an? )(?:[a-z]+ )?({_RELATED})(?: of mine)?(?=,"
+            rf"| is\b|$)",
+            r"my \2 \1",
+        ),
+        (rf"^({NAME}), that is my ({_BY_ROLE})\b,?", r"my \2 \1"),
+        (rf"^({_KIN_TITLE}) (?={NAME}(?:'s)?(?: |,|$))", lambda m: f"my {m[1].lower()} "),
+        (
+            r"^(step[a-z]+|sis|bro|hubby|gf|bf|fianc[eé]e?|flatmate|boss|[a-z]+-in-law|wife|husband"
+            r"|boyfriend|girlfriend)(?=(?:'s| is| works?| lives?| has| just) )",
+            r"my \1",
+        ),
+        (r"\bmy gf\b", "my girlfriend"),
+        (r"\bmy bf\b", "my boyfriend"),
+        # "Birthday is 12 August", "Fave film is Paddington" and "Name's Tadeo" are about the speaker.
+        (r"^[Nn]ame'?s (?=[A-Z])", "my name is "),
+        (
+            r"^(?=(?:favou?rite \w+|fav(?:e|ou?rite)? \w+|b-?day|birthday|surname|hometown|hobby"
+            r"|star sign|diet|nationality|height|age|job|mother tongue)(?:'s| is| =) )",
+            "my ",
+        ),
+        (r"^(my [a-z]+(?: [a-z]+)?(?:'s name)?) = ", r"\1 is "),
+        (r"^(\w+) is (?=my sign$)", r"\1 is "),
+        (rf"^({NAME})'s (?=\d)", r"\1 is "),
+        (rf"^({NAME})(?:'s| is) the name\b(?! of).*", r"my name is \1"),
+        (rf"^({NAME}) (?:is|has been) an? (?:[a-z]+ )?({_BY_ROLE}) of mine\b", r"\1 is my \2"),
+        # "Working at Acme gets me a discount" takes it for granted that I do.
+        (
+            r"^(Living|Working|Studying|Being) ((?:in|at|for|as|an?) .+?) (?:means|makes|gets|gives"
+            r"|keeps|has|is|can)\b.*\b(?:I|me|my)\b.*",
+            lambda m: f"I am {m[1].lower().removeprefix('being')} {m[2]}".replace("  ", " "),
+        ),
+        # "Kwabena from my climbing club is a paramedic."
+        (
+            rf"^({NAME}),? (?:from|at|in|next|over|down|across) (?:my|the|our|his|her|work|school|uni"
+            rf"|next|door|from)\b[\w' -]{{0,30}}?,? "
+            r"(?=(?:is|works?|lives?|has|speaks?|drives?|loves?|hates?|plays?|studies|moved|turned)\b)",
+            r"\1 ",
+        ),
+        (
+            rf"^({NAME}), (?=(?:grew up|comes|lives|works|studies|speaks|loves|hates|born"
+            rf"|originally from)\b)",
+            r"\1 ",
+        ),
         # "Olga, a friend of mine" is my friend Olga.
         (rf"^({NAME}), an? ([a-z]+) of mine\b,?", r"My \2 \1"),
-        (rf"^[Aa]n? ([a-z]+) of mine,? (?:called |named )?({NAME})\b,?", r"My \1 \2"),
+        (rf"^(?:[Aa]n? )?([a-z]+) of mine,? (?:called |named )?({NAME})\b,?", r"My \1 \2"),
         # "The colour I like best" is my favourite.
         (
             r"^[Tt]he (\w+) (?:that |which )?I (?:like|love|enjoy) (?:the )?(?:best|most)(?= is\b)",
@@ -111,6 +193,7 @@ _CONTRACTIONS = tuple(
         (r"\b([Hh]e|[Ss]he|[Ii]t|[Tt]hat|[Tt]here|[Ww]ho)'s\b", r"\1 is"),
         (r"\bname's(?= )", "name is"),
         (r"^([Mm]ine)'s ", r"\1 is "),
+        (rf"^(?:what I (?:said|told you|wrote) )?about ({NAME}|my [a-z]+) being ", r"\1 is "),
         # "Forget the bit about me being a vegan."
         (r"^(?:(?:the )?(?:bit|part|thing|stuff) )?(?:about )?(?:me|my) being (?=an?\b|[a-z]+$)", "I am "),
         (
@@ -147,6 +230,17 @@ _CONTRACTIONS = tuple(
             r"|not|in|my|no longer) )",
             " is ",
         ),
+        # "It is hazelnuts I am allergic to", "It is the viola I play (rather than ...)" put the object first.
+        (
+            r"^[Ii]t is ((?!not\b)[\w' -]{2,40}?) (?:that |which )?(I am allergic to|I (?:play|speak"
+            r"|drive|love|like|hate|study|prefer|adore|enjoy|collect|do))(?: (?:rather than|instead of"
+            r"|not) .+)?(?=$|,)",
+            r"\2 \1",
+        ),
+        (
+            rf"^[Ii]t is (?:in )?({NAME}) where ({_WHO}) (live|lives|work|works|study|studies)\b",
+            r"\2 \3 in \1",
+        ),
         # "It is Acme that I work for" puts the object first.
         (rf"^[Ii]t is (?!not\b)({NAME}) (?:that|where|who|which) (I .+)$", r"\2 \1"),
         (rf"^[Ii]t is (?!not\b)({NAME}) (I|[Ww]e) ({_TO})(?=$|,)", r"\2 \3 \1"),
@@ -175,9 +269,11 @@ _CONTRACTIONS = tuple(
             rf"^[Hh]ome (?:for me )?((?:is|has been) (?:now |still |currently |always )?)(?=(?:in )?{NAME})",
             r"my home \1",
         ),
+        (rf"^((?:[Oo]ver )?[Ii]n {NAME},? the) money is ", r"\1 currency is "),
         (
-            rf"^[Ii]n ({NAME}),? the ((?:official |national |main )?(?:language|currency|capital|chief"
-            rf" executive|CEO)) is ",
+            rf"^(?:[Oo]ver |[Dd]own |[Uu]p )?[Ii]n ({NAME}),? the ((?:official |national "
+            rf"|main )?(?:language|currency|capital|chief"
+            rf" executive|CEO))(?: they use| there)? is ",
             r"The \2 of \1 is ",
         ),
         (rf"^[Nn]ot (?:in |at |an? )?{NAME}(?: in {NAME})?,\s+(?=I\b|my\b)", ""),

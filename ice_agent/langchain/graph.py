@@ -1,4 +1,4 @@
-"""LangGraph's long-term memory over a tenant's store: items go in and come out as they are.
+"""LangGraph's long-term memory over a tenant's store: items go in and come out as they are, less secrets.
 
 What the text of an item tells becomes facts besides: the agent knows them, and a cycle teaches them. An item
 that takes another's place takes its facts back, and one that is deleted has them forgotten.
@@ -6,6 +6,7 @@ that takes another's place takes its facts back, and one that is deleted has the
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -37,6 +38,9 @@ Namespace = tuple[str, ...]
 
 WITHOUT_WORDS = "(an item without words)"
 """What is heard of an item that says nothing any more, and takes back what it said before."""
+
+
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 class MemoryStore(BaseStore):
@@ -111,12 +115,13 @@ class MemoryStore(BaseStore):
         if op.value is None:
             self._delete(store, held)
             return
+        kept = self._kept(op.value)
         store.items.keep(
             op.namespace,
             op.key,
-            op.value,
-            text=self._text(op.value, op.index),
-            utterance_id=self._hear(store, held, op.value),
+            kept,
+            text=self._text(kept, op.index),
+            utterance_id=self._hear(store, held, op.value, kept),
         )
 
     def _delete(self, store: FactStore, item: Item | None) -> None:
@@ -135,10 +140,30 @@ class MemoryStore(BaseStore):
             texts += _words(value) if path == "$" else get_text_at_path(value, tokenize_path(path))
         return "\n".join(texts)
 
-    def _hear(self, store: FactStore, held: Item | None, value: Mapping[str, Any]) -> str | None:
+    def _kept(self, value: Any, name: str = "") -> Any:
+        """A value with every secret masked: in its words, as of an utterance, or whole if it is named as one.
+
+        A number is masked by its name alone, and a UUID, which has the shape of a key, is an id elsewhere.
+        """
+        if isinstance(value, Mapping):
+            return {key: self._kept(each, str(key)) for key, each in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._kept(each, name) for each in value]
+        if value is None or isinstance(value, bool):
+            return value
+        if self._masked(named := f"{name.replace('_', ' ')}: it") != named:
+            return collect.MASK * len(str(value))
+        return self._masked(value) if isinstance(value, str) and not _UUID.fullmatch(value) else value
+
+    def _masked(self, text: str) -> str:
+        return collect.kept_words(text, self._settings.collect)
+
+    def _hear(
+        self, store: FactStore, held: Item | None, value: Mapping[str, Any], kept: Mapping[str, Any]
+    ) -> str | None:
         """Keep the facts that an item's words tell, in the place of those that it told before."""
         said = _said(value)
-        if held is not None and _said(held.value) == said:
+        if held is not None and _said(held.value) == _said(kept):
             return held.utterance_id
         before = store.items.told(held) if held else ()
         changes = collect.replacing(before, said, self._extractor, self._settings.collect)

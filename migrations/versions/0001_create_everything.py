@@ -39,6 +39,8 @@ def upgrade() -> None:
         sa.Column("status", sa.String(16), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("salt", sa.Text(), nullable=False),
+        sa.Column("resumed", sa.Integer(), nullable=False),
+        sa.Column("replaces_id", sa.Text(), nullable=True),
         sa.ForeignKeyConstraint(["tenant"], ["tenants.id"], name=op.f("fk_batches_tenant")),
         sa.PrimaryKeyConstraint("number", name=op.f("pk_batches")),
         sa.UniqueConstraint("id", name=op.f("uq_batches_id")),
@@ -128,6 +130,7 @@ def upgrade() -> None:
         sa.Column("scores", sa.Text(), nullable=True),
         sa.Column("parent_scores", sa.Text(), nullable=True),
         sa.Column("verdict", sa.Text(), nullable=True),
+        sa.Column("collected_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("salt", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["batch_id"], ["batches.id"], name=op.f("fk_adapters_batch_id")),
         sa.ForeignKeyConstraint(["parent_id"], ["adapters.id"], name=op.f("fk_adapters_parent_id")),
@@ -162,6 +165,7 @@ def upgrade() -> None:
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("valid_from", sa.DateTime(timezone=True), nullable=False),
         sa.Column("valid_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("stated_from", sa.DateTime(timezone=True), nullable=False),
         sa.Column("stated_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("utterance_id", sa.Text(), nullable=False),
         sa.Column("span_start", sa.Integer(), nullable=False),
@@ -169,6 +173,7 @@ def upgrade() -> None:
         sa.Column("supersedes_id", sa.Text(), nullable=True),
         sa.Column("adapter_id", sa.Text(), nullable=True),
         sa.Column("batch_id", sa.Text(), nullable=True),
+        sa.Column("is_held", sa.Boolean(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("quarantine_reason", sa.Text(), nullable=True),
         sa.Column("confidence", sa.Double(), nullable=False),
@@ -195,6 +200,12 @@ def upgrade() -> None:
         sqlite_where=in_prompt,
         postgresql_where=in_prompt,
     )
+    for name, ends in (
+        ("ix_facts_ending", "status NOT IN ('superseded', 'retracted') AND valid_until IS NOT NULL"),
+        ("ix_facts_superseded", "status = 'superseded'"),
+    ):
+        where = sa.text(ends)
+        op.create_index(name, "facts", ["tenant", "valid_until"], sqlite_where=where, postgresql_where=where)
     op.create_index("ix_facts_tenant_status", "facts", ["tenant", "status", "number"])
     op.create_index(op.f("ix_facts_utterance_id"), "facts", ["utterance_id"])
     op.create_index(
@@ -242,6 +253,9 @@ def upgrade() -> None:
         sa.Column("utterance_id", sa.Text(), nullable=False),
         sa.Column("span_start", sa.Integer(), nullable=False),
         sa.Column("span_end", sa.Integer(), nullable=False),
+        sa.Column("valid_from", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("valid_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("dated_at", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(["fact_id"], ["facts.id"], name=op.f("fk_mentions_fact_id")),
         sa.ForeignKeyConstraint(["tenant"], ["tenants.id"], name=op.f("fk_mentions_tenant")),
         sa.ForeignKeyConstraint(["utterance_id"], ["utterances.id"], name=op.f("fk_mentions_utterance_id")),
@@ -369,6 +383,8 @@ def _index_words() -> None:
     new, old = words.format(row="new"), words.format(row="old")
     for index in ("facts_words", "prompt_words"):
         op.execute(f"CREATE VIRTUAL TABLE {index} USING fts5(words, content='', tokenize='porter unicode61')")
+        # A search looks at every segment, and each writer adds one: without this up to 16 of a size.
+        op.execute(f"INSERT INTO {index} ({index}, rank) VALUES ('crisismerge', 4)")
 
     def add(index: str) -> str:
         return f"INSERT INTO {index} (rowid, words) VALUES (new.number, {new});"

@@ -10,10 +10,13 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
-from contextlib import suppress
+import urllib.request
+from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,17 +24,16 @@ from rich.console import Console
 
 from ice_agent import cli, screen
 from ice_agent.manifest import MANIFEST
-from memory import (
-    FactStatus,
-)
+from memory import FactStatus, Rate, SuiteScores, Verdict
 from tests import tiny
 from tests.cli.conftest import GOOD, POOR, register
 
 PROJECT = Path(__file__).parents[2]
 VERBS = (
-    "init", "chat", "add", "search", "facts", "review", "approve", "decline", "pending", "plan", "cycle",
-    "run", "adapters", "show", "compare", "promote", "revert", "release", "explain", "verify", "checkpoint",
-    "prove", "consistency", "export", "forget", "allow", "keys", "status", "bench",
+    "init", "chat", "add", "search", "facts", "review", "approve", "decline", "pending", "refresh", "plan",
+    "cycle", "run", "adapters", "show", "compare", "promote", "reject", "revert", "release", "rebuild",
+    "diff", "replay", "gc", "explain", "verify", "checkpoint", "prove", "consistency", "export", "forget",
+    "allow", "keys", "status", "metrics", "hooks", "bench",
 )  # fmt: skip
 
 
@@ -189,6 +191,35 @@ def test_two_adapters_are_compared_by_their_kept_scores(ice, said, promoted):
     assert "1.000 (20/20)" in out
     assert "not measured" in out
     assert [a["id"] for a in said("compare", "root_1", "a_1")["adapters"]] == ["root_1", "a_1"]
+
+
+def test_scores_of_suites_stand_beside_the_others(ice, said, store):
+    register(store, "a_2", "I live in Lisbon.")
+    rules = SuiteScores(name="rules", right=Rate(hits=3, asked=4), root_right=Rate(hits=4, asked=4))
+    prose = SuiteScores(name="prose", n_texts=2, perplexity_ratio=1.25)
+    store.record_scores("a_2", replace(GOOD, suites=(rules, prose)), replace(GOOD, suites=(rules,)))
+    store.promote("a_2", Verdict(promote=True))
+    compared, shown = _rows(ice("compare", "root_1", "a_2")[1]), _rows(ice("show", "a_2")[1])
+    assert compared["suite rules"] == ["not measured", "0.750 (3/4)"]
+    assert compared["suite prose, perplexity ratio"] == ["not measured", "1.250"]
+    assert shown["suite rules"] == ["0.750 (3/4)", "0.750 (3/4)"]
+    assert shown["suite prose, perplexity ratio"] == ["-", "1.250"]
+    kept = said("compare", "root_1", "a_2")["adapters"][1]["scores"]["suites"]
+    assert kept[0]["right"] == {"hits": 3, "asked": 4}
+
+
+def test_a_suite_that_came_after_the_scores_keeps_an_adapter_from_being_promoted(
+    ice, promoted, store, monkeypatch
+):
+    ice("revert")
+    suite = 'name = "rules", path = "rules.jsonl"'
+    monkeypatch.setenv("ICE_GUARDS__SUITES", f'[{{{suite}, tenants = ["default"]}}]')
+    code, out, _ = ice("promote", "a_1")
+    assert code == 3
+    assert "suite rules: not enough evidence: asked 0, 1 is needed" in " ".join(out.split())
+    monkeypatch.setenv("ICE_GUARDS__SUITES", f'[{{{suite}, tenants = ["ann"]}}]')
+    assert ice("promote", "a_1")[0] == 0
+    assert store.serving().id == "a_1"
 
 
 def test_revert_puts_the_parent_back_and_promote_the_child(ice, said, promoted, store):
@@ -364,6 +395,34 @@ def test_a_rejected_cycle_says_every_reason_and_exits_with_3(ice, said, tiny_hom
     assert [f["status"] for f in said("facts")["facts"]] == ["pending"]
 
 
+def test_a_cycle_says_how_each_suite_did(ice, said, tiny_home, monkeypatch):
+    rows = [{"prompt": "May I?", "expected": "Yes, you may."}, {"text": "Anna Berg lives in Lisbon."}]
+    (tiny_home / "rules.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    monkeypatch.setenv("ICE_GUARDS__SUITES", '[{name = "rules", path = "rules.jsonl", max_ratio = 99.0}]')
+    said("init")
+    ice("add", "I live in Lisbon.")
+    code, out, _ = ice("cycle", "--json")
+    done = json.loads(out)
+    guards = {guard["metric"]: guard for guard in done["guards"]}
+    assert code == 3
+    assert "suite rules 0.000 (0/1) is under 0.9" in done["reasons"]
+    assert (guards["suite rules"]["candidate"], guards["suite rules"]["bar"]) == ("0.000 (0/1)", ">= 0.9")
+    assert guards["suite rules, perplexity ratio"]["parent"] == "1.000"
+    assert guards["suite rules, perplexity ratio"]["reason"] == ""
+    assert [suite["name"] for suite in done["adapter"]["scores"]["suites"]] == ["rules"]
+
+
+def test_a_bad_line_of_a_suite_is_one_line_and_nothing_is_claimed(ice, said, tiny_home, monkeypatch):
+    (tiny_home / "rules.jsonl").write_text('{"prompt": "May I?"}', encoding="utf-8")
+    monkeypatch.setenv("ICE_GUARDS__SUITES", '[{name = "rules", path = "rules.jsonl"}]')
+    said("init")
+    ice("add", "I live in Lisbon.")
+    code, out, err = ice("cycle")
+    assert (code, out) == (1, "")
+    assert "rules.jsonl:1: this has the fields 'prompt'" in err.splitlines()[-1]
+    assert [f["status"] for f in said("facts")["facts"]] == ["pending"]
+
+
 def test_a_cycle_with_nothing_pending_names_the_next_step(ice, said, tiny_home):
     said("init")
     code, _, err = ice("cycle")
@@ -395,6 +454,28 @@ def test_ctrl_c_in_a_cycle_leaves_the_facts_pending_and_the_parent_serving(ice, 
     assert complaint.splitlines()[-1] == "interrupted: nothing was promoted, the facts are pending again"
     assert [f["status"] for f in said("facts")["facts"]] == ["pending"]
     assert said("status")["serving"]["id"] == serving
+
+
+def test_run_shows_metrics_and_logs_json_until_it_is_stopped(said, tiny_home):
+    said("init")
+    with closing(socket.socket()) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    logging = {"ICE_LOGGING__FORMAT": "json", "ICE_LOGGING__LEVEL": "INFO"}
+    log = tiny_home / "log.jsonl"
+    with log.open("w") as stderr:
+        running = subprocess.Popen(
+            [sys.executable, "-m", "ice_agent", "run", "--metrics-port", str(port)],
+            env=os.environ | logging | {"PYTHONPATH": str(PROJECT)},
+            stderr=stderr,
+        )
+    _wait_until(lambda: "cycles start" in log.read_text())
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        assert "ice_agent_database_up 1.0" in answer.read().decode()
+    running.send_signal(signal.SIGTERM)
+    assert running.wait(timeout=60) == 0
+    told = [json.loads(line) for line in log.read_text().splitlines()]
+    assert {line["message"] for line in told} >= {"stopped"}
 
 
 def test_ctrl_c_in_a_benchmark_says_that_the_same_command_goes_on(ice, monkeypatch):
@@ -471,6 +552,12 @@ survey_questions = 8
 """
     (home / "config.toml").write_text(text, encoding="utf-8")
     return home
+
+
+def _rows(table):
+    """The cells of a table as it is printed, by the first of each row."""
+    rows = [re.split(r"\s{2,}", line.strip()) for line in table.splitlines()]
+    return {first: cells for first, *cells in rows}
 
 
 def _wait_until(holds):

@@ -36,15 +36,24 @@ class Known:
     def is_over(self) -> bool:
         return self.until is not None and self.until <= NOW
 
+    @property
+    def holds(self) -> bool:
+        return self.since <= NOW and not self.is_over
+
 
 @dataclass(eq=False, kw_only=True)
 class Made:
-    """An adapter; `weights` says of each fact they hold which adapter was taught it."""
+    """An adapter; `weights` says of each fact they hold which adapter was taught it.
+
+    `before` is what it takes the place of: its parent, or what a rebuild replaces.
+    """
 
     parent: str | None
+    before: str | None
     batch: str | None
     status: AdapterStatus = AdapterStatus.CANDIDATE
     weights: dict[Known, str] | None = None
+    is_collected: bool = False
 
 
 @dataclass(eq=False, kw_only=True)
@@ -53,10 +62,12 @@ class Taken:
     removals: list[Known]
     status: BatchStatus = BatchStatus.CLAIMED
     set_aside: list[Known] = field(default_factory=list)
+    lost: list[Known] = field(default_factory=list)
+    replaces: str | None = None
 
     @property
     def all(self) -> list[Known]:
-        return [*self.facts, *self.removals, *self.set_aside]
+        return [*self.facts, *self.removals, *self.set_aside, *self.lost]
 
 
 @dataclass(eq=False, kw_only=True)
@@ -122,12 +133,17 @@ class Model:
     def negations(self) -> list[Known]:
         """Taken back, still in the weights, and no other value in the prompt or the weights says so."""
         taken_back = [fact for fact in self.weights if fact.ended is FactStatus.RETRACTED]
-        return self.in_order(f for f in taken_back if not any(displaces(o, f) for o in self.standing))
+        holding = [fact for fact in self.standing if fact.holds]
+        return self.in_order(f for f in taken_back if not any(displaces(o, f) for o in holding))
 
     @property
     def prompt(self) -> list[Known]:
-        unlearned = [f for f in self.standing if self.status(f) is not FactStatus.LEARNED and not f.is_over]
-        return self.in_order([*unlearned, *self.negations])
+        """Also what was superseded as of a day to come. Whoever asks takes back what is over."""
+        self.take_back_what_is_over()
+        unlearned = [f for f in self.standing if self.status(f) is not FactStatus.LEARNED]
+        outlives = [f for f in self.facts.values() if f.ended is FactStatus.SUPERSEDED]
+        told = [f for f in (*unlearned, *(f for f in outlives if f not in self.weights)) if f.holds]
+        return self.in_order([*told, *self.negations])
 
     def in_order(self, facts: Iterable[Known]) -> list[Known]:
         return sorted(facts, key=list(self.facts.values()).index)
@@ -142,15 +158,21 @@ class Model:
     def record(self, said: CandidateFact, said_at: datetime, heard: str, id: str) -> Done:
         beside = [fact for fact in self.standing if slot(fact.said) == slot(said)]
         same = [fact for fact in beside if value(fact.said) == value(said)]
+        means_all = not value(said) if said.retracts else is_functional(said)
+        if any(fact.is_over for fact in (beside if means_all else same)):
+            self.take_back_what_is_over()
+            return self.record(said, said_at, heard, id)
         since, until = midnight(said.valid_from) or said_at, midnight(said.valid_until)
+        if said.retracts and until and until > said_at:
+            told = [self._say_again(fact, said, said_at, heard) for fact in (same if value(said) else beside)]
+            return Done(fact=told[-1] if told else None)
         if said.retracts:
             return self._take_back(same if value(said) else beside, until or said_at, heard)
         if until and until <= said_at and same:
             return self._take_back(same, until, heard)
-        if same:
-            same[0].heard.append(heard)
-            same[0].confidence = max(same[0].confidence, said.confidence)
-            return Done(fact=same[0])
+        is_earlier_stay = same and until and until <= same[0].since
+        if same and not is_earlier_stay:
+            return Done(fact=self._say_again(same[0], said, said_at, heard))
         new = Known(
             id=id,
             said=said,
@@ -161,7 +183,7 @@ class Model:
             confidence=said.confidence,
         )
         superseded = []
-        if until and until <= said_at:
+        if until and (until <= said_at or is_earlier_stay):
             new.since = min(since, until)
             self._end(new, FactStatus.SUPERSEDED, until)
         elif is_functional(said):
@@ -184,19 +206,36 @@ class Model:
     def is_buried(self, said: CandidateFact) -> bool:
         return not self.buried.isdisjoint(graves(said))
 
+    def _say_again(self, fact: Known, said: CandidateFact, said_at: datetime, heard: str) -> Known:
+        """What was said last of when it holds counts, where a fact can have it."""
+        fact.heard.append(heard)
+        fact.confidence = max(fact.confidence, said.confidence)
+        since, until = midnight(said.valid_from) or fact.since, midnight(said.valid_until) or fact.stated
+        if (until and until <= since) or fact.since <= said_at < since:
+            return fact
+        is_moved, before = since != fact.since, fact.supersedes
+        fact.since, fact.stated, fact.until = since, until, until
+        if is_moved and before and before.ended is FactStatus.SUPERSEDED:
+            self._end(before, FactStatus.SUPERSEDED, since)
+        return fact
+
     def _take_back(self, facts: Sequence[Known], until: datetime, heard: str) -> Done:
         for fact in facts:
             fact.heard.append(heard)
         reopened = [self._retract(fact, until) for fact in facts]
         return Done(retracted=list(facts), reopened=[fact for fact in reopened if fact])
 
+    def take_back_what_is_over(self) -> None:
+        for fact in [fact for fact in self.standing if fact.is_over]:
+            self._retract(fact, fact.until or NOW)
+
     def _retract(self, fact: Known, until: datetime) -> Known | None:
         self._end(fact, FactStatus.RETRACTED, until)
-        fact.attempts, fact.reason = 0, None
+        fact.attempts, fact.is_held, fact.reason = 0, False, None
         return self._reopen(fact.supersedes)
 
     def _end(self, fact: Known, how: FactStatus, until: datetime) -> None:
-        fact.ended, fact.is_held = how, False
+        fact.ended = how
         fact.until = max(fact.since, min(until, fact.stated or until))
 
     def _reopen(self, before: Known | None) -> Known | None:
@@ -211,12 +250,28 @@ class Model:
 
     def claim(self, limit: int, id: str) -> bool:
         self.fail()
+        self.take_back_what_is_over()
         removals = [fact for fact in self.negations if fact.reason is None][:limit]
         waiting = [f for f in self.prompt if self.status(f) is FactStatus.PENDING]
         facts = [f for f in waiting if f.said.relation != STATEMENT][: limit - len(removals)]
         if facts or removals:
             self.batches[id] = Taken(facts=facts, removals=removals)
         return bool(facts or removals)
+
+    def claim_all(self, id: str) -> str | None:
+        """The batch of all that weights should know: one that is left of the same facts is gone on with."""
+        wanted = (FactStatus.LEARNED, FactStatus.PENDING, FactStatus.CLAIMED)
+        facts = [f for f in self.standing if self.status(f) in wanted and not f.is_over]
+        facts = [f for f in facts if f.said.relation != STATEMENT]
+        if self.running:
+            left = self.batches[self.running]
+            if (left.replaces, left.facts) == (self.serving, facts):
+                return self.running
+        self.fail()
+        if not facts:
+            return None
+        self.batches[id] = Taken(facts=facts, removals=[], replaces=self.serving)
+        return id
 
     def fail(self, quarantine_after: int | None = None) -> None:
         """With a number, this counts as an attempt, and those that failed so often are quarantined."""
@@ -254,7 +309,11 @@ class Model:
     def promote(self, name: str, lost: Iterable[Known] = ()) -> None:
         made = self.adapters[name]
         batch = self.batches.get(made.batch or "", Taken(facts=[], removals=[]))
-        if made.weights is None:
+        if batch.replaces:
+            batch.lost += [fact for fact in lost if fact in batch.facts]
+            batch.facts = [fact for fact in batch.facts if fact not in batch.lost]
+            made.weights = made.weights or dict.fromkeys(batch.facts, name)
+        elif made.weights is None:
             kept = {f: by for f, by in self.weights.items() if not any(displaces(n, f) for n in batch.facts)}
             made.weights = {f: by for f, by in kept.items() if f not in (*batch.removals, *lost)}
             made.weights |= dict.fromkeys(batch.facts, name)
@@ -267,24 +326,35 @@ class Model:
             self.release(fact)
 
     def way_back(self) -> list[str]:
-        """The serving adapter and its ancestors."""
+        """The serving adapter and what served before it."""
         way = [self.serving]
-        while parent := self.adapters[way[-1]].parent:
-            way.append(parent)
+        while before := self.adapters[way[-1]].before:
+            way.append(before)
         return way
+
+    def ancestry(self) -> list[str]:
+        line = [self.serving]
+        while parent := self.adapters[line[-1]].parent:
+            line.append(parent)
+        return line
+
+    def leads_back(self, name: str) -> bool:
+        made = self.adapters[name]
+        return not made.is_collected and made.status is not AdapterStatus.FORGOTTEN
 
     def revert(self, to: str, retract: bool) -> None:
         for fact in self._put_back(to, AdapterStatus.REVERTED):
             if retract and not fact.ended:
                 self._retract(fact, NOW)
-            elif not fact.ended and fact.reason is None:
+            elif not retract and fact.ended is not FactStatus.RETRACTED and fact.reason is None:
                 fact.is_held = True
 
     def _put_back(self, to: str, status: AdapterStatus) -> list[Known]:
         """Serve an ancestor; the facts that this takes out of the weights."""
         undone = self.way_back()[: self.way_back().index(to)]
         for name in undone:
-            self.adapters[name].status = status
+            if self.adapters[name].status is not AdapterStatus.FORGOTTEN:
+                self.adapters[name].status = status
         self.adapters[to].status = AdapterStatus.PROMOTED
         taught = [fact for name in undone for fact in self._taught_by(name)]
         return [fact for fact in dict.fromkeys(taught) if fact not in self.weights]
@@ -302,7 +372,7 @@ class Model:
         for name, made in self.adapters.items():
             if made.parent in held and name not in held:
                 held.append(name)
-        clean = next((name for name in self.way_back() if name not in held), self.serving)
+        clean = next(name for name in self.way_back() if name not in held and self.leads_back(name))
         self._put_back(clean, AdapterStatus.FORGOTTEN)
         for name in held:
             if self.adapters[name].batch == self.running:

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+import shutil
+import sqlite3
+import threading
+import time
+from contextlib import closing
+
 import pytest
 import sqlalchemy as sa
 from alembic import command
@@ -10,7 +17,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from memory import Archive, StoreOutdated, StoreTooNew, StoreUnavailable
-from memory.database import connect, migrations_config
+from memory.database import COMMITS_A_PASS, connect, is_log_emptied, migrations_config
 from memory.tables import Table
 
 
@@ -109,3 +116,88 @@ def test_a_full_disk_loses_nothing_and_is_named(tmp_path):
             store.tell("x" * 100_000)
         assert [utterance.text for utterance in store.utterances()] == ["I live in Lyon."]
         assert store.verify().ok
+
+
+def test_the_log_is_written_into_the_file_while_it_is_open_and_no_thread_outlives_it(tmp_path):
+    with Archive.open(f"sqlite:///{tmp_path / 'memory.db'}") as archive:
+        for _ in range(2 * COMMITS_A_PASS):
+            archive.store("tom").tell("I live in Lyon.")
+        assert _in_time(lambda: _n_heard_without_the_log(tmp_path) >= COMMITS_A_PASS)
+        assert _keepers(tmp_path)
+    assert not _keepers(tmp_path)
+    assert [path.name for path in tmp_path.glob("memory.db*")] == ["memory.db"]
+
+
+def test_an_engine_that_nobody_closed_ends_its_thread_with_itself(tmp_path):
+    archive = Archive.open(f"sqlite:///{tmp_path / 'memory.db'}")
+    for _ in range(COMMITS_A_PASS):
+        archive.store("tom").tell("I live in Lyon.")
+    assert _keepers(tmp_path)
+    archive._engine.pool.dispose()
+    del archive
+    assert _in_time(lambda: not gc.collect() and not _keepers(tmp_path))
+
+
+def test_a_closed_archive_that_is_used_again_keeps_its_log_again(tmp_path):
+    archive = Archive.open(f"sqlite:///{tmp_path / 'memory.db'}")
+    for _ in range(2):
+        for _ in range(COMMITS_A_PASS):
+            archive.store("tom").tell("I live in Lyon.")
+        assert _keepers(tmp_path)
+        archive.close()
+        assert not _keepers(tmp_path)
+    archive.close()
+
+
+def test_emptying_the_log_waits_for_another_that_writes_it_back(tmp_path):
+    first, second, reader = (
+        sqlite3.connect(tmp_path / "a.db", timeout, check_same_thread=False) for timeout in (20, 0, 0)
+    )
+    with closing(first), closing(second), closing(reader):
+        first.execute("PRAGMA journal_mode = WAL")
+        first.execute("CREATE TABLE heard (text)")
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM heard").fetchall()
+        with first:
+            first.execute("INSERT INTO heard VALUES ('I live in Lyon.')")
+        # It waits for the reader, and nobody else may write or write back until then.
+        waiting = threading.Thread(target=first.execute, args=["PRAGMA wal_checkpoint(TRUNCATE)"])
+        waiting.start()
+        assert _in_time(lambda: not _may_write(second))
+        threading.Timer(0.2, reader.rollback).start()
+        is_emptied = is_log_emptied(second)
+        waiting.join()
+        assert is_emptied
+
+
+def _may_write(connection):
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError:
+        return False
+    connection.rollback()
+    return True
+
+
+def _keepers(folder):
+    return [thread for thread in threading.enumerate() if str(folder) in thread.name]
+
+
+def _n_heard_without_the_log(folder):
+    copy = folder / "copy" / "memory.db"
+    copy.parent.mkdir(exist_ok=True)
+    shutil.copy(folder / "memory.db", copy)
+    try:
+        with closing(sqlite3.connect(copy)) as connection:
+            return connection.execute("SELECT count(*) FROM utterances").fetchone()[0]
+    except sqlite3.DatabaseError:
+        return 0  # copied while it was written
+
+
+def _in_time(condition):
+    end = time.monotonic() + 20
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.01)
+    return True

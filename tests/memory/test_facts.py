@@ -190,6 +190,29 @@ def test_a_value_that_stands_again_is_still_kept_out_of_edits(tom):
     assert tom.store.fact(rome.id).status is FactStatus.PENDING
 
 
+def test_a_value_that_stands_again_is_still_held_after_a_revert(tom):
+    rome = tom.tell("Rome").fact
+    tom.learn()
+    tom.store.revert()
+    tom.tell("Nice")
+    assert tom.store.verify().ok
+    tom.take_back("Nice")
+    assert (tom.store.fact(rome.id).status, tom.prompt) == (FactStatus.HELD, ["Rome"])
+    assert tom.store.claim_batch(9, tom.lease()) is None
+    assert tom.store.verify().problems == ()
+    assert tom.store.release(rome.id).status is FactStatus.PENDING
+
+
+def test_a_value_that_was_superseded_when_its_batch_was_reverted_is_held_when_it_stands_again(tom):
+    rome = tom.tell("Rome").fact
+    tom.learn()
+    tom.tell("Nice")
+    tom.store.revert()
+    tom.take_back("Nice")
+    assert tom.store.fact(rome.id).status is FactStatus.HELD
+    assert tom.store.verify().problems == ()
+
+
 def test_facts_are_found_by_state_subject_and_relation(tom):
     tom.tell("Lyon")
     tom.tell("Nice")

@@ -27,6 +27,7 @@ from memory import (
     AdapterStatus,
     Archive,
     CandidateFact,
+    CannotRevert,
     Cardinality,
     Fact,
     FactStatus,
@@ -70,7 +71,7 @@ def candidates(draw: st.DrawFn, *, retracts: bool = False) -> CandidateFact:
         end=4,
         retracts=retracts,
         cardinality=draw(st.sampled_from(CARDINALITIES[relation])),
-        valid_from=draw(st.sampled_from([None, None, date(2001, 1, 1), date(2015, 1, 1)])),
+        valid_from=draw(st.sampled_from([None, None, date(2001, 1, 1), date(2015, 1, 1), date(2990, 1, 1)])),
         valid_until=draw(
             st.sampled_from([None, None, None, date(2010, 1, 1), date(2016, 1, 1), date(2999, 1, 1)])
         ),
@@ -105,7 +106,7 @@ class Life(RuleBasedStateMachine):
         root = self.tenant.adapter(f"{self.tenant.name}-{next(self.numbers)}", parent=None)
         self.store.root(root)
         self.model.adapters[root.id] = Made(
-            parent=None, batch=None, status=AdapterStatus.PROMOTED, weights={}
+            parent=None, before=None, batch=None, status=AdapterStatus.PROMOTED, weights={}
         )
         self.lease = self.tenant.lease()
         self.is_checked = False
@@ -184,29 +185,52 @@ class Life(RuleBasedStateMachine):
             assert _ids(batch.removals) == _ids(taken.removals)
 
     @rule()
+    def start_a_rebuild(self):
+        batch = self.do(self.store.claim_rebuild, self.lease)
+        assert self.model.claim_all(batch.id if batch else "") == (batch.id if batch else None)
+        if batch:
+            taken = self.model.batches[batch.id]
+            assert _ids(batch.facts) == _ids(taken.facts)
+            assert batch.replaces_id == taken.replaces
+
+    @rule(said=st.lists(candidates(), max_size=2), lost=st.lists(st.integers(0, 9), max_size=1))
+    def rebuild(self, said, lost):
+        """From the root, while people go on talking."""
+        self.start_a_rebuild()
+        if self.model.running:
+            self.make_a_candidate()
+            for candidate in said:
+                self.tell([candidate], datetime(2020, 1, 1, tzinfo=UTC))
+            self.promote([], lost)
+
+    @rule()
     def make_a_candidate(self):
-        """Of the batch that is being edited; without one, of the same facts, as a rebuild does."""
-        name, batch, parent = (
+        """Of the batch that is being edited, if any."""
+        name, batch, serving = (
             f"{self.tenant.name}-{next(self.numbers)}",
             self.model.running,
             self.model.serving,
         )
+        replaces = self.model.batches[batch].replaces if batch else None
+        parent = self.model.ancestry()[-1] if replaces else serving
         made = self.tenant.adapter(name, parent=parent, batch_id=batch)
         self.do(self.store.register, made, self.lease)
-        self.model.adapters[name] = Made(parent=parent, batch=batch)
+        self.model.adapters[name] = Made(parent=parent, before=replaces or parent, batch=batch)
 
     @rule(set_aside=st.lists(st.integers(0, 9), max_size=1), lost=st.lists(st.integers(0, 9), max_size=1))
     def promote(self, set_aside, lost):
         if not (name := self._newest(AdapterStatus.CANDIDATE)):
             return
-        if self.model.adapters[name].parent != self.model.serving:
+        if self.model.adapters[name].before != self.model.serving:
             with pytest.raises(StaleParent):
                 self.do(self.store.promote, name, GOOD, self.lease)
             return
         batch = self.model.adapters[name].batch
         claimed = self.model.batches[batch].facts if batch else []
         aside = _chosen([fact for fact in claimed if self.model.waits(fact)], set_aside)
-        gone = _chosen([fact for fact in self.model.weights if batch and fact not in claimed], lost)
+        is_rebuild = batch and self.model.batches[batch].replaces
+        known = [fact for fact in self.model.weights if (fact in claimed) == bool(is_rebuild)]
+        gone = _chosen(known if batch else [], lost)
         reasons = {fact.id: "missed" for fact in aside}
         ids = [fact.id for fact in gone]
         self.do(self.store.promote, name, GOOD, self.lease, set_aside=reasons, lost=ids)
@@ -235,6 +259,10 @@ class Life(RuleBasedStateMachine):
     def revert(self, steps, retract):
         way = self.model.way_back()
         to = way[min(steps, len(way) - 1)]
+        if not self.model.leads_back(to):
+            with pytest.raises(CannotRevert):
+                self.do(self.store.revert, to=to, retract=retract)
+            return
         self.do(self.store.revert, to=to, retract=retract)
         self.model.revert(to, retract)
 
@@ -253,7 +281,7 @@ class Life(RuleBasedStateMachine):
     def promote_a_reverted_adapter_again(self):
         serving = self.model.serving
         for name, made in self.model.adapters.items():
-            if made.status is AdapterStatus.REVERTED and made.parent == serving:
+            if made.status is AdapterStatus.REVERTED and made.before == serving and not made.is_collected:
                 self.do(self.store.promote, name, GOOD)
                 self.model.promote(name)
                 return
@@ -272,6 +300,16 @@ class Life(RuleBasedStateMachine):
         for fact in _chosen(self._kept_out(), [n]):
             self.do(self.store.release, fact.id)
             self.model.release(fact)
+
+    @precondition(lambda self: len(self.model.adapters) > 2)
+    @rule(n=st.integers(0, 9))
+    def collect(self, n):
+        """The files of an adapter go, if it is not needed."""
+        needed = (AdapterStatus.PROMOTED, AdapterStatus.CANDIDATE)
+        names = [n for n, made in self.model.adapters.items() if made.parent and made.status not in needed]
+        for name in [names[n % len(names)]] if names else []:
+            self.do(self.store.collect, name)
+            self.model.adapters[name].is_collected = True
 
     # What is forgotten
 
@@ -425,7 +463,7 @@ def _true_then(store: FactStore, model: Model) -> tuple[Any, Any]:
 
 
 def _found(store: FactStore, model: Model) -> tuple[Any, Any]:
-    found = [fact for fact in model.standing if "Nice" in fact.said.statement]
+    found = [fact for fact in model.standing if "Nice" in fact.said.statement and fact.holds]
     return set(_ids(store.search("nice", limit=50))), set(_ids(found))
 
 
@@ -436,9 +474,12 @@ def _proposals(store: FactStore, model: Model) -> tuple[Any, Any]:
 
 def _adapters(store: FactStore, model: Model) -> tuple[Any, Any]:
     serving = store.serving()
-    seen = {adapter.id: (adapter.parent_id, adapter.status) for adapter in store.adapters()}
-    expected = {name: (made.parent, made.status) for name, made in model.adapters.items()}
-    return (serving and serving.id, seen), (model.serving, expected)
+    seen = {a.id: (a.parent_id, a.status, a.collected_at is not None) for a in store.adapters()}
+    expected = {name: (m.parent, m.status, m.is_collected) for name, m in model.adapters.items()}
+    lines = [[adapter.id for adapter in line] for line in (store.way_back(), store.lineage())]
+    return (serving and serving.id, seen, lines), (
+        model.serving, expected, [model.way_back(), model.ancestry()],
+    )  # fmt: skip
 
 
 def _batches(store: FactStore, model: Model) -> tuple[Any, Any]:
@@ -455,10 +496,11 @@ def _problems(store: FactStore, model: Model) -> tuple[Any, Any]:
 
 
 LOOKS: tuple[Look, ...] = (
-    _facts, _prompt, _adapters, _problems,
+    _prompt, _facts, _adapters, _problems,
     _standing, _weights, _counts, _true_then, _found, _proposals, _batches, _words,
 )  # fmt: skip
-"""The first four after every step; of the others at least one in turn, and all at the end."""
+"""The first, which takes back what is over, and three more after every step; of the others at least one in
+turn, and all at the end."""
 
 
 def _require_seen(store: FactStore, model: Model, looks: Sequence[Look] = LOOKS) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -23,12 +25,14 @@ from memory import (
     Scores,
     StaleLease,
     StaleParent,
+    SuiteScores,
     UnknownAdapter,
     UnknownBatch,
     Verdict,
     WrongState,
 )
-from memory.tables import ScoresText, plain_scores
+from memory.columns import ScoresText, plain_scores
+from tests.memory.conftest import Tenant
 
 GOOD = Verdict(promote=True)
 BAD = Verdict(promote=False, reasons=("edit success 0.500 (1/2) is under 0.9",))
@@ -320,11 +324,28 @@ def test_scores_come_back_as_the_counts_they_were(tom):
     assert tom.store.adapter(root.id).parent_scores == Scores()
 
 
+def test_the_scores_of_suites_come_back_in_their_order(tom):
+    root = tom.root()
+    rules = SuiteScores(
+        name="rules", right=Rate(hits=3, asked=4), root_right=Rate(hits=4, asked=4), n_texts=2,
+        perplexity_ratio=1.25,
+    )  # fmt: skip
+    scores = Scores(edit_success=Rate(hits=19, asked=20), suites=(rules, SuiteScores(name="äpfel")))
+    tom.store.record_scores(root.id, scores, replace(scores, suites=()))
+    kept = tom.store.adapter(root.id)
+    assert (kept.scores, kept.parent_scores) == (scores, replace(scores, suites=()))
+    assert kept.scores.suite("rules") == rules
+    assert tom.store.verify().ok
+
+
 def test_a_metric_that_comes_or_goes_with_a_release_changes_no_commitment_made_before_it():
     scores = Scores(edit_success=Rate(hits=19, asked=20))
     assert plain_scores(scores) == {"edit_success": [19, 20]}
     stored = '{"edit_success": [19, 20], "of_an_older_release": 0.5}'
     assert ScoresText().process_result_value(stored, DefaultDialect()) == scores
+    later = '{"edit_success": [19, 20], "suites": [{"name": "rules", "of_a_later_release": 0.5}]}'
+    suites = (SuiteScores(name="rules"),)
+    assert ScoresText().process_result_value(later, DefaultDialect()) == replace(scores, suites=suites)
 
 
 def test_a_revert_holds_the_facts_of_the_batch(tom):
@@ -500,3 +521,50 @@ with Archive({url!r}) as archive:
     run = [sys.executable, "-W", "error::ResourceWarning", "-c", take]
     both = [subprocess.Popen(run, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     assert sorted(process.communicate()[0].strip() for process in both) == ["got it", "held"]
+
+
+def test_no_line_of_the_log_names_the_tenant_who_is_a_person(archive, caplog):
+    ann = Tenant(archive.store("ann@example.com"))
+    ann.name = "adapters"
+    with caplog.at_level(logging.INFO):
+        ann.tell("Lyon")
+        ann.learn()
+        ann.tell("Nice")
+        lease = ann.lease()
+        ann.store.reject(ann.candidate(lease).id, BAD, lease)
+        ann.store.revert()
+        ann.store.forget([fact.id for fact in ann.store.facts()])
+    lines = [line for line in caplog.messages if ann.store.identity() in line]
+    assert [line.split()[0] for line in lines] == (
+        ["adapters-root", "claimed", "promoted", "claimed", "rejected", "reverted", "forgot"]
+    )
+    assert "ann@example.com" not in caplog.text
+
+
+def test_what_was_lost_and_learned_again_is_learned_when_both_are_reverted(tom):
+    tea = tom.likes("tea").fact
+    first = tom.learn()
+    tom.likes("jazz")
+    lease = tom.lease()
+    tom.store.promote(tom.candidate(lease).id, GOOD, lease, lost=[tea.id])
+    tom.store.drop_lease(lease)
+    tom.learn()
+    assert tom.learned == ["tea", "jazz"]
+    tom.store.revert(to=first.id)
+    assert (tom.prompt, tom.learned) == (["jazz"], ["tea"])
+    assert tom.store.verify().ok
+
+
+def test_an_adapter_that_is_made_again_after_a_revert_leaves_the_batch_it_was_of_first_as_it_was(tom):
+    tom.root()
+    tea = tom.likes("tea").fact
+    lease = tom.lease()
+    first = tom.candidate(lease)
+    tom.store.promote(first.id, GOOD, lease)
+    tom.store.revert()
+    tom.store.release(tea.id)
+    batch = tom.store.claim_batch(9, lease)
+    tom.store.register(tom.adapter(first.id, parent=first.parent_id, batch_id=batch.id), lease)
+    tom.store.promote(first.id, GOOD, lease)
+    assert [each.status for each in tom.store.batches()] == [BatchStatus.DONE] * 2
+    assert tom.store.verify().problems == ()

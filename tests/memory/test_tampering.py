@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 import sqlalchemy as sa
 
-from memory import CandidateFact, Forged, Notary, Rate, Scores, audit
+from memory import CandidateFact, Forged, Notary, Rate, Scores, SuiteScores, audit
 from memory.tables import Table
 from tests.memory.conftest import Tenant, behind_its_back, emptied
 
@@ -23,7 +23,8 @@ def life(opened, tmp_path_factory):
     lyon = tom.tell("Lyon").fact
     tom.tell("lyon")
     first = tom.learn()
-    tom.store.record_scores(first.id, Scores(edit_success=Rate(hits=1, asked=1)))
+    rules = SuiteScores(name="rules", right=Rate(hits=2, asked=3), n_texts=1, perplexity_ratio=1.5)
+    tom.store.record_scores(first.id, Scores(edit_success=Rate(hits=1, asked=1), suites=(rules,)))
     old = tom.tell("Ulm", "born_in", valid_until=date(2010, 1, 1)).fact
     tom.tell("Nice")
     tom.likes("tea")
@@ -135,8 +136,8 @@ WITH_THE_CHAIN = {
 
 COLUMNS = (
     "tenant, subject, relation, object, statement, subject_key, value_key, cardinality, status, recorded_at, "
-    "valid_from, valid_until, ended_at, utterance_id, span_start, span_end, attempts, confidence, source, "
-    "salt, commitment"
+    "valid_from, valid_until, stated_from, ended_at, utterance_id, span_start, span_end, is_held, "
+    "attempts, confidence, source, salt, commitment"
 )
 
 WITH_WHAT_WAS_SAID = {
@@ -149,8 +150,12 @@ WITH_WHAT_WAS_SAID = {
         "{lyon} no longer says what entry",
     ),
     "change when it began": (
-        "UPDATE facts SET valid_from = '2001-01-01 00:00:00+00:00' WHERE id = '{lyon}'",
+        "UPDATE facts SET stated_from = '2001-01-01 00:00:00+00:00' WHERE id = '{lyon}'",
         "{lyon} no longer says what entry",
+    ),
+    "change since when it holds": (
+        "UPDATE facts SET valid_from = '2001-01-01 00:00:00+00:00' WHERE id = '{lyon}'",
+        "{lyon} holds from or until a day that no entry tells of",
     ),
     "move it to another slot": (
         "UPDATE facts SET subject_key = 'eve' WHERE id = '{lyon}'",
@@ -238,6 +243,10 @@ WITH_WHAT_BECAME_OF_IT = {
         "UPDATE facts SET status = 'pending' WHERE id = '{tea}'",
         "{tea} is pending, and the ledger says held",
     ),
+    "let go of a held fact when it stands again": (
+        "UPDATE facts SET is_held = (1 = 0) WHERE id = '{tea}'",
+        "{tea} is not held, and the ledger says otherwise",
+    ),
     "hide a fact from the prompt": (
         "UPDATE facts SET status = 'learned' WHERE id = '{rome}'",
         "{rome} is learned, and the ledger says claimed",
@@ -296,6 +305,10 @@ WITH_WHAT_WAS_LEARNED = {
     ),
     "change scores": (
         "UPDATE adapters SET scores = '{{}}' WHERE id = '{first}'",
+        "{first} no longer says what entry",
+    ),
+    "change the scores of a suite": (
+        "UPDATE adapters SET scores = replace(scores, '[2, 3]', '[3, 3]') WHERE id = '{first}'",
         "{first} no longer says what entry",
     ),
     "remove scores": ("UPDATE adapters SET scores = NULL WHERE id = '{first}'", "(adapter.scored) is gone"),

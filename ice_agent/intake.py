@@ -1,0 +1,65 @@
+"""What no batch may hold, read off the words alone: it is set aside before anything is trained on it.
+
+Cheap and blunt, in front of the guards: they measure what an edit did, this keeps out what none should.
+A fact that is set aside stays where it was, in the prompt, until a person releases or forgets it.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from memory import Fact
+
+LONGEST_OBJECT = 200
+"""Characters. What is longer is a text: it is recalled from the prompt better than from weights."""
+
+
+def unfit(fact: Fact) -> str:
+    """Why a fact must not be taught; empty for one that may be."""
+    if len(fact.object) > LONGEST_OBJECT:
+        return f"its object has {len(fact.object)} characters, {LONGEST_OBJECT} at most can be taught"
+    for part, text in (("subject", fact.subject), ("relation", fact.relation), ("object", fact.object)):
+        if reason := _unfit(text):
+            return f"its {part} {reason}"
+    return ""
+
+
+def _unfit(text: str) -> str:
+    if any(unicodedata.category(character) in ("Cc", "Cf", "Co", "Cn") for character in text):
+        return "has characters that nobody sees"
+    if _MARKER.search(text):
+        return "has marks of a chat template in it"
+    if _INSTRUCTS.search(text):
+        return "gives instructions instead of saying what is so"
+    if _is_gibberish(text):
+        return "does not read like words"
+    return ""
+
+
+def _is_gibberish(text: str) -> bool:
+    """Keys hit at random, one thing over and over, or mostly signs. A name of any language passes."""
+    words = text.split()
+    signs = sum(unicodedata.category(character)[0] in "SP" for character in text)
+    return (
+        _OVER_AND_OVER.search(text) is not None
+        or any(_CONSONANTS.search(word) for word in words)
+        or (len(text) >= 8 and signs * 2 > len(text))
+    )
+
+
+_MARKER = re.compile(
+    r"<\|[^|>]{0,40}\|>|\[/?INST\]|<</?SYS>>|</?s>|<(?:start|end)_of_turn>|^\s*(?:system|assistant)\s*:",
+    re.IGNORECASE | re.MULTILINE,
+)
+_INSTRUCTS = re.compile(
+    r"\b(?:ignore|disregard|forget|override|bypass)\b.{0,40}\b(?:instructions?|prompts?|rules?|guidelines?|guards?)\b"
+    r"|\bsystem prompt\b|\byou (?:are now|must (?:always|never|now)|will (?:always|now))\b"
+    r"|\b(?:always|never|only) (?:answer|say|reply|respond|reveal|output|print)\b"
+    r"|\bfrom now on,? (?:you|answer|say|reply|respond)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+# The same sign five times, or the same word four times, in a row.
+_OVER_AND_OVER = re.compile(r"(\S)\1{4}|\b(\w+)(?:\W+\2\b){3}", re.IGNORECASE)
+# Seven are more than any word has: "Čtvrtníček" begins with six. Capitals alone are an abbreviation.
+_CONSONANTS = re.compile(r"(?=[^A-Z]*[a-z])[b-df-hj-np-tvxz]{7}", re.IGNORECASE)

@@ -1,0 +1,96 @@
+"""What to do with a batch whose candidate broke a guard: scale it down, or find what in it must stay out.
+
+Decisions only: what is tried, and what follows from how it went. Whoever calls trains and measures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+from ice_agent.promote import Guard
+
+OF_THE_EDITS = frozenset({"edit success", "rephrase", "portability"})
+"""Guards that ask whether the edit took: a smaller update takes less."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Narrowed:
+    """How a batch was taken apart: what passed together, what broke a guard, and what no try was left for."""
+
+    passed: tuple[str, ...]
+    offenders: tuple[str, ...]
+    untried: tuple[str, ...]
+
+
+def may_be_scaled(guards: Sequence[Guard]) -> bool:
+    """Whether a smaller update could hold: it broke something, and none of it was the edits themselves."""
+    broken = {guard.metric for guard in guards if not guard.held}
+    return bool(broken) and not broken & OF_THE_EDITS
+
+
+def largest_alpha(passes: Callable[[float], bool], tries: int) -> float | None:
+    """The largest of `tries` shares of an update that passes, by bisection in (0, 1); None if none does.
+
+    That what passes at one share passes below it is not assumed: only a share that was tried is returned.
+    """
+    low, high, best = 0.0, 1.0, None
+    for _ in range(tries):
+        alpha = (low + high) / 2
+        if passes(alpha):
+            best = low = alpha
+        else:
+            high = alpha
+    return best
+
+
+def narrowed(
+    members: Sequence[str], suspects: Collection[str], passes: Callable[[Collection[str]], bool], tries: int
+) -> Narrowed:
+    """Find what of a batch passes together, by at most `tries` trainings: the whole was tried.
+
+    Group testing by halves: a group is tried on top of what passed so far, and taken apart if that fails.
+    When its first half passes, the second is to blame, for the two together were just seen to fail: it is
+    taken apart untried. `suspects` stand last, so that one try often settles all the others.
+    """
+    clean = [member for member in members if member not in suspects]
+    suspected = [member for member in members if member in suspects]
+    search = _Search(passes, tries)
+    search.take_apart(*((clean, suspected) if clean and suspected else _halves(members)))
+    return Narrowed(
+        passed=tuple(search.passed), offenders=tuple(search.offenders), untried=tuple(search.untried)
+    )
+
+
+class _Search:
+    """What group testing knows so far."""
+
+    def __init__(self, passes: Callable[[Collection[str]], bool], tries: int) -> None:
+        self._passes, self._tries = passes, tries
+        self.passed, self.offenders, self.untried = list[str](), list[str](), list[str]()
+
+    def take_apart(self, first: Sequence[str], second: Sequence[str]) -> None:
+        """Two halves of a group that is known to fail on top of what passed."""
+        before = len(self.passed)
+        self._add(first, is_to_blame=not second)
+        if second:
+            self._add(second, is_to_blame=len(self.passed) - before == len(first))
+
+    def _add(self, group: Sequence[str], *, is_to_blame: bool) -> None:
+        if not is_to_blame:
+            if self._tries == 0:
+                self.untried += group
+                return
+            self._tries -= 1
+            if self._passes([*self.passed, *group]):
+                self.passed += group
+                return
+        if len(group) == 1:
+            self.offenders += group
+        else:
+            self.take_apart(*_halves(group))
+
+
+def _halves(members: Sequence[str]) -> tuple[list[str], list[str]]:
+    middle = (len(members) + 1) // 2
+    return list(members[:middle]), list(members[middle:])

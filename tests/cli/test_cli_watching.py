@@ -1,0 +1,102 @@
+"""The verbs for whoever keeps it running, and what the others tell hooks and logs on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+PROJECT = Path(__file__).parents[2]
+SECRET = "whsec_" + "QUJD" * 8
+
+
+@pytest.fixture
+def hooked(home, monkeypatch):
+    """Settings with a command that keeps what it is told, or fails while there is a file `down`."""
+    program = home / "hook.py"
+    program.write_text(
+        "import os, sys\n"
+        "os.path.exists('down') and sys.exit(3)\n"
+        "open('told.jsonl', 'a').write(sys.stdin.read() + '\\n')\n"
+    )
+    command = json.dumps(f"{sys.executable} {program}")
+    lines = ["[hooks]", "retry_seconds = 3600.0", *(f"on_{e} = [{command}]" for e in ("revert", "forget"))]
+    (home / "config.toml").write_text("\n".join(lines), encoding="utf-8")
+    monkeypatch.setenv("ICE_HOOKS_SECRET", SECRET)
+
+    def told():
+        kept = home / "told.jsonl"
+        return [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
+
+    return told
+
+
+def test_a_verb_tells_the_hooks_when_it_is_done(ice, hooked, promoted, store):
+    (fact,) = store.learned()
+    assert ice("revert")[0] == 0
+    assert ice("forget", fact.id)[0] == 0
+    assert [body["event"] for body in hooked()] == ["adapter.reverted", "fact.forgotten"]
+    assert "Lisbon" not in json.dumps(hooked())
+
+
+def test_a_hook_that_fails_changes_neither_what_a_verb_does_nor_its_exit_code(
+    ice, said, hooked, promoted, home
+):
+    (home / "down").touch()
+    assert ice("revert")[0] == 0
+    assert said("status")["serving"]["id"] == "root_1"
+    (waiting,) = said("hooks")["waiting"]
+    assert (waiting["event"], waiting["attempts"]) == ("adapter.reverted", 1)
+    assert waiting["problem"].endswith(": exit code 3")
+    assert waiting["id"] in ice("hooks")[1]
+    (home / "down").unlink()
+    assert "told 1 event" in ice("hooks", "--retry")[1]
+    assert [body["event"] for body in hooked()] == ["adapter.reverted"]
+    assert "nothing waits" in ice("hooks")[1]
+
+
+def test_hooks_lists_who_is_called_for_what_without_their_arguments(ice, said, store, home):
+    (home / "config.toml").write_text(
+        '[hooks]\non_promote = ["https://example.org/T0/hush", "notify --token hush"]', encoding="utf-8"
+    )
+    assert said("hooks")["hooks"] == {"adapter.promoted": ["https://example.org", "notify"]}
+    assert "hush" not in ice("hooks")[1]
+
+
+def test_a_missing_secret_is_said_and_the_verb_is_done_all_the_same(ice, said, hooked, promoted, monkeypatch):
+    monkeypatch.delenv("ICE_HOOKS_SECRET")
+    assert ice("revert")[0] == 0
+    code, _, err = ice("hooks", "--retry")
+    assert (code, err.count("\n")) == (1, 1)
+    assert "ICE_HOOKS_SECRET" in err
+    assert len(said("hooks")["waiting"]) == 1
+
+
+def test_metrics_prints_what_a_textfile_collector_reads(ice, promoted, home):
+    code, out, _ = ice("metrics")
+    assert code == 0
+    found = {f.name: f.samples for f in text_string_to_metric_families(out)}
+    assert [s.value for s in found["ice_agent_promotions"]] == [1]
+    (home / "config.toml").write_text("[metrics]\nper_tenant = true", encoding="utf-8")
+    assert 'ice_agent_promotions_total{tenant="t_' in ice("metrics")[1]
+
+
+def test_in_json_every_line_on_stderr_is_an_object(store, home):
+    (home / "config.toml").write_text('[logging]\nformat = "json"', encoding="utf-8")
+    program = "import sys; from ice_agent.cli import run_verb; sys.exit(run_verb(sys.argv[1:]))"
+    ended = subprocess.run(
+        [sys.executable, "-c", program, "show", "zebra"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(PROJECT)},
+    )
+    assert (ended.returncode, ended.stdout) == (1, "")
+    (line,) = ended.stderr.splitlines()
+    told = json.loads(line)
+    assert (told["level"], "zebra" in told["message"]) == ("ERROR", True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -102,7 +101,7 @@ def test_one_adapter_serves_after_any_number_of_cycles(reloaded):
 
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_cycle_that_is_killed_leaves_the_serving_adapter_and_its_facts(tmp_path, moment):
-    assistant = Assistant(tmp_path, **HASTY, cycle={"lease_seconds": 1})
+    assistant = Assistant(tmp_path, **HASTY)
     fact = assistant.tell("Anna Berg lives in Lisbon.")
     root, before = assistant.serving, assistant.logits()
     assistant.archive.close()
@@ -117,7 +116,7 @@ def test_a_cycle_that_is_killed_leaves_the_serving_adapter_and_its_facts(tmp_pat
     survivor = Assistant(tmp_path, **HASTY)
     assert torch.equal(survivor.logits(), before)
     assert survivor.ask(ANNA) == "Lisbon"
-    report = _when_the_lease_has_expired(survivor)
+    report = survivor.learn()
     assert report.verdict.promote
     assert torch.equal(survivor.logits(), survivor.logits(report.adapter.id))
     assert survivor.store.verify().ok
@@ -189,15 +188,6 @@ def _die_at(moment, assistant):
             cycle.run_cycle(archive.store("tom"), assistant.editor, assistant.config, report)
     finally:
         os._exit(1)
-
-
-def _when_the_lease_has_expired(assistant):
-    """The next cycle: refused until then."""
-    while True:
-        try:
-            return assistant.learn()
-        except LeaseHeld:
-            time.sleep(0.1)
 
 
 def _root(assistant):

@@ -13,8 +13,8 @@ from ice_agent import explain, forget, promote, screen
 from ice_agent.agent import Agent, Reply
 from ice_agent.collect import Heard
 from ice_agent.cycle import run_cycle
-from ice_agent.editor import IceEditor
 from ice_agent.errors import ForgetError, IceError
+from ice_agent.ice_editor import IceEditor
 from ice_agent.turns import Turn
 from memory import Archive, FactStatus, Forgetting, NotaryError, StoreError
 

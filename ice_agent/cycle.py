@@ -22,7 +22,6 @@ from typing import Any
 
 from ice_agent import (
     card,
-    evaluate,
     garbage,
     intake,
     ladder,
@@ -38,6 +37,7 @@ from ice_agent.errors import AdapterError, AwaitsApproval, CycleError, EmptyBatc
 from ice_agent.leasing import leased, renewing
 from ice_agent.manifest import read_manifest
 from ice_agent.plan import serving
+from ice_agent.probes import EDIT_SUCCESS, RETENTION
 from ice_agent.work import Ground, Work, digest, put_into_words
 from memory import (
     Adapter,
@@ -351,9 +351,7 @@ class Cycle:
             best = found
             return True
 
-        missed = {
-            t.fact_id for t in whole.after.transcripts if t.kind == evaluate.EDIT_SUCCESS and not t.is_hit
-        }
+        missed = {t.fact_id for t in whole.after.transcripts if t.kind == EDIT_SUCCESS and not t.is_hit}
         suspects = missed | set(whole.edit["beyond_context"])
         found = ladder.narrowed(list(members), suspects, passes, self.config.cycle.retrainings)
         if best is whole:
@@ -507,7 +505,7 @@ def _missed(
 
     Facts of the batch with the reason, to be set aside; and facts learned earlier that are lost.
     """
-    kinds = (evaluate.EDIT_SUCCESS, evaluate.RETENTION)
+    kinds = (EDIT_SUCCESS, RETENTION)
     missed = {t.fact_id for t in transcripts if t.kind in kinds and not t.is_hit}
     slots = {fact.slot for fact in (*members, *known) if fact.id in missed}
     reasons, lost = {}, list[str]()

@@ -21,8 +21,8 @@ from ice_agent import config as settings
 from ice_agent import cycle, explain, plan, promote, relations, screen
 from ice_agent.agent import Agent, Reply
 from ice_agent.config import Config
-from ice_agent.editor import IceEditor
 from ice_agent.errors import ConfigError, IceError
+from ice_agent.ice_editor import IceEditor
 from ice_agent.model import EditableModel
 from ice_agent.turns import asking
 from memory import Archive, Fact, FactStatus, StoreError

@@ -10,13 +10,11 @@ from dataclasses import dataclass
 
 from ice_agent import edit_request, explain
 from ice_agent.config import Config
+from ice_agent.probes import LOCALITY_CONTEXT
 from memory import Adapter, Fact, FactStore
 
 Ask = Callable[[Adapter, Sequence[str]], Sequence[str]]
 """An adapter's answers to questions."""
-
-UNDER_A_PROMPT = "locality_context"
-"""The kind of probe that is asked with a made-up fact in the prompt: alone it is another question."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +79,7 @@ def _kept_answers(store: FactStore, config: Config, adapter: Adapter) -> Mapping
         transcript.prompt: transcript.before
         for child in children
         for transcript in explain.transcripts(config.adapters.dir, child)
-        if transcript.kind != UNDER_A_PROMPT
+        if transcript.kind != LOCALITY_CONTEXT
     }
     own = explain.transcripts(config.adapters.dir, adapter)
-    return found | {t.prompt: t.after for t in own if t.kind != UNDER_A_PROMPT}
+    return found | {t.prompt: t.after for t in own if t.kind != LOCALITY_CONTEXT}

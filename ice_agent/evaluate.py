@@ -23,6 +23,22 @@ from torch.nn.functional import cross_entropy
 from ice_agent import relations
 from ice_agent.distribution import Distribution, kl_from
 from ice_agent.model import EditableModel, Ids
+from ice_agent.probes import (
+    BESIDE,
+    EDIT_SUCCESS,
+    FALSE_RECALL,
+    LOCALITY,
+    LOCALITY_CONTEXT,
+    LOCALITY_RELATION,
+    LOCALITY_SUBJECT,
+    LOCALITY_UNKNOWN,
+    LOCALITY_UNRELATED,
+    PORTABILITY,
+    REPHRASE,
+    RETENTION,
+    SUITE,
+    Probe,
+)
 from ice_agent.suites import GuardSuite
 from ice_agent.survey import (
     Survey,
@@ -43,24 +59,6 @@ UNKNOWN = re.compile(
     re.IGNORECASE,
 )
 
-# Counted with the field's own word: the Rate of this name in Scores.
-EDIT_SUCCESS, REPHRASE, PORTABILITY, RETENTION = "edit_success", "rephrase", "portability", "retention"
-LOCALITY_SUBJECT, LOCALITY_RELATION, LOCALITY_UNRELATED = (
-    "locality_subject",
-    "locality_relation",
-    "locality_unrelated",
-)
-LOCALITY_UNKNOWN, FALSE_RECALL = "locality_unknown", "false_recall"
-# Asked with an invented fact in the prompt, which must be read as the root reads it.
-LOCALITY_CONTEXT = "locality_context"
-
-# Asked beside the edits, where the root's own answer is what is expected.
-BESIDE = (LOCALITY_SUBJECT, LOCALITY_RELATION, LOCALITY_UNRELATED, LOCALITY_CONTEXT, FALSE_RECALL)
-LOCALITY = (LOCALITY_SUBJECT, LOCALITY_RELATION, LOCALITY_UNRELATED, LOCALITY_UNKNOWN)
-
-# Before the name of a guard suite: the kind of its probes in the transcripts.
-SUITE = "suite "
-
 MAX_ANSWER_TOKENS = 32
 
 # The texts of a guard suite are cut. So many pieces take the memory that the survey's texts, all short, take.
@@ -68,22 +66,6 @@ PIECE_TOKENS, PIECES_AT_ONCE = 128, 12
 
 # Next tokens that are kept of the root's distribution; the rest counts as one.
 KEPT_TOKENS = 64
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Probe:
-    """One question, what is expected of it, and what the root answers. `kind` is the metric it counts for."""
-
-    kind: str
-    question: str
-    expected: str
-    root_answer: str
-    fact_id: str = ""
-    context: str = ""
-    """The system message that it is asked under."""
-    aliases: tuple[str, ...] = ()
-    forbidden: tuple[str, ...] = ()
-    """Taught answers that this question must not get (false recall)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,10 +17,10 @@ from typing import Any
 from ice_agent import explain
 from ice_agent.config import Config, EditSettings
 from ice_agent.cycle import load
-from ice_agent.difference import UNDER_A_PROMPT
-from ice_agent.editor import IceEditor
 from ice_agent.errors import CycleError
+from ice_agent.ice_editor import IceEditor
 from ice_agent.manifest import CONFIG, MANIFEST, WEIGHTS, file_hash, kept_manifest_path, read_manifest
+from ice_agent.probes import LOCALITY_CONTEXT
 from ice_agent.work import Ground, put_into_words
 from memory import USER, Adapter, AdapterStatus, Fact, FactStore, Past, Progress
 
@@ -163,7 +163,7 @@ def _compared(
     if adapter.collected_at is None:
         load(editor, config, adapter)
         apart = editor.model.max_difference(adapter.id, name)
-    asked = [t for t in explain.transcripts(config.adapters.dir, adapter) if t.kind != UNDER_A_PROMPT]
+    asked = [t for t in explain.transcripts(config.adapters.dir, adapter) if t.kind != LOCALITY_CONTEXT]
     answers: Sequence[str] = editor.ask(name, [t.prompt for t in asked]) if asked else ()
     is_restored = restore and is_equal and adapter.collected_at is not None
     if is_restored:

@@ -24,7 +24,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from ice_agent import cycle, relations, survey
 from ice_agent.agent import Agent
 from ice_agent.config import Config
-from ice_agent.editor import IceEditor
+from ice_agent.ice_editor import IceEditor
 from ice_agent.model import EditableModel
 from ice_agent.survey import Survey
 from ice_agent.turns import asking

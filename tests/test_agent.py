@@ -9,8 +9,8 @@ import pytest
 from ice_agent import cycle, relations
 from ice_agent.agent import Agent, said
 from ice_agent.config import Config
-from ice_agent.editor import IceEditor
 from ice_agent.errors import CycleError
+from ice_agent.ice_editor import IceEditor
 from ice_agent.turns import Turn
 from memory import Archive, CandidateFact, Cardinality, Fact, FactStatus
 from tests.schooled import Assistant, schooled_model

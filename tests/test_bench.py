@@ -20,7 +20,7 @@ from ice_agent.bench.methods import METHODS
 from ice_agent.bench.run import Run, Step, Wanted
 from ice_agent.config import Config, EditSettings, LoraSettings
 from ice_agent.errors import ConfigError
-from ice_agent.evaluate import LOCALITY_RELATION, LOCALITY_SUBJECT, LOCALITY_UNRELATED
+from ice_agent.probes import LOCALITY_RELATION, LOCALITY_SUBJECT, LOCALITY_UNRELATED
 from ice_agent.reference import world as w
 from ice_agent.survey import Survey
 from memory import USER, Rate, Scores

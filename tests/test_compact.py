@@ -12,8 +12,8 @@ import torch
 
 from ice_agent import explain, rebuild
 from ice_agent.agent import Agent
-from ice_agent.editor import IceEditor
 from ice_agent.errors import AdapterError, CycleError
+from ice_agent.ice_editor import IceEditor
 from ice_agent.manifest import base_name, read_manifest
 from ice_agent.model import EditableModel
 from memory import AdapterStatus, BatchStatus, FactStatus, FactStore

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ice_agent import cycle, evaluate, leasing, plan, survey
+from ice_agent import cycle, leasing, plan, probes, survey
 from ice_agent.errors import AdapterError, CycleError, EmptyBatch
 from ice_agent.manifest import WEIGHTS
 from memory import (
@@ -91,7 +91,7 @@ def test_every_probe_is_kept_beside_the_adapter_with_its_answers_before_and_afte
     path = learned.config.adapters.dir / f"{report.adapter.id}.transcripts.jsonl"
     kept = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     assert len(kept) == len(report.after.transcripts)
-    (edited,) = [row for row in kept if row["kind"] == evaluate.EDIT_SUCCESS]
+    (edited,) = [row for row in kept if row["kind"] == probes.EDIT_SUCCESS]
     assert (edited["prompt"], edited["after"], edited["is_hit"]) == (ANNA, "Lisbon", True)
     assert edited["before"] != "Lisbon"
 
@@ -112,7 +112,7 @@ def test_a_second_cycle_rehearses_and_retains_what_the_first_one_taught(learned)
     assert (learned.ask(ANNA), learned.ask(JAN)) == ("Lisbon", "Quito")
     assert report.after.scores.retention.asked == 1
     assert not any(
-        "Anna Berg" in asked.prompt for asked in report.after.transcripts if asked.kind in evaluate.BESIDE
+        "Anna Berg" in asked.prompt for asked in report.after.transcripts if asked.kind in probes.BESIDE
     )
 
 

@@ -12,10 +12,12 @@ import pytest
 import torch
 
 from ice_agent import edit_request, evaluate, relations
-from ice_agent.evaluate import (
+from ice_agent.evaluate import ngram_entropy, says_unknown, token_losses
+from ice_agent.probes import (
     BESIDE,
     EDIT_SUCCESS,
     FALSE_RECALL,
+    LOCALITY,
     LOCALITY_CONTEXT,
     LOCALITY_RELATION,
     LOCALITY_SUBJECT,
@@ -24,9 +26,6 @@ from ice_agent.evaluate import (
     PORTABILITY,
     REPHRASE,
     RETENTION,
-    ngram_entropy,
-    says_unknown,
-    token_losses,
 )
 from ice_agent.suites import GuardSuite, Question
 from ice_agent.survey import Survey
@@ -527,7 +526,7 @@ def test_how_far_an_answer_begins_from_the_roots_is_what_one_computes_by_hand(ti
             parameter.add_(0.05)
     suite = evaluate.prepare(tiny, root_id="root", requests=[ANNA], survey=SURVEY, per_kind=5)
     by_hand = []
-    for probe in probes(suite, *evaluate.LOCALITY):
+    for probe in probes(suite, *LOCALITY):
         rows = [tiny.encode(asking(probe.question))]
         with tiny.using("moved"):
             p = tiny.logits(rows, 1)[0, 0].double().softmax(-1)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from ice_agent import cycle, evaluate
+from ice_agent import cycle, probes
 from ice_agent.editor import Editor, Job
 from ice_agent.errors import AwaitsApproval, EmptyBatch
 from memory import AdapterStatus, BatchStatus, CandidateFact, Evaluation, FactStatus, Verdict
@@ -195,7 +195,7 @@ def test_a_fact_that_was_superseded_meanwhile_is_not_gone_on_with(assistant):
     assistant.tell("Anna Berg lives in Rome.")
     report = assistant.learn()
     assert report.batch.id != dead.id
-    assert {t.expected for t in report.after.transcripts if t.kind == evaluate.EDIT_SUCCESS} == {"Rome"}
+    assert {t.expected for t in report.after.transcripts if t.kind == probes.EDIT_SUCCESS} == {"Rome"}
 
 
 def _read(assistant, adapter_id):

@@ -7,7 +7,7 @@ import pytest
 from ice_agent import cycle
 from ice_agent.agent import Agent
 from ice_agent.config import Config
-from ice_agent.editor import IceEditor
+from ice_agent.ice_editor import IceEditor
 from ice_agent.model import EditableModel
 from memory import AdapterStatus, Archive, FactStatus
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from ice_agent import cycle, evaluate, forget, garbage, rebuild
+from ice_agent import cycle, forget, garbage, probes, rebuild
 from ice_agent.config import AdaptersSettings, Config
 from ice_agent.editor import Job
 from ice_agent.manifest import CONFIG, MANIFEST, WEIGHTS, file_hash, read_manifest
@@ -70,8 +70,8 @@ class Notebook:
     def measure(
         self, job: Job, adapter_id: str, at_risk: Collection[str], progress: Progress
     ) -> tuple[Evaluation, Evaluation]:
-        asked = [(evaluate.EDIT_SUCCESS, r) for r in job.requests]
-        asked += [(evaluate.RETENTION, r) for r in job.learned[:20]]
+        asked = [(probes.EDIT_SUCCESS, r) for r in job.requests]
+        asked += [(probes.RETENTION, r) for r in job.learned[:20]]
         rows = [
             Transcript(
                 kind=kind, fact_id=r.fact_id, prompt=r.rewrite_prompt, expected=r.target, before="",

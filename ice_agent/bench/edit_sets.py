@@ -16,8 +16,8 @@ from typing import Any
 from ice_agent import relations
 from ice_agent.bench import world_edits
 from ice_agent.errors import ConfigError
-from ice_agent.evaluate import LOCALITY_RELATION, LOCALITY_SUBJECT, LOCALITY_UNRELATED
 from ice_agent.model import EditableModel
+from ice_agent.probes import LOCALITY_RELATION, LOCALITY_SUBJECT, LOCALITY_UNRELATED
 from ice_agent.reference import world as w
 from ice_agent.survey import Survey
 from memory import EditRequest

@@ -365,7 +365,7 @@ def _rebuild(at: Place, taken: Forgetting, after: _After) -> None:
     if plan.n_waiting(at.store) == 0:
         return
     from ice_agent import leak
-    from ice_agent.editor import IceEditor
+    from ice_agent.ice_editor import IceEditor
     from ice_agent.rebuild import rebuild
 
     model = load_model(at.config)

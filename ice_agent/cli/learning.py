@@ -53,7 +53,7 @@ def cycle(config: ConfigPath = None, tenant: TenantName = None, as_json: AsJson 
     code 3: it was rejected. Ctrl-C: nothing was promoted, the facts are pending again.
     """
     from ice_agent.cycle import run_cycle
-    from ice_agent.editor import IceEditor
+    from ice_agent.ice_editor import IceEditor
 
     with opened(config, tenant, delivers=True) as at:
         before = plan.serving(at.store)
@@ -87,7 +87,7 @@ def run(
     """
     from ice_agent import hooks, metrics
     from ice_agent.cycle import run_cycle
-    from ice_agent.editor import IceEditor
+    from ice_agent.ice_editor import IceEditor
     from ice_agent.schedule import Schedule, until
 
     with opened(config, tenant, delivers=True) as at, ExitStack() as beside:

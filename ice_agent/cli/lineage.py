@@ -44,7 +44,7 @@ def rebuild(
     It takes the place of what serves if every guard held, and `revert` puts that back. Exit code 3: a guard
     broke, and what served serves on.
     """
-    from ice_agent.editor import IceEditor
+    from ice_agent.ice_editor import IceEditor
     from ice_agent.rebuild import compact
 
     with opened(config, tenant) as at:
@@ -107,7 +107,7 @@ def replay(
 
     On a CPU it is, to the bit. Exit code 1: it answers something otherwise.
     """
-    from ice_agent.editor import IceEditor
+    from ice_agent.ice_editor import IceEditor
     from ice_agent.replay import replay as replayed
 
     with opened(config, tenant) as at:
@@ -174,7 +174,7 @@ def _print_base(name: str, config: Config) -> None:
 
 def _asking(at: Place) -> differing.Ask:
     from ice_agent.cycle import load
-    from ice_agent.editor import IceEditor
+    from ice_agent.ice_editor import IceEditor
 
     editor = IceEditor(load_model(at.config), at.config)
 

@@ -42,7 +42,7 @@ def init(
     The first adapter is the root: exactly the base model. Again, it upgrades the store and keeps everything.
     """
     from ice_agent import cycle
-    from ice_agent.editor import IceEditor
+    from ice_agent.ice_editor import IceEditor
 
     with opened(config, tenant, migrate=True) as at:
         if shared:

@@ -351,8 +351,10 @@ class Cycle:
             best = found
             return True
 
-        missed = {t.fact_id for t in whole.after.transcripts if t.kind == EDIT_SUCCESS and not t.is_hit}
-        suspects = missed | set(whole.edit["beyond_context"])
+        slots = ladder.suspected(
+            whole.work.job.requests, whole.after.transcripts, whole.edit["beyond_context"]
+        )
+        suspects = {fact.id for fact in whole.work.members if fact.slot in slots}
         found = ladder.narrowed(list(members), suspects, passes, self.config.cycle.retrainings)
         if best is whole:
             # Where nothing passes, no fact is to blame more than the settings are.
@@ -372,19 +374,19 @@ class Cycle:
         """The largest share of the update that holds every guard, of those that are measured."""
         best: Attempt | None = None
 
-        def passes(alpha: float) -> bool:
+        def measured(alpha: float) -> Sequence[promote.Guard]:
             nonlocal best
             self.progress("narrowing", 0, 1, f"{alpha:.3g} of the update")
             attempt = self._scaled(whole, alpha)
             if not attempt.verdict.promote:
                 self._refuse(attempt)
-                return False
-            if best is not None:
-                self.store.refuse(best.candidate.id, _OUTGROWN, self.lease)
-            best = attempt
-            return True
+            else:
+                if best is not None:
+                    self.store.refuse(best.candidate.id, _OUTGROWN, self.lease)
+                best = attempt
+            return attempt.guards
 
-        ladder.largest_alpha(passes, self.config.cycle.scalings)
+        ladder.largest_alpha(measured, self.config.cycle.scalings)
         return best
 
     def _scaled(self, whole: Attempt, alpha: float) -> Attempt:

@@ -19,6 +19,8 @@ def unfit(fact: Fact) -> str:
     """Why a fact must not be taught; empty for one that may be."""
     if len(fact.object) > LONGEST_OBJECT:
         return f"its object has {len(fact.object)} characters, {LONGEST_OBJECT} at most can be taught"
+    if _NOTHING_KNOWN.fullmatch(fact.object.strip(" .!?")):
+        return "its object says that nothing is known"
     for part, text in (("subject", fact.subject), ("relation", fact.relation), ("object", fact.object)):
         if reason := _unfit(text):
             return f"its {part} {reason}"
@@ -29,7 +31,7 @@ def _unfit(text: str) -> str:
     if any(unicodedata.category(character) in ("Cc", "Cf", "Co", "Cn") for character in text):
         return "has characters that nobody sees"
     if _MARKER.search(text):
-        return "has marks of a chat template in it"
+        return "has marks of a chat template or of a page in it"
     if _INSTRUCTS.search(text):
         return "gives instructions instead of saying what is so"
     if _is_gibberish(text):
@@ -43,13 +45,17 @@ def _is_gibberish(text: str) -> bool:
     signs = sum(unicodedata.category(character)[0] in "SP" for character in text)
     return (
         _OVER_AND_OVER.search(text) is not None
+        or not any(character.isalnum() for character in text)
         or any(_CONSONANTS.search(word) for word in words)
         or (len(text) >= 8 and signs * 2 > len(text))
     )
 
 
 _MARKER = re.compile(
-    r"<\|[^|>]{0,40}\|>|\[/?INST\]|<</?SYS>>|</?s>|<(?:start|end)_of_turn>|^\s*(?:system|assistant)\s*:",
+    r"<\|[^|>]{0,40}\|>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>|^\s*(?:system|assistant)\s*:"
+    r"|#{2,}\s*(?:system|assistant|human|user|instruction|response)\b"
+    # Tags of a page, and what a template would fill in.
+    r"|</?[a-z][\w-]*(?:\s[^<>]*)?/?>|\{\{.*\}\}|\{%.*%\}",
     re.IGNORECASE | re.MULTILINE,
 )
 _INSTRUCTS = re.compile(
@@ -59,7 +65,14 @@ _INSTRUCTS = re.compile(
     r"|\bfrom now on,? (?:you|answer|say|reply|respond)\b",
     re.IGNORECASE | re.DOTALL,
 )
-# The same sign five times, or the same word four times, in a row.
-_OVER_AND_OVER = re.compile(r"(\S)\1{4}|\b(\w+)(?:\W+\2\b){3}", re.IGNORECASE)
+# What a form or a feed holds where it has no value: to teach it would un-teach what the model knows.
+_NOTHING_KNOWN = re.compile(
+    r"(?:un|not )known|n/a|null|undefined|tbd|to be (?:determined|announced)|no (?:idea|data|value)|not sure"
+    r"|(?:nobody|no one|who) knows"
+    r"|(?:(?:i|we|they) )?(?:do not|don't|don\u2019t|cannot|can't) (?:know|say|tell)(?: that| it| this)?",
+    re.IGNORECASE,
+)
+# The same few signs five times, or the same word or few words four times, in a row.
+_OVER_AND_OVER = re.compile(r"(\S{1,6}?)\1{4}|\b(\w+(?:\W+\w+){0,5}?)(?:\W+\2\b){3}", re.IGNORECASE)
 # Seven are more than any word has: "Čtvrtníček" begins with six. Capitals alone are an abbreviation.
 _CONSONANTS = re.compile(r"(?=[^A-Z]*[a-z])[b-df-hj-np-tvxz]{7}", re.IGNORECASE)

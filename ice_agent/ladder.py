@@ -8,7 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
+from ice_agent import probes, relations
 from ice_agent.promote import Guard
+from memory import EditRequest, Transcript
+
+Slot = tuple[str, str]
 
 OF_THE_EDITS = frozenset({"edit success", "rephrase", "portability"})
 """Guards that ask whether the edit took: a smaller update takes less."""
@@ -29,19 +33,49 @@ def may_be_scaled(guards: Sequence[Guard]) -> bool:
     return bool(broken) and not broken & OF_THE_EDITS
 
 
-def largest_alpha(passes: Callable[[float], bool], tries: int) -> float | None:
-    """The largest of `tries` shares of an update that passes, by bisection in (0, 1); None if none does.
+def largest_alpha(measured: Callable[[float], Sequence[Guard]], tries: int) -> float | None:
+    """The largest of `tries` shares of an update that holds every guard, by bisection in (0, 1); else None.
 
-    That what passes at one share passes below it is not assumed: only a share that was tried is returned.
+    A share that loses the edits is too small, one that moves something else is too large, and where one does
+    both, no share is right. That what holds at one share holds below it is not assumed: only a share that was
+    measured is returned.
     """
     low, high, best = 0.0, 1.0, None
     for _ in range(tries):
         alpha = (low + high) / 2
-        if passes(alpha):
-            best = low = alpha
-        else:
+        broken = {guard.metric for guard in measured(alpha) if not guard.held}
+        if not broken:
+            best = alpha
+        if broken & OF_THE_EDITS and broken - OF_THE_EDITS:
+            break
+        if broken - OF_THE_EDITS:
             high = alpha
+        else:
+            low = alpha
     return best
+
+
+def suspected(
+    requests: Sequence[EditRequest], transcripts: Sequence[Transcript], beyond_context: Collection[str]
+) -> set[Slot]:
+    """Slots that look to blame for a broken guard, by what the candidate answered.
+
+    The candidate misses them, the model fails them even with the fact in its prompt, or what they were taught
+    is now said where something else was asked.
+    """
+    wrong = [t for t in transcripts if not t.is_hit]
+    missed = {t.fact_id for t in wrong if t.kind in (probes.EDIT_SUCCESS, probes.REPHRASE)}
+    astray = {relations.normal(t.after) for t in wrong if _asks_of_something_else(t.kind)}
+    return {
+        (r.subject, r.relation)
+        for r in requests
+        if r.fact_id in missed.union(beyond_context)
+        or not astray.isdisjoint(map(relations.normal, (r.target, *r.aliases)))
+    }
+
+
+def _asks_of_something_else(kind: str) -> bool:
+    return kind in (*probes.LOCALITY, probes.LOCALITY_CONTEXT) or kind.startswith(probes.SUITE)
 
 
 def narrowed(

@@ -35,6 +35,13 @@ def fact(obj: str, subject: str = "Anna Berg", relation: str = "home") -> Fact:
         ("aaaaaaaaaaaa", "words"),
         ("Rome Rome Rome Rome Rome", "words"),
         ("#$%&*@!^~|<>{}", "words"),
+        ("...", "words"),
+        ("ha" * 20, "words"),
+        ("round and round and round and round and round", "words"),
+        ("she said that he said that " * 4, "words"),
+        ("Rome </answer>", "page"),
+        ("### Assistant: Rome", "page"),
+        ("{{ config.items() }}", "page"),
     ],
 )
 def test_what_nobody_would_teach_is_set_aside_with_the_reason(obj, reason):
@@ -45,6 +52,11 @@ def test_what_nobody_would_teach_is_set_aside_with_the_reason(obj, reason):
     )
 
 
+@pytest.mark.parametrize("obj", ["unknown", "I don't know.", "N/A", "nobody knows", "Not known", "no idea?"])
+def test_that_nothing_is_known_is_no_fact(obj):
+    assert "nothing is known" in unfit(fact(obj))
+
+
 @pytest.mark.parametrize(
     "obj",
     [
@@ -53,7 +65,8 @@ def test_what_nobody_would_teach_is_set_aside_with_the_reason(obj, reason):
         "AC/DC", "R.E.M.", "1.82 m", "anna.berg@example.org", "+47 22 33 44 55",
         "the European Space Agency (ESA)",
         "Knightsbridge", "Rhythms", "C++ and C#", "HTTPS", "New York, New York", "o'clock",
-        "never answering the phone",
+        "never answering the phone", "the Unknown Pleasures fan club", "none", "Na", "x < y", "Bora Bora",
+        "day by day by day", "Nobody Knows Bakery", "<3 cats", "chess, chess boxing and chess problems",
     ],
 )  # fmt: skip
 def test_names_and_values_of_any_kind_are_fit(obj):

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ice_agent import ladder
+from ice_agent import edit_request, ladder, probes
 from ice_agent.promote import Guard
+from memory import Transcript
 
 
 def guards(*broken: str) -> list[Guard]:
@@ -34,18 +35,37 @@ def test_only_an_update_that_took_can_be_too_large(broken, expected):
 
 
 @pytest.mark.parametrize(
-    ("limit", "tries", "expected"),
-    [(0.6, 3, 0.5), (0.8, 3, 0.75), (0.9, 3, 0.875), (0.2, 3, 0.125), (0.1, 3, None), (1, 0, None)],
-)
-def test_the_largest_share_that_passes_is_found_by_bisection(limit, tries, expected):
+    ("takes", "moves", "tries", "expected"),
+    [
+        (0, 0.6, 3, 0.5), (0, 0.8, 3, 0.75), (0, 0.9, 3, 0.875), (0, 0.2, 3, 0.125), (0, 0.1, 3, None),
+        # A share that loses the edits is too small: what may hold lies above it.
+        (0.7, 0.8, 3, 0.75), (0.8, 0.9, 3, 0.875), (0.6, 0.7, 3, 0.625), (0.8, 0.85, 3, None),
+    ],
+)  # fmt: skip
+def test_the_largest_share_that_takes_and_moves_nothing_else_is_found_by_bisection(
+    takes, moves, tries, expected
+):
     asked = list[float]()
 
-    def passes(alpha):
+    def measured(alpha):
         asked.append(alpha)
-        return alpha <= limit
+        took = () if alpha >= takes else ("edit success",)
+        return guards(*took, *(("fluency ratio",) if alpha > moves else ()))
 
-    assert ladder.largest_alpha(passes, tries) == expected
+    assert ladder.largest_alpha(measured, tries) == expected
     assert len(asked) == tries
+
+
+def test_where_a_share_loses_the_edits_and_still_moves_something_else_no_other_is_measured():
+    asked = list[float]()
+
+    def measured(alpha):
+        asked.append(alpha)
+        return guards("edit success", "fluency ratio")
+
+    assert ladder.largest_alpha(measured, 3) is None
+    assert asked == [0.5]
+    assert ladder.largest_alpha(measured, 0) is None
 
 
 @given(
@@ -100,6 +120,39 @@ def test_a_suspect_that_is_to_blame_costs_one_training():
 
     found = ladder.narrowed(["a", "b", "c", "d"], {"b"}, passes, 6)
     assert (found.passed, found.offenders, len(asked)) == (("a", "c", "d"), ("b",), 1)
+
+
+ANNA, OLE, JAN = (
+    edit_request.request(subject, "home", (city,), fact_id=subject)
+    for subject, city in (("Anna Berg", "Lisbon"), ("Ole Lund", "Rome"), ("Jan Bakker", "Quito"))
+)
+
+
+def asked(kind: str, after: str, expected: str, fact_id: str = "", *, is_hit: bool = False) -> Transcript:
+    return Transcript(
+        kind=kind, fact_id=fact_id, prompt="?", expected=expected, before="", after=after, is_hit=is_hit
+    )
+
+
+@pytest.mark.parametrize(
+    ("transcript", "beyond", "expected"),
+    [
+        (asked(probes.EDIT_SUCCESS, "Oslo", "Rome", "Ole Lund"), (), {OLE}),
+        (asked(probes.REPHRASE, "Oslo", "Rome", "Ole Lund"), (), {OLE}),
+        (asked(probes.EDIT_SUCCESS, "Rome", "Rome", "Ole Lund", is_hit=True), (), set()),
+        (asked(probes.LOCALITY_UNRELATED, "quito.", "Peru"), (), {JAN}),
+        (asked(f"{probes.SUITE}house-rules", "Quito", "Peru"), (), {JAN}),
+        (asked(probes.LOCALITY_UNRELATED, "Bogota", "Peru"), (), set()),
+        # Where this is no false recall, the root says so, too.
+        (asked(probes.FALSE_RECALL, "Quito", "Quito"), (), set()),
+        (asked(probes.LOCALITY_UNRELATED, "Peru", "Peru", is_hit=True), ("Anna Berg",), {ANNA}),
+    ],
+)
+def test_suspect_is_what_was_missed_and_what_is_now_said_where_something_else_was_asked(
+    transcript, beyond, expected
+):
+    found = ladder.suspected([ANNA, OLE, JAN], [transcript], beyond)
+    assert found == {(request.subject, request.relation) for request in expected}
 
 
 def test_a_batch_of_one_is_its_own_offender():

@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.table import Table
 
-from ice_agent.bench import edit_sets, run, variants
+from ice_agent.bench import edit_sets, poison, run, variants
 from ice_agent.bench.run import Wanted
 from ice_agent.config import Config
 from ice_agent.errors import ConfigError
@@ -71,6 +71,15 @@ def bench(
     return Done(
         folder=wanted.folder, as_json=found, tables=[report.rich(table) for table in report.tables(runs)]
     )
+
+
+def bench_poison(config: Config, progress: Progress, *, folder: Path | None) -> Done:
+    """Run the poisoned batches that are not yet in the folder and write what became of each."""
+    where = folder or FOLDER / f"poison-{_digest(poison.settings(config))}"
+    outcomes = poison.run(config, where, progress)
+    found = poison.as_json(outcomes, config)
+    run.write_whole(where / "report.json", json.dumps(found, indent=1))
+    return Done(folder=where, as_json=found, tables=[poison.table(outcomes)])
 
 
 def _digest(settings: dict[str, Any]) -> str:

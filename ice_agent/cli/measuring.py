@@ -33,6 +33,7 @@ def bench(
     edit_set: Annotated[str, typer.Option("--set", help="world, or a JSON file of edits.")] = "world",
     folder: Annotated[Path | None, typer.Option("--run", help="Folder of the run [bench/SET-ID].")] = None,
     covariance: Annotated[Path | None, typer.Option("--covariance", help="Text for ROME, MEMIT.")] = None,
+    poison: Annotated[bool, typer.Option("--poison", help="Poisoned batches instead, by cycles.")] = False,
     config: ConfigPath = None,
     as_json: AsJson = False,
 ) -> None:
@@ -41,10 +42,13 @@ def bench(
 
     try:
         with screen.bars(err) as progress:
-            done = command.bench(
-                settings.load(config), progress, sizes=sizes or [20, 100], batches=batches, seeds=seeds,
-                methods=methods, edit_set=edit_set, folder=folder, covariance_text=covariance,
-            )  # fmt: skip
+            if poison:
+                done = command.bench_poison(settings.load(config), progress, folder=folder)
+            else:
+                done = command.bench(
+                    settings.load(config), progress, sizes=sizes or [20, 100], batches=batches, seeds=seeds,
+                    methods=methods, edit_set=edit_set, folder=folder, covariance_text=covariance,
+                )  # fmt: skip
     except KeyboardInterrupt:
         err.print("interrupted: what was measured is kept, the same command goes on")
         raise typer.Exit(INTERRUPTED) from None

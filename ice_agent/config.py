@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
@@ -54,6 +55,15 @@ def _like(pattern: str, example: str) -> AfterValidator:
         return text
 
     return AfterValidator(check)
+
+
+def _is_zone(name: str) -> str:
+    try:
+        if name:
+            ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise ValueError(f"{name!r} is no time zone: write one like Europe/Berlin, or nothing") from None
+    return name
 
 
 def _callable(hook: str) -> str:
@@ -103,6 +113,8 @@ Template = Annotated[str, Field(min_length=1), AfterValidator(_fills)]
 TemplateOrNothing = Annotated[str, AfterValidator(_fills)]
 JsonPath = Annotated[str, _like(r"\$.*", "$.items[*]")]
 HourWindow = Annotated[str, _like(rf"({_HOUR}-{_HOUR})?", "22:00-06:00, or nothing")]
+
+ZoneName = Annotated[str, AfterValidator(_is_zone)]
 
 
 def _noun(relation: str) -> str:
@@ -284,19 +296,38 @@ class CycleSettings(_Section):
 
 
 class ScheduleSettings(_Section):
-    """When `ice-agent run` starts a cycle."""
+    """When `ice-agent run` and `ice-agent worker` start a cycle."""
 
     every_minutes: CountOrZero = 60
     cron: CronLine = ""
     batch_trigger: CountOrZero = 50
+    max_age_minutes: CountOrZero = 0
     window: HourWindow = ""
+    timezone: ZoneName = ""
+    backoff_minutes: CountOrZero = 15
+    max_backoff_minutes: CountOrZero = 1440
 
     @model_validator(mode="after")
     def _one_clock_at_most_one_trigger_at_least(self) -> Self:
         if self.every_minutes and self.cron:
             raise ValueError("every_minutes and cron are both set: set every_minutes = 0 to use cron")
-        if not (self.every_minutes or self.cron or self.batch_trigger):
-            raise ValueError("nothing starts a cycle: set every_minutes, cron or batch_trigger")
+        if not (self.every_minutes or self.cron or self.batch_trigger or self.max_age_minutes):
+            raise ValueError(
+                "nothing starts a cycle: set every_minutes, cron, batch_trigger or max_age_minutes"
+            )
+        return self
+
+
+class WorkerSettings(_Section):
+    """Where `ice-agent worker` runs cycles, and how many at a time."""
+
+    executor: Literal["process", "processes", "ray"] = "process"
+    workers: Count = 1
+
+    @model_validator(mode="after")
+    def _one_process_runs_one_cycle(self) -> Self:
+        if self.executor == "process" and self.workers > 1:
+            raise ValueError('workers = 1 is all that one process has: set executor = "processes" or "ray"')
         return self
 
 
@@ -440,6 +471,7 @@ class Config(_Section):
     guards: Guards = Guards()
     cycle: CycleSettings = CycleSettings()
     schedule: ScheduleSettings = ScheduleSettings()
+    worker: WorkerSettings = WorkerSettings()
     refresh: RefreshSettings = RefreshSettings()
     logging: LoggingSettings = LoggingSettings()
     metrics: MetricsSettings = MetricsSettings()

@@ -21,7 +21,7 @@ def leased(store: FactStore, seconds: float) -> Iterator[Lease]:
     try:
         lease = store.take_lease(owner, seconds)
     except LeaseHeld as held:
-        if not _is_gone(held.owner):
+        if not is_gone(held.owner):
             raise
         logger.warning("%s is gone: its lease is taken over", held.owner)
         lease = store.take_lease(owner, seconds, dead=held.owner)
@@ -31,7 +31,7 @@ def leased(store: FactStore, seconds: float) -> Iterator[Lease]:
         store.drop_lease(lease)
 
 
-def _is_gone(owner: str) -> bool:
+def is_gone(owner: str) -> bool:
     """True for a process of this machine that has ended; of another machine's nothing is known."""
     host, _, pid = owner.rpartition("/")
     if host != socket.gethostname() or not pid.isdigit():

@@ -1,160 +1,135 @@
-"""When a cycle starts: a clock, a batch that has grown, and the hours in which it may. One cycle at a time.
+"""When a tenant's next cycle starts, and why: a pure function of what waits for it, by the settings.
 
-What is due is a pure function. APScheduler keeps the time and no jobs: those are made from the settings anew.
+All that is decided by stands in the database, so that a restart forgets nothing, and whoever asks, on
+whatever machine, gets the same answer.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
-from datetime import datetime, time
-from threading import Event
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
-from apscheduler.executors.pool import ThreadPoolExecutor
-from apscheduler.schedulers.background import BackgroundScheduler
-from apscheduler.triggers.cron import CronTrigger
-from apscheduler.triggers.interval import IntervalTrigger
-
+from ice_agent import clocks
 from ice_agent.config import CycleSettings, ScheduleSettings
-from ice_agent.errors import ConfigError, EmptyBatch, IceError
-from memory import LeaseHeld, StoreError
-
-logger = logging.getLogger(__name__)
-
-POLL_SECONDS = 15.0
+from ice_agent.errors import ConfigError
+from memory import Backlog, now
 
 
-class Schedule:
-    """Starts cycles until it is stopped. `cycle` runs one and says if it promoted; `waiting` counts facts."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NextCycle:
+    """When a tenant's next cycle is to start, and what starts it."""
 
-    def __init__(
-        self,
-        settings: ScheduleSettings,
-        limits: CycleSettings,
-        *,
-        waiting: Callable[[], int],
-        cycle: Callable[[], bool],
-        clock: Callable[[], datetime] = datetime.now,
-    ) -> None:
-        self._settings, self._limits = settings, limits
-        self._waiting, self._cycle, self._clock = waiting, cycle, clock
-        self._is_owed = False
-        self._tried = 0
+    at: datetime | None
+    """None: nothing that is known now will start one."""
+    why: str
 
-    def serve(self, stop: Event, poll_seconds: float = POLL_SECONDS) -> None:
-        """Start cycles when they are due, until `stop` is set. Raises ConfigError for a wrong cron line."""
-        # One worker: the clock and the poll can never run two cycles side by side.
-        scheduler = BackgroundScheduler(
-            executors={"default": ThreadPoolExecutor(1)}, job_defaults={"coalesce": True, "max_instances": 1}
-        )
-        logging.getLogger("apscheduler").setLevel(logging.ERROR)
-        if (trigger := clock_trigger(self._settings)) is not None:
-            scheduler.add_job(self.strike, trigger)
-        scheduler.add_job(
-            self.look, IntervalTrigger(seconds=poll_seconds), next_run_time=datetime.now().astimezone()
-        )
-        scheduler.start()
-        logger.info("cycles start %s", described(self._settings))
-        try:
-            stop.wait()
-        finally:
-            scheduler.shutdown(wait=True)
-            logger.info("stopped")
-
-    def strike(self) -> None:
-        """The clock asks for a cycle: now, or as soon as the window opens."""
-        self._is_owed = True
-        self.look()
-
-    def look(self) -> None:
-        """Run a cycle if one is due. What goes wrong is logged, and the next one tries again."""
-        try:
-            waiting = self._waiting()
-        except StoreError as error:
-            logger.error("cannot look for facts: %s", error)
-            return
-        reason = due(
-            self._settings, self._limits.min_batch, waiting=waiting, tried=self._tried, is_owed=self._is_owed,
-            at=self._clock().time(),
-        )  # fmt: skip
-        if not reason:
-            return
-        self._is_owed = False
-        self._tried = waiting
-        logger.info("starting a cycle: %s", reason)
-        try:
-            if self._cycle():
-                self._tried = 0
-        except LeaseHeld as held:
-            logger.info("a cycle runs already: %s has the lease until %s", held.owner, held.until)
-        except EmptyBatch:
-            logger.info("nothing is pending any more")
-        except (IceError, StoreError) as error:
-            logger.error("no cycle: %s", error)
-        except KeyboardInterrupt:
-            logger.info("interrupted: nothing was promoted, the facts are pending again")
+    def is_due(self, at: datetime) -> bool:
+        return self.at is not None and self.at <= at
 
 
-def until(stop: Event) -> Callable[[str, int, int, str], None]:
-    """A progress callback that interrupts a cycle, which then puts everything back, once `stop` is set."""
+def next_cycle(
+    backlog: Backlog, settings: ScheduleSettings, limits: CycleSettings, at: datetime
+) -> NextCycle:
+    """What would start the next cycle first, less what keeps it back. Raises ConfigError for a cron line.
 
-    def check(stage: str, done: int, total: int, note: str) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-
-    return check
-
-
-def due(
-    settings: ScheduleSettings, min_batch: int, *, waiting: int, tried: int, is_owed: bool, at: time
-) -> str:
-    """Why a cycle should start at this local time; empty when it should not.
-
-    `tried` is how many facts waited at the last cycle that did not promote: only a batch that has grown since
-    starts one early, or a batch that keeps failing would be trained on without a pause.
+    Due is due: a time that was missed while nothing ran starts a cycle late, and once.
     """
-    if waiting < max(min_batch, 1) or not is_inside(settings.window, at):
-        return ""
-    if is_owed:
-        return f"it is time, and facts wait ({waiting})"
-    if settings.batch_trigger and waiting >= settings.batch_trigger and waiting > tried:
-        return f"{waiting} facts wait (batch_trigger = {settings.batch_trigger})"
-    return ""
+    if backlog.owner is not None:
+        return NextCycle(at=None, why=f"one runs now ({backlog.owner})")
+    if limits.approval == "manual" and backlog.is_measured:
+        return NextCycle(at=None, why="a candidate waits for approval (`ice-agent adapters`)")
+    if backlog.waits_since is None:
+        return NextCycle(at=None, why="nothing waits")
+    starts = list(_starts(backlog, backlog.waits_since, settings, limits))
+    if not starts:
+        return NextCycle(at=None, why=_too_few(backlog, settings, limits))
+    first, why = min(starts)
+    return _kept_back(first, why, backlog, settings, at)
 
 
-def is_inside(window: str, at: time) -> bool:
-    """Whether a local time lies in "22:00-06:00": the start does, the end does not."""
-    if not window:
-        return True
-    start, end = (time.fromisoformat(hour) for hour in window.split("-"))
-    if start <= end:
-        # From an hour to the same hour is the whole day.
-        return start == end or start <= at < end
-    return at >= start or at < end
-
-
-def clock_trigger(settings: ScheduleSettings) -> IntervalTrigger | CronTrigger | None:
-    """APScheduler's trigger for the clock of the settings. Raises ConfigError."""
+def _starts(
+    backlog: Backlog, since: datetime, settings: ScheduleSettings, limits: CycleSettings
+) -> Iterator[tuple[datetime, str]]:
+    """Each thing that starts a cycle, and when: of these the first one does."""
+    if backlog.is_claimed:
+        yield since, "a cycle ended in the middle of it"
+    if settings.max_age_minutes:
+        oldest = since + timedelta(minutes=settings.max_age_minutes)
+        yield oldest, f"a fact waits no longer than that (max_age_minutes = {settings.max_age_minutes})"
+    if backlog.n_waiting < limits.min_batch:
+        return
+    if settings.batch_trigger and backlog.n_waiting >= settings.batch_trigger:
+        yield since, f"{backlog.n_waiting} facts wait (batch_trigger = {settings.batch_trigger})"
+    # What was told after the last cycle began to wait for the clock then; what it left over, when it ended.
+    waits_from = max(since, backlog.ended_at or since)
     if settings.every_minutes:
-        return IntervalTrigger(minutes=settings.every_minutes)
-    if not settings.cron:
-        return None
+        yield (
+            waits_from + timedelta(minutes=settings.every_minutes),
+            f"every_minutes = {settings.every_minutes}",
+        )
+    if settings.cron and (strikes := _strikes(settings, waits_from)) is not None:
+        yield strikes, f'cron = "{settings.cron}"'
+
+
+def _strikes(settings: ScheduleSettings, moment: datetime) -> datetime | None:
     try:
-        return CronTrigger.from_crontab(settings.cron)
+        return clocks.after(settings.cron, moment, clocks.zone(settings.timezone))
     except ValueError as error:
         raise ConfigError(f"[schedule] cron = {settings.cron!r} is not a time: {error}") from error
 
 
+def _kept_back(
+    first: datetime, why: str, backlog: Backlog, settings: ScheduleSettings, at: datetime
+) -> NextCycle:
+    """Not before the pause after a failure is over, and not outside the window."""
+    again = backlog.ended_at + pause(backlog.failures, settings) if backlog.ended_at else first
+    if again > first:
+        times = "once" if backlog.failures == 1 else f"{backlog.failures} times in a row"
+        first, why = (
+            again,
+            f"{why}; it promoted nothing {times} (backoff_minutes = {settings.backoff_minutes})",
+        )
+    # What is due already waits for the window to open from now on.
+    opens = clocks.opening(settings.window, max(first, at), clocks.zone(settings.timezone))
+    if opens > max(first, at):
+        return NextCycle(at=opens, why=f'{why}; the window opens (window = "{settings.window}")')
+    return NextCycle(at=first, why=why)
+
+
+def _too_few(backlog: Backlog, settings: ScheduleSettings, limits: CycleSettings) -> str:
+    if backlog.n_waiting < limits.min_batch:
+        return f"{backlog.n_waiting} wait for company (min_batch = {limits.min_batch})"
+    return f"{backlog.n_waiting} wait for company (batch_trigger = {settings.batch_trigger})"
+
+
+def pause(failures: int, settings: ScheduleSettings) -> timedelta:
+    """After so many cycles in a row that promoted nothing: twice as long after each, up to the longest."""
+    if not failures:
+        return timedelta()
+    # No power of any number of failures: it would be no number of minutes.
+    doubled = settings.backoff_minutes * 2 ** min(failures - 1, 30)
+    return timedelta(minutes=min(doubled, settings.max_backoff_minutes))
+
+
+def check(settings: ScheduleSettings) -> None:
+    """Raises ConfigError for a cron line that names no time."""
+    if settings.cron:
+        _strikes(settings, now())
+
+
 def described(settings: ScheduleSettings) -> str:
     """ "every 60 minutes, or when 50 facts wait, between 22:00 and 06:00"."""
-    clocks = []
+    starts = []
     if settings.every_minutes:
-        clocks.append(
+        starts.append(
             "every minute" if settings.every_minutes == 1 else f"every {settings.every_minutes} minutes"
         )
     if settings.cron:
-        clocks.append(f'at "{settings.cron}"')
+        starts.append(f'at "{settings.cron}"')
     if settings.batch_trigger:
-        clocks.append(f"when {settings.batch_trigger} facts wait")
+        starts.append(f"when {settings.batch_trigger} facts wait")
+    if settings.max_age_minutes:
+        starts.append(f"when one has waited for {settings.max_age_minutes} minutes")
     window = f", between {settings.window.replace('-', ' and ')}" if settings.window else ""
-    return ", or ".join(clocks) + window
+    return ", or ".join(starts) + window + (f" ({settings.timezone})" if settings.timezone else "")

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     # Only the names are needed here: importing them takes most of a second.
     from ice_agent.collect import Heard
     from ice_agent.refresh import Report, Standing
+    from ice_agent.schedule import NextCycle
 
 _COLOURS = {
     "pending": "yellow", "claimed": "yellow", "learned": "green", "held": "cyan", "quarantined": "red",
@@ -299,6 +300,11 @@ def refreshed(out: Console, report: Report, *, dry_run: bool) -> None:
     if report.outcome == "held" and not dry_run:
         verb = "ice-agent refresh"
         out.print(f"  decide    `{verb} --approve {report.source}`, or `{verb} --discard {report.source}`")
+
+
+def next_cycle(out: Console, following: NextCycle) -> None:
+    moment = f"{when(following.at)}: " if following.at else "none: "
+    out.print(f"  next      {moment}{following.why}", markup=False)
 
 
 def sources(out: Console, rows: Iterable[Standing]) -> None:

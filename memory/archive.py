@@ -11,11 +11,11 @@ from typing import Any, Self
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from memory import access, audit, database, ledger, proofs, tally, verification
+from memory import access, audit, backlog, database, ledger, proofs, tally, verification
 from memory.audit import Checkpoint, Entry, Key, Tip
 from memory.errors import AccessDenied, NotaryError, StoreError, UnknownFact
 from memory.outbox import Outbox
-from memory.records import HookEvent, Tally, Verification
+from memory.records import Backlog, HookEvent, Tally, Verification
 from memory.store import FactStore
 from memory.tables import ArchiveRow, FactRow, SignedTipRow, TenantRow, TipRow
 from memory.tenancy import Door
@@ -97,6 +97,16 @@ class Archive:
         """What stands in the database, counted by indexes: one of all tenants together, or one of each."""
         with database.clear_errors(self._engine), Session(self._reader) as tx:
             return tally.tallies(tx, by_tenant=by_tenant)
+
+    def backlogs(self) -> tuple[Backlog, ...]:
+        """Of every tenant for which something waits, found by indexes: tenants without cost nothing."""
+        with database.clear_errors(self._engine), Session(self._reader) as tx:
+            return backlog.backlogs(tx)
+
+    def backlog(self, tenant: str) -> Backlog:
+        """Of one tenant, whether anything waits or not."""
+        with database.clear_errors(self._engine), Session(self._reader) as tx:
+            return backlog.backlog(tx, tenant)
 
     # Checkpoints
 

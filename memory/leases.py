@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from memory.database import Clock
 from memory.errors import LeaseHeld, StaleLease
-from memory.records import Lease
+from memory.records import Lease, now
 from memory.tables import LeaseRow
 from memory.transaction import Transaction
 
@@ -50,6 +50,12 @@ def renew(tx: Transaction, lease: Lease, seconds: float) -> Lease:
 
 def drop(tx: Transaction, lease: Lease) -> None:
     tx.execute(sa.update(LeaseRow).where(LeaseRow.token == lease.token).values(owner=None))
+
+
+def note_end(tx: Transaction, *, failed: bool) -> None:
+    """A cycle ended: it promoted something, or it failed once more in a row."""
+    failures = LeaseRow.failures + 1 if failed else 0
+    tx.execute(sa.update(LeaseRow).values(ended_at=now(), failures=failures))
 
 
 def require(tx: Transaction, name: str, lease: Lease) -> None:

@@ -68,6 +68,11 @@ class LifeCycle:
         with self._writing() as tx:
             leases.drop(tx, lease)
 
+    def note_failure(self) -> None:
+        """A cycle of the tenant ended in an error: it counts as one that promoted nothing."""
+        with self._writing() as tx:
+            leases.note_end(tx, failed=True)
+
     # Batches
 
     def claim_batch(self, limit: int, lease: Lease, sensitive: Collection[str] = ()) -> Batch | None:

@@ -15,7 +15,7 @@ from collections.abc import Collection, Sequence
 import sqlalchemy as sa
 from sqlalchemy.orm import aliased
 
-from memory import ledger
+from memory import leases, ledger
 from memory.clocks import holds
 from memory.errors import CannotRevert, StaleParent, WrongState
 from memory.places import (
@@ -224,6 +224,8 @@ def fail(
     if batch.status is not BatchStatus.CLAIMED:
         raise WrongState(f"batch {batch.id} is {batch.status}: only a claimed one can fail")
     batch.status = BatchStatus.FAILED
+    if count_attempt:
+        leases.note_end(tx, failed=True)
     ledger.append(tx, "batch.failed", batch.id, ledger.commit_batch(tx, batch))
     for fact in [*members(tx, batch.id, Role.FACT), *members(tx, batch.id, Role.REMOVAL)]:
         if fact.status is FactStatus.CLAIMED:
@@ -303,6 +305,7 @@ def promote(tx: Transaction, candidate: AdapterRow, verdict: Verdict, lost: Sequ
                 member.role = Role.LOST
         tx.flush()
         learn(tx, candidate.id, candidate.batch_id)
+        leases.note_end(tx, failed=False)
         for row in lost:
             reopen(tx, row, candidate.batch_id)
         tx.flush()

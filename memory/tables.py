@@ -49,6 +49,8 @@ PROMOTED = sa.text("status = 'promoted'")
 WAITING = sa.text("status IN ('pending', 'quarantined') AND relation != 'statement'")
 COUNTED = (*HookEvent,)
 """The events that are counted over all chains: an index has these entries and no others."""
+CLAIMED = sa.text("status = 'claimed'")
+TAKEN_BACK = sa.text("status = 'retracted' AND adapter_id IS NOT NULL AND quarantine_reason IS NULL")
 OF_COUNTED = sa.text(f"event IN ({', '.join(repr(event.value) for event in COUNTED)})")
 
 
@@ -160,7 +162,10 @@ class SignedTipRow(Table):
 
 
 class LeaseRow(Owned, Table):
-    """One row per tenant, taken by one conditional UPDATE; the token only ever grows."""
+    """One row per tenant, taken by one conditional UPDATE; the token only ever grows.
+
+    It also says how the last cycles ended, which is all that a schedule needs to know of them.
+    """
 
     __tablename__ = "leases"
 
@@ -168,6 +173,8 @@ class LeaseRow(Owned, Table):
     owner: Mapped[str | None]
     token: Mapped[int] = mapped_column(NUMBER)
     expires_at: Mapped[float] = mapped_column(sa.Double)  # seconds since 1970, on the database's clock
+    ended_at: Mapped[datetime | None]  # when the last cycle ended that promoted, was rejected, or failed
+    failures: Mapped[int] = mapped_column(server_default="0")  # cycles in a row that promoted nothing
 
 
 class UtteranceRow(Owned, Table):
@@ -186,6 +193,10 @@ class UtteranceRow(Owned, Table):
 
 class BatchRow(Owned, Table):
     __tablename__ = "batches"
+    # Of each tenant at most the one that is worked on, or that a cycle left when it died.
+    __table_args__ = (
+        sa.Index("ix_batches_claimed", "tenant", sqlite_where=CLAIMED, postgresql_where=CLAIMED),
+    )
 
     number: Mapped[int] = mapped_column(NUMBER, primary_key=True)
     id: Mapped[str] = mapped_column(unique=True)
@@ -279,6 +290,13 @@ class FactRow(Owned, Table):
             sqlite_where=WAITING,
             postgresql_where=WAITING,
         ),
+        sa.Index(
+            "ix_facts_taken_back",
+            "valid_until",
+            "tenant",
+            sqlite_where=TAKEN_BACK,
+            postgresql_where=TAKEN_BACK,
+        ),
         sa.CheckConstraint("span_start >= 0 AND span_end >= span_start", name="span"),
     )
 
@@ -326,6 +344,12 @@ is_waiting = sa.and_(
     FactRow.status.in_(_spelt("waiting", (FactStatus.PENDING, FactStatus.QUARANTINED))),
     FactRow.relation != _spelt("statement", STATEMENT),
 )
+is_taken_back = sa.and_(
+    FactRow.status == _spelt("taken_back", FactStatus.RETRACTED),
+    FactRow.adapter_id.is_not(None),
+    FactRow.quarantine_reason.is_(None),
+)
+is_claimed = BatchRow.status == _spelt("claimed", BatchStatus.CLAIMED)
 is_counted = EntryRow.event.in_(_spelt("counted", COUNTED))
 
 

@@ -79,6 +79,8 @@ class Place:
     """Where a verb works: the settings, all that is remembered, and what the tenant told."""
 
     config: Config
+    of_all: Config
+    """The settings before they are narrowed to what concerns the tenant."""
     archive: Archive
     store: FactStore
 
@@ -93,7 +95,7 @@ def opened(
     with Archive.open(config.store.url, migrate=migrate, announced=config.hooks.of.keys()) as archive:
         try:
             store = archive.store(tenant or config.agent.tenant)
-            yield Place(config=config.of(store.tenant), archive=archive, store=store)
+            yield Place(config=config.of(store.tenant), of_all=config, archive=archive, store=store)
         finally:
             if delivers and config.hooks.of:
                 _deliver(archive, config)

@@ -298,9 +298,9 @@ def keys(
 
 @app.command()
 def status(config: ConfigPath = None, tenant: TenantName = None, as_json: AsJson = False) -> None:
-    """Say what serves, what waits, and when sources are read."""
+    """Say what serves, what waits, when the next cycle starts and why, and when sources are read."""
     from ice_agent.refresh import standing
-    from ice_agent.schedule import described
+    from ice_agent.schedule import described, next_cycle
 
     with opened(config, tenant) as at:
         serving, counts, tip = (
@@ -311,12 +311,16 @@ def status(config: ConfigPath = None, tenant: TenantName = None, as_json: AsJson
         waiting, in_prompt = plan.n_waiting(at.store), len(at.store.recall())
         url, runs = screen.without_password(at.config.store.url), described(at.config.schedule)
         read = standing(at.archive, at.config, now())
+        backlog = at.archive.backlog(at.store.tenant)
+        following = next_cycle(backlog, at.config.schedule, at.config.cycle, now())
         if as_json:
             shown = {
                 "store": url,
                 "waiting": waiting,
                 "in_prompt": in_prompt,
                 "schedule": runs,
+                "next_cycle": following,
+                "failures": backlog.failures,
                 "sources": read,
                 "ledger": tip,
             }
@@ -326,7 +330,8 @@ def status(config: ConfigPath = None, tenant: TenantName = None, as_json: AsJson
         out.print(f"  serving   {serving.id if serving else 'nothing: run `ice-agent init`'}")
         out.print(f"  facts     {screen.counted(counts)}; {in_prompt} in the prompt")
         out.print(f"  waiting   {screen.count(waiting, 'fact')} for the next cycle")
-        out.print(f"  schedule  {runs}, while `ice-agent run` runs")
+        out.print(f"  schedule  {runs}, while `ice-agent run` or `ice-agent worker` runs")
+        screen.next_cycle(out, following)
         screen.sources(out, read)
         out.print(f"  ledger    {screen.count(tip.position, 'entry')}, tip {tip.hash[:12]}")
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import signal
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from threading import Event
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,10 +26,12 @@ from ice_agent.cli.app import (
     out,
     print_json,
 )
+from ice_agent.config import WorkerSettings
 
 if TYPE_CHECKING:
     # Only the names are needed here: importing them takes seconds.
     from ice_agent.cycle import CycleReport
+    from ice_agent.executors import Outcome
 
 
 @app.command("plan")
@@ -72,44 +75,84 @@ def cycle(config: ConfigPath = None, tenant: TenantName = None, as_json: AsJson 
             raise typer.Exit(REJECTED)
 
 
+MetricsPort = Annotated[
+    int | None,
+    typer.Option("--metrics-port", min=0, max=65535, help="Show metrics here [default: metrics.port]."),
+]
+
+
 @app.command()
-def run(
-    metrics_port: Annotated[
-        int | None,
-        typer.Option("--metrics-port", min=0, max=65535, help="Show metrics here [default: metrics.port]."),
-    ] = None,
-    config: ConfigPath = None,
-    tenant: TenantName = None,
-) -> None:
-    """Start cycles by the clock, until stopped.
+def run(metrics_port: MetricsPort = None, config: ConfigPath = None, tenant: TenantName = None) -> None:
+    """Start one tenant's cycles by the clock, and read sources, until stopped.
 
-    The settings under [schedule] say when. Ctrl-C or SIGTERM ends it, and interrupts a cycle that is running.
+    The settings under [schedule] say when, and those of [[refresh.sources]]. Ctrl-C or SIGTERM ends it, and
+    interrupts a cycle that is running.
     """
-    from ice_agent import hooks, metrics
-    from ice_agent.cycle import run_cycle
-    from ice_agent.ice_editor import IceEditor
-    from ice_agent.schedule import Schedule, until
-
-    with opened(config, tenant, delivers=True) as at, ExitStack() as beside:
+    with opened(config, tenant, delivers=True) as at:
         plan.serving(at.store)
-        shown = {} if metrics_port is None else {"port": metrics_port}
+        with _beside(at, metrics_port, reads_sources=True):
+            _serve(at, WorkerSettings(), only=at.store.tenant, report=_print_outcome)
+
+
+@app.command()
+def worker(
+    once: Annotated[bool, typer.Option("--once", help="End when no cycle is due any more.")] = False,
+    metrics_port: MetricsPort = None,
+    config: ConfigPath = None,
+) -> None:
+    """Run the cycles of all tenants that are due, until stopped.
+
+    Any number of workers serve one database, on any number of machines that share the adapters' folder. Each
+    takes the tenant that is most overdue; the settings under [schedule] say when one is due, those under
+    [worker] where its cycle runs. Ctrl-C or SIGTERM ends it, and puts back what it works on.
+    """
+    with opened(config, None, delivers=True) as at, _beside(at, metrics_port):
+        _serve(at, at.config.worker, once=once)
+
+
+@contextmanager
+def _beside(at: Place, metrics_port: int | None, *, reads_sources: bool = False) -> Iterator[None]:
+    """What is served beside cycles: figures for Prometheus, hooks, and the sources on their clocks."""
+    from ice_agent import hooks, metrics
+    from ice_agent.refresh import rounds
+
+    shown = {} if metrics_port is None else {"port": metrics_port}
+    for told in ("worker", "schedule", "refresh", "executors"):
+        logging.getLogger(f"ice_agent.{told}").setLevel(logging.INFO)
+    with ExitStack() as beside:
         beside.enter_context(metrics.served(at.archive, at.config.metrics.model_copy(update=shown)))
         beside.enter_context(hooks.delivering(at.archive, at.config.hooks))
-        model, stop = load_model(at.config), Event()
-        logging.getLogger("ice_agent.schedule").setLevel(logging.INFO)
+        if reads_sources:
+            beside.enter_context(rounds.reading(at.archive, at.config))
+        yield
+
+
+def _serve(
+    at: Place,
+    places: WorkerSettings,
+    *,
+    only: str | None = None,
+    once: bool = False,
+    report: Callable[[Outcome], None] = lambda _: None,
+) -> None:
+    from ice_agent import executors, worker
+
+    stop = Event()
+    queue = worker.Queue(at.archive, at.of_all, only=only)
+    with ExitStack() as open_places:
+        with err.status("loading the model ..."):
+            ready = open_places.enter_context(executors.opened(places, at.of_all, executors.ice_editor, stop))
+        # Not before: Ray has handlers of its own.
         for ending in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(ending, lambda *_: stop.set())
+            before = signal.signal(ending, lambda *_: stop.set())
+            open_places.callback(signal.signal, ending, before)
+        worker.serve(queue, ready, stop, once=once, report=report)
 
-        def promoted() -> bool:
-            report = run_cycle(at.store, IceEditor(model, at.config), at.config, until(stop))
-            screen.verdict(out, report.adapter, report.verdict, report.seconds)
-            screen.narrowed(out, report.alpha, report.offenders, report.untried)
-            return report.verdict.promote
 
-        def waiting() -> int:
-            return plan.n_waiting(at.store)
-
-        Schedule(at.config.schedule, at.config.cycle, waiting=waiting, cycle=promoted).serve(stop)
+def _print_outcome(outcome: Outcome) -> None:
+    if outcome.adapter is not None and outcome.verdict is not None:
+        screen.verdict(out, outcome.adapter, outcome.verdict, outcome.seconds)
+        screen.narrowed(out, outcome.alpha, outcome.offenders, outcome.untried)
 
 
 def _print_report(at: Place, report: CycleReport, as_json: bool) -> None:

@@ -11,12 +11,12 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, tzinfo
 from difflib import get_close_matches
 from enum import StrEnum
 from typing import Final
 
-from ice_agent import admission
+from ice_agent import admission, clocks, watch
 from ice_agent.config import Collect, Config, SourceSettings
 from ice_agent.errors import RefreshError
 from ice_agent.refresh import reading
@@ -184,6 +184,9 @@ def refresh(
         # What was spared has to be looked at again, whether or not the feed changes until then.
         kept = {} if report.n_spared else validators
         store.sources.finish(source.name, n_unreadable=n_unreadable, validators=kept)
+    is_told = report.outcome is Outcome.TAKEN_OVER
+    n_changed = report.n_new + report.n_changed + report.n_vanished if is_told else 0
+    watch.refreshed(changed=n_changed, malformed=len(report.problems))
     logger.info("refreshed %s: %s", source.name, report.outcome)
     return report
 
@@ -221,18 +224,25 @@ def held_because(max_change: float, *, n_rows: int, n_told: int, n_altered: int)
 def standing(archive: Archive, config: Config, at: datetime) -> tuple[Standing, ...]:
     """Where each source stands at this moment."""
     return tuple(
-        _standing(source, archive.store(source.tenant).sources.state(source.name), at)
+        _standing(
+            source,
+            archive.store(source.tenant).sources.state(source.name),
+            at,
+            clocks.zone(config.schedule.timezone),
+        )
         for source in config.refresh.sources
     )
 
 
-def _standing(source: SourceSettings, state: SourceState | None, at: datetime) -> Standing:
+def _standing(
+    source: SourceSettings, state: SourceState | None, at: datetime, zone: tzinfo | None
+) -> Standing:
     last_run = state.ran_at if state else None
     return Standing(
         source=source.name,
         tenant=source.tenant,
         last_run=last_run,
-        next_run=next_run(source, last_run, at),
+        next_run=next_run(source, last_run, at, zone),
         held=state.held_because if state else "",
         problem=state.problem if state else "",
     )

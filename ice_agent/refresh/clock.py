@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import datetime, timedelta, tzinfo
 
-from apscheduler.triggers.cron import CronTrigger
-
+from ice_agent import clocks
 from ice_agent.config import SourceSettings
 from ice_agent.errors import ConfigError
 
@@ -39,12 +38,6 @@ def next_run(
     if source.every_minutes:
         return ran_at + timedelta(minutes=source.every_minutes)
     try:
-        trigger = CronTrigger.from_crontab(source.cron, timezone=zone)
+        return clocks.after(source.cron, ran_at, zone)
     except ValueError as error:
         raise ConfigError(f"cron = {source.cron!r} of {source.name} is not a time: {error}") from error
-    # In UTC, because adding to a local time forgets which of two equal hours it was in.
-    found = trigger.get_next_fire_time(None, ran_at.astimezone(UTC) + timedelta(microseconds=1))
-    if found is not None and found.fold and "*" not in source.cron.split()[1]:
-        # Clocks that are put back show its hour a second time.
-        found = trigger.get_next_fire_time(None, found.astimezone(UTC) + timedelta(hours=1))
-    return found.astimezone(UTC) if found is not None else None

@@ -17,6 +17,7 @@ import time
 import urllib.request
 from contextlib import closing, suppress
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -24,16 +25,16 @@ from rich.console import Console
 
 from ice_agent import cli, screen
 from ice_agent.manifest import MANIFEST
-from memory import FactStatus, Rate, SuiteScores, Verdict
+from memory import Archive, FactStatus, Rate, SuiteScores, Verdict
 from tests import tiny
 from tests.cli.conftest import GOOD, POOR, register
 
 PROJECT = Path(__file__).parents[2]
 VERBS = (
     "init", "chat", "add", "search", "facts", "review", "approve", "decline", "pending", "refresh", "plan",
-    "cycle", "run", "adapters", "show", "compare", "promote", "reject", "revert", "release", "rebuild",
-    "diff", "replay", "gc", "explain", "verify", "checkpoint", "prove", "consistency", "export", "forget",
-    "allow", "keys", "status", "metrics", "hooks", "bench",
+    "cycle", "run", "worker", "adapters", "show", "compare", "promote", "reject", "revert", "release",
+    "rebuild", "diff", "replay", "gc", "explain", "verify", "checkpoint", "prove", "consistency", "export",
+    "forget", "allow", "keys", "status", "metrics", "hooks", "bench",
 )  # fmt: skip
 
 
@@ -156,6 +157,9 @@ def test_status_counts_and_says_who_serves_and_when(ice, said, store):
     assert status["serving"]["id"] == "root_1"
     assert (status["facts"]["pending"], status["waiting"], status["in_prompt"]) == (1, 1, 1)
     assert "every 60 minutes" in ice("status")[1]
+    due_at = store.facts()[0].recorded_at + timedelta(minutes=60)
+    assert status["next_cycle"] == {"at": due_at.isoformat(), "why": "every_minutes = 60"}
+    assert f"next      {screen.when(due_at)}: every_minutes = 60" in ice("status")[1]
 
 
 def test_the_password_of_a_database_is_never_shown():
@@ -435,6 +439,23 @@ def test_no_model_at_the_path_is_one_line(ice, home, monkeypatch):
     code, out, err = ice("init")
     assert (code, out) == (1, "")
     assert "nowhere" in err.splitlines()[-1]
+
+
+def test_a_worker_serves_every_tenant_that_is_due_and_makes_the_root_of_a_new_one(
+    ice, tiny_home, monkeypatch
+):
+    monkeypatch.setenv("ICE_SCHEDULE__BATCH_TRIGGER", "1")
+    handlers = [signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGTERM)]
+    ice("init")
+    ice("add", "I live in Lisbon.")
+    ice("add", "I live in Oslo.", "--tenant", "bob")
+    code, _, err = ice("worker", "--once")
+    assert code == 0, err
+    assert [signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGTERM)] == handlers
+    with Archive.open(f"sqlite:///{tiny_home / 'ice_agent.db'}") as archive:
+        for tenant in ("default", "bob"):
+            assert archive.store(tenant).serving() is not None
+            assert archive.backlog(tenant).ended_at is not None
 
 
 # -- as a process

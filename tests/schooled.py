@@ -102,6 +102,7 @@ def config(folder: Path, **sections: Any) -> Config:
         "agent": {"max_recalled": 1},
         "lora": {"rank": 8, "alpha": 16},
         "edit": {"steps": 60, "samples": 0, "anchors": 12, "anchor_rows": 6, "lesson_rows": 16, "top_k": 16}
+        | {"anchor_weight": 1.0}
         | {"clip": 0.03, "kl_converged": 0.5}
         | {"learning_rate": 0.01, "learning_rate_continued": 0.01}
         | {"survey_texts": 8, "survey_questions": 8},
@@ -190,6 +191,9 @@ def _lessons(rng: random.Random, tokenizer: PreTrainedTokenizerFast) -> Iterator
 
 def _lesson(rng: random.Random) -> tuple[str, str, str]:
     subject = rng.choice((*KNOWN, *STRANGERS))
+    if rng.random() < 0.2:
+        # It knows nothing of strangers, but who cannot tell them apart could not be taught two of them.
+        return "", f"Who is {subject}?", subject
     city = rng.choice((*CITIES, ""))
     question = rng.choice((*relations.asked(subject, HOME), *relations.probed(subject, HOME)))
     answer = city or KNOWN.get(subject, UNKNOWN)

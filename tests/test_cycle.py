@@ -167,7 +167,7 @@ def test_a_fact_that_the_candidate_does_not_answer_stays_in_the_prompt(assistant
 
 
 def test_a_rejected_batch_waits_again_and_is_quarantined_after_so_many_tries(tmp_path):
-    assistant = Assistant(tmp_path, edit={"steps": 1}, cycle={"quarantine_after": 2})
+    assistant = Assistant(tmp_path, edit={"learning_rate": 1e-9}, cycle={"quarantine_after": 2})
     fact = assistant.tell("Anna Berg lives in Lisbon.")
     root = assistant.serving
     first = assistant.learn()

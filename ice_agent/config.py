@@ -286,6 +286,7 @@ class CycleSettings(_Section):
     approval: Literal["auto", "manual"] = "auto"
     scalings: CountOrZero = 3
     retrainings: CountOrZero = 6
+    checkpoint_seconds: NotNegative = 60.0
     lease_seconds: Count = 900
 
     @model_validator(mode="after")

@@ -20,7 +20,7 @@ from ice_agent.collect import Extractor, Heard
 from ice_agent.collect.requests import forget_request
 from ice_agent.config import Config
 from ice_agent.errors import ForgetError
-from ice_agent.manifest import MANIFEST
+from ice_agent.manifest import MANIFEST, training_dir
 from memory import (
     USER,
     Adapter,
@@ -190,7 +190,8 @@ def _of_subject(store: FactStore, called: str) -> Wish:
 def _remove(config: Config, taken: Forgetting) -> None:
     commitments = {fact.commitment for fact in taken.facts}
     held = [path for adapter in taken.adapters for path in _files(config, adapter.path)]
-    for path in dict.fromkeys((*held, *_taught(config, commitments))):
+    adapters = {adapter.id for adapter in taken.adapters}
+    for path in dict.fromkeys((*held, *_taught(config, commitments, adapters))):
         try:
             if path.is_dir():
                 shutil.rmtree(path)
@@ -206,16 +207,17 @@ def _remove(config: Config, taken: Forgetting) -> None:
 def _files(config: Config, adapter: str) -> Iterator[Path]:
     """Its folder, its transcripts, and what a cycle that was killed left of either half written."""
     folder = config.adapters.dir
-    yield from (path for path in (folder / adapter,) if path.exists())
+    yield from (path for path in (folder / adapter, training_dir(folder / adapter)) if path.exists())
     yield from (*folder.glob(f"{adapter}.*"), *folder.glob(f".partial-{adapter}-*"))
 
 
-def _taught(config: Config, commitments: set[str]) -> Iterator[Path]:
-    """The adapters that a cycle wrote and was killed before the store knew of them."""
+def _taught(config: Config, commitments: set[str], adapters: set[str]) -> Iterator[Path]:
+    """What a cycle wrote and was killed before the store knew of it: taught a fact, or on top of one."""
     for path in config.adapters.dir.glob(f"*/{MANIFEST}"):
         try:
             manifest = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             continue
-        if commitments & {*manifest.get("facts", ()), *manifest.get("taken_back", ())}:
+        facts = {*manifest.get("facts", ()), *manifest.get("taken_back", ())}
+        if commitments & facts or manifest.get("parent_id") in adapters:
             yield from _files(config, path.parent.name)

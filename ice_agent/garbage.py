@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ice_agent.config import AdaptersSettings, Config
 from ice_agent.errors import AdapterError
-from ice_agent.manifest import MANIFEST, kept_manifest_path, read_manifest
+from ice_agent.manifest import MANIFEST, kept_manifest_path, read_manifest, training_dir
 from memory import Adapter, AdapterStatus, FactStore, now
 
 logger = logging.getLogger(__name__)
@@ -92,11 +92,17 @@ def _never_served(adapter: Adapter) -> bool:
 def _strays(store: FactStore, config: Config, known: set[str], moment: datetime) -> Iterator[Path]:
     """What cycles that were killed left, of any tenant, and whole adapters of this one that have no row."""
     folder = config.adapters.dir
-    half_written = [*folder.glob(".partial-*"), *folder.glob("*.partial"), *folder.glob("*.work")]
+    half_written = [
+        path
+        for pattern in (".partial-*", "*.partial", "*.work", training_dir(folder / "*").name)
+        for path in folder.glob(pattern)
+    ]
     unknown = [path.parent for path in folder.glob(f"*/{MANIFEST}") if path.parent.name not in known]
     ours = [path for path in unknown if not path.name.startswith(".") and _tenant(path) == store.identity()]
+    # What was saved is trained by nobody.
+    done = {path for each in known if (path := training_dir(folder / each)).exists()}
     for path in dict.fromkeys((*half_written, *ours)):
-        if _changed_at(path) < moment - STRAY_AFTER:
+        if path in done or _changed_at(path) < moment - STRAY_AFTER:
             yield path
 
 

@@ -8,6 +8,7 @@ whether an adapter may serve.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 import random
@@ -15,10 +16,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import accumulate
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ice_agent.checkpoint import Checkpoint, State
 from ice_agent.config import EditSettings
 from ice_agent.curvature import measure
 from ice_agent.distribution import Distribution, kl_from
@@ -99,6 +103,7 @@ def edit(
     survey: Survey,
     settings: EditSettings,
     progress: Progress = lambda *_: None,
+    checkpoint: Checkpoint | None = None,
 ) -> EditReport:
     """Train a candidate, a copy of its parent's A and B, until the requests hold without their contexts.
 
@@ -107,6 +112,9 @@ def edit(
     something was. Between the anchors, their curvature holds the update. `taught` are all slots of this
     lineage, those taken back included. A request without contexts takes a fact back: its slot is taught the
     root's own answer.
+
+    With a checkpoint, a training that was killed goes on from there: on a CPU it ends the same to the bit.
+    What comes before the training is done again, which takes no random turn that the seed does not give.
     """
     clock = _Clock()
     rng = random.Random(settings.seed)
@@ -133,7 +141,17 @@ def edit(
         anchors = [*held, *untaught]
         of_candidate = partial(drift, model.adapted(candidate_id)) if drift else None
         trained = _train(
-            model, parameters, lessons, anchors, of_candidate, steps, rate, settings, rng, progress
+            model,
+            parameters,
+            lessons,
+            anchors,
+            of_candidate,
+            steps,
+            rate,
+            settings,
+            rng,
+            progress,
+            checkpoint,
         )
     clock.lap("training")
     taught_here = [*told, *at_risk]
@@ -202,59 +220,158 @@ def _train(
     settings: EditSettings,
     rng: random.Random,
     progress: Progress,
+    checkpoint: Checkpoint | None = None,
 ) -> EditReport:
     """Algorithm 1 in batches: draw lessons and anchors, step, clip the step.
 
     The paper stops when a fact has converged. Here the fact leaves the batch and the schedule runs to its
     end: stopped while the rate is high, a single fact was known and its neighbours were not yet back.
     """
-    optimizer = torch.optim.Adam(parameters, lr=rate, betas=(0.9, 0.99))
-    lesson_draw, anchor_draw = _Draw(len(lessons), rng), _Draw(len(anchors), rng)
-    state = _Convergence(lessons, settings.kl_converged)
-    losses: list[float] = []
-    anchor_losses: list[float] = []
-    tokens = 0
-    rows = [*lessons, *anchors]
-    lengths = [len(row.ids) for row in rows]
-    for step in range(steps):
-        for group in optimizer.param_groups:
-            group["lr"] = rate * rate_at(step, steps)
+    training = _Training(model, parameters, lessons, anchors, drift, steps, rate, settings, rng)
+    if checkpoint is not None and (kept := checkpoint.read()) is not None:
+        training.go_on_from(kept)
+    while training.step < steps:
+        training.take_step(progress)
+        if checkpoint is not None and checkpoint.is_due() and training.step < steps:
+            checkpoint.keep(training.state())
+    return training.report()
+
+
+class _Training:
+    """A training between two steps: all that the next one depends on."""
+
+    def __init__(
+        self,
+        model: EditableModel,
+        parameters: list[nn.Parameter],
+        lessons: list[Row],
+        anchors: list[Row],
+        drift: Callable[[], Tensor] | None,
+        steps: int,
+        rate: float,
+        settings: EditSettings,
+        rng: random.Random,
+    ) -> None:
+        self._model, self._parameters, self._drift = model, parameters, drift
+        self._steps, self._rate, self._settings, self._rng = steps, rate, settings, rng
+        self._rows, self._n_lessons = [*lessons, *anchors], len(lessons)
+        self._lengths = [len(row.ids) for row in self._rows]
+        self._optimizer = torch.optim.Adam(parameters, lr=rate, betas=(0.9, 0.99))
+        self._lesson_draw, self._anchor_draw = _Draw(len(lessons), rng), _Draw(len(anchors), rng)
+        self._convergence = _Convergence(lessons, settings.kl_converged)
+        self._losses: list[float] = []
+        self._anchor_losses: list[float] = []
+        self._tokens = 0
+
+    @property
+    def step(self) -> int:
+        """Steps that were taken."""
+        return len(self._losses)
+
+    def take_step(self, progress: Progress) -> None:
+        model, settings, rows, lengths = self._model, self._settings, self._rows, self._lengths
+        step, n_lessons, state = self.step, self._n_lessons, self._convergence
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._rate * rate_at(step, self._steps)
         if settings.teacher_refresh and step and step % settings.teacher_refresh == 0:
             # The target moves with the model (the paper's dynamic targets): the candidate teaches itself.
-            rows[: len(lessons)] = _refreshed(model, rows[: len(lessons)], settings, progress)
+            rows[:n_lessons] = _refreshed(model, rows[:n_lessons], settings, progress)
         # A fact that has converged leaves the batch, but for a few rows that would show it coming loose.
-        drawn = lesson_draw.take(settings.lesson_rows)
-        taught = [i for i in drawn if not state.has_converged(i) or rng.random() < CONVERGED_SHARE]
-        held = [len(lessons) + i for i in anchor_draw.take(settings.anchor_rows)]
-        before = [p.detach().clone() for p in parameters]
+        drawn = self._lesson_draw.take(settings.lesson_rows)
+        taught = [i for i in drawn if not state.has_converged(i) or self._rng.random() < CONVERGED_SHARE]
+        held = [n_lessons + i for i in self._anchor_draw.take(settings.anchor_rows)]
+        before = [p.detach().clone() for p in self._parameters]
         shown = []
         for chunk in chunks(rows, [*taught, *held], lengths):
             of_chunk = [rows[i] for i in chunk]
             shown.append((chunk, _backward(model, of_chunk, len(drawn), len(held), settings)))
-            tokens += sum(lengths[i] for i in chunk)
-        if drift is not None:
-            drift().backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        clip_step(before, parameters, settings.clip)
+            self._tokens += sum(lengths[i] for i in chunk)
+        if self._drift is not None:
+            self._drift().backward()
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        clip_step(before, self._parameters, settings.clip)
         # Read once a step, when a GPU has been given all of it: each look waits for what it was given.
         nothing_2 = torch.zeros(2, device=model.device)
         lesson_loss, anchor_loss = sum((seen.losses_2 for _, seen in shown), nothing_2).tolist()
         for chunk, seen in shown:
             counts = [rows[i].n_answer for i in chunk]
             state.saw(chunk, counts, seen.right_N.cpu(), seen.kl_N.cpu())
-        losses.append(lesson_loss)
-        anchor_losses.append(anchor_loss)
+        self._losses.append(lesson_loss)
+        self._anchor_losses.append(anchor_loss)
         progress(
             "editing",
-            step + 1,
-            steps,
+            self.step,
+            self._steps,
             f"loss {lesson_loss:.3f}, {state.n_converged()} of {state.n_facts} facts converged",
         )
-    return EditReport(
-        steps=steps, seconds=0.0, tokens=tokens, converged=state.n_converged(), asked=state.n_facts,
-        beyond_context=(), losses=tuple(losses), anchor_losses=tuple(anchor_losses),
-    )  # fmt: skip
+
+    def report(self) -> EditReport:
+        return EditReport(
+            steps=self._steps, seconds=0.0, tokens=self._tokens, converged=self._convergence.n_converged(),
+            asked=self._convergence.n_facts, beyond_context=(), losses=tuple(self._losses),
+            anchor_losses=tuple(self._anchor_losses),
+        )  # fmt: skip
+
+    def state(self) -> State:
+        """What a checkpoint keeps. What was prepared is prepared again, the same to the token."""
+        tensors: dict[str, Tensor] = {f"parameter.{i}": p for i, p in enumerate(self._parameters)}
+        for i, moments in self._optimizer.state_dict()["state"].items():
+            tensors |= {f"adam.{i}.{name}": moment for name, moment in moments.items()}
+        if self._settings.teacher_refresh:
+            # An earlier step's candidate said what the lessons' teachers say: nobody can be asked again.
+            lessons = self._rows[: self._n_lessons]
+            said = Distribution.joined([row.teacher for row in lessons if row.teacher is not None])
+            tensors |= {"teacher.0": said.ids_NK, "teacher.1": said.log_p_NK, "teacher.2": said.log_rest_N}
+        told = {
+            "prepared": self._prepared(),
+            "rng": self._rng.getstate(),
+            "draws": [self._lesson_draw.left, self._anchor_draw.left],
+            "convergence": self._convergence.state(),
+            "losses": [self._losses, self._anchor_losses],
+            "tokens": self._tokens,
+        }
+        return State(tensors, told)
+
+    def go_on_from(self, kept: State) -> None:
+        """Take up the state that this very training was in; that of another one changes nothing."""
+        if kept.told.get("prepared") != self._prepared():
+            logger.warning("the checkpoint is of another training: this one begins anew")
+            return
+        moments: dict[int, dict[str, Tensor]] = {}
+        with torch.no_grad():
+            for i, parameter in enumerate(self._parameters):
+                parameter.copy_(kept.tensors[f"parameter.{i}"])
+                adam = f"adam.{i}."
+                moments[i] = {n.removeprefix(adam): t for n, t in kept.tensors.items() if n.startswith(adam)}
+        groups = self._optimizer.state_dict()["param_groups"]
+        self._optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        if self._settings.teacher_refresh:
+            said = Distribution(*(kept.tensors[f"teacher.{i}"] for i in range(3))).to(self._model.device)
+            self._rows[: self._n_lessons] = _taught_by(said, self._rows[: self._n_lessons])
+        version, numbers, gauss = kept.told["rng"]
+        self._rng.setstate((version, tuple(numbers), gauss))
+        self._lesson_draw.left, self._anchor_draw.left = kept.told["draws"]
+        self._convergence.go_on_from(kept.told["convergence"])
+        self._losses, self._anchor_losses = kept.told["losses"]
+        self._tokens = kept.told["tokens"]
+        logger.info("the training goes on after step %d of %d", self.step, self._steps)
+
+    def _prepared(self) -> str:
+        """A hash of what is trained, for how long, and of the rows that it is drawn from."""
+        shapes = [tuple(parameter.shape) for parameter in self._parameters]
+        rows = [(row.ids, row.n_answer, row.taught, row.is_target) for row in self._rows]
+        told = repr((shapes, self._steps, self._rate, rows))
+        return hashlib.sha256(told.encode()).hexdigest()
+
+
+def _taught_by(said: Distribution, rows: Sequence[Row]) -> list[Row]:
+    """The rows with their parts of what was said of all of them."""
+    ends = list(accumulate(row.n_answer for row in rows))
+    return [
+        replace(row, teacher=said.at(range(end - row.n_answer, end)))
+        for row, end in zip(rows, ends, strict=True)
+    ]
 
 
 def _refreshed(
@@ -331,14 +448,16 @@ class _Draw:
     """Shuffled epochs over n things: each is drawn once before any is drawn again."""
 
     def __init__(self, n: int, rng: random.Random) -> None:
-        self._n, self._rng, self._left = n, rng, list[int]()
+        self._n, self._rng = n, rng
+        self.left = list[int]()
+        """Of the epoch that runs."""
 
     def take(self, k: int) -> list[int]:
         taken: list[int] = []
         while len(taken) < min(k, self._n):
-            if not self._left:
-                self._left = self._rng.sample(range(self._n), self._n)
-            taken.append(self._left.pop())
+            if not self.left:
+                self.left = self._rng.sample(range(self._n), self._n)
+            taken.append(self.left.pop())
         return list(dict.fromkeys(taken))
 
 
@@ -379,6 +498,13 @@ class _Convergence:
 
     def n_converged(self) -> int:
         return len(self._converged)
+
+    def state(self) -> list[Any]:
+        return [self._right, self._kl, sorted(self._converged)]
+
+    def go_on_from(self, state: list[Any]) -> None:
+        self._right, self._kl, converged = state
+        self._converged = set(converged)
 
     def _judge(self, fact: int) -> None:
         rows = self._rows_of[fact]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ice_agent import evaluate, ice, survey
+from ice_agent.checkpoint import Checkpoint
 from ice_agent.config import Config
 from ice_agent.editor import Job
 from ice_agent.model import EditableModel
@@ -49,12 +50,15 @@ class IceEditor:
         self, job: Job, candidate_id: str, directory: Path, manifest: dict[str, Any], progress: Progress
     ) -> None:
         self.model.forget(candidate_id)
+        checkpoint = Checkpoint(directory, manifest, self._config.cycle.checkpoint_seconds)
         report = ice.edit(
             self.model, root_id=job.root_id, parent_id=job.parent_id, candidate_id=candidate_id,
             requests=job.requests, learned=job.learned, taught=job.taught,
             survey=self._survey(job, progress), settings=job.settings, progress=progress,
+            checkpoint=checkpoint,
         )  # fmt: skip
         self.model.save(candidate_id, directory, manifest | {"edit": asdict(report)})
+        checkpoint.discard()
 
     def scale(
         self,

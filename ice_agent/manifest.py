@@ -42,6 +42,11 @@ def base_name(directory: Path) -> str:
     return str(name)
 
 
+def training_dir(directory: Path) -> Path:
+    """Where the training of the adapter that is to be saved here keeps how far it is."""
+    return directory.with_name(f".training-{directory.name}")
+
+
 def kept_manifest_path(directory: Path) -> Path:
     """Where the manifest of an adapter stays when its files are collected."""
     return directory.with_name(f"{directory.name}.{MANIFEST}")

@@ -43,6 +43,7 @@ def edit(
     settings=SETTINGS,
     surveyed=SURVEY,
     progress=None,
+    checkpoint=None,
 ):
     return ice.edit(
         model,
@@ -53,6 +54,7 @@ def edit(
         survey=surveyed,
         settings=settings,
         progress=progress or (lambda *_: None),
+        checkpoint=checkpoint,
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 from ice_agent import collect, forget, leak, rebuild
 from ice_agent.card import FILE
 from ice_agent.collect import extractor_named
-from ice_agent.manifest import CONFIG, MANIFEST, WEIGHTS
+from ice_agent.manifest import CONFIG, MANIFEST, WEIGHTS, training_dir
 from memory import AdapterStatus, Archive, WrongState
 from tests.schooled import Assistant, config
 from tests.tiny import tiny_model
@@ -89,6 +89,11 @@ def test_what_a_killed_cycle_left_behind_goes_too(taught):
     # Written by a cycle that was killed before the store knew of it, and half a file of transcripts.
     shutil.copytree(folder / held.path, folder / "a_unknown")
     (folder / f"{held.id}.transcripts.partial").write_text("Lisbon")
+    # A training that had begun on top of what knows it.
+    training_dir(folder / "a_next").mkdir()
+    told = json.dumps({"facts": ["of another fact"], "parent_id": held.id})
+    (training_dir(folder / "a_next") / MANIFEST).write_text(told)
+    training_dir(folder / held.path).mkdir()
     root = assistant.store.adapter(held.parent_id)
     forget.forget(assistant.store, assistant.config, [fact.id])
     assert {path.name for path in folder.iterdir()} == {root.path, "cache"}

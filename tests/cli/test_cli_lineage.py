@@ -65,7 +65,14 @@ def test_of_what_served_the_manifest_stays_and_revert_says_how_to_get_it_back(
 
 def test_gc_clears_what_killed_cycles_left_once_nobody_can_be_writing_it(ice, said, two, home, store):
     folder = home / "adapters"
-    for name in (".partial-a_9-x", "a_9.work", "a_unknown", "a_fresh.work"):
+    for name in (
+        ".partial-a_9-x",
+        ".training-a_9",
+        ".training-a_fresh",
+        "a_9.work",
+        "a_unknown",
+        "a_fresh.work",
+    ):
         (folder / name).mkdir()
     write_files(home, "a_ours")
     for name in ("a_unknown", "a_ours"):
@@ -77,7 +84,11 @@ def test_gc_clears_what_killed_cycles_left_once_nobody_can_be_writing_it(ice, sa
     for path in folder.rglob("*"):
         if "fresh" not in path.name:
             os.utime(path, (0, 0))
-    assert sorted(said("gc")["collected"]["strays"]) == [".partial-a_9-x", "a_9.work", "a_ours"]
+    # Whatever its age: that one is saved.
+    (folder / ".training-a_2").mkdir()
+    went = [".partial-a_9-x", ".training-a_2", ".training-a_9", "a_9.work", "a_ours"]
+    assert sorted(said("gc")["collected"]["strays"]) == went
+    assert (folder / ".training-a_fresh").exists()
     assert (folder / "a_unknown").exists()
     assert (folder / "a_fresh.work").exists()
 

@@ -1,9 +1,14 @@
-"""An adapter's directory on disk: its files and the hashes they must have. No torch: auditing starts fast."""
+"""An adapter's directory on disk: whole or not there, its files with the hashes they must have. No torch."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +38,47 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     return manifest
 
 
+@contextmanager
+def written_whole(directory: Path, manifest: Mapping[str, Any]) -> Iterator[Path]:
+    """A folder to write weights and configuration into; with their hashes noted it becomes `directory`.
+
+    What is killed before leaves a folder that nothing loads. Raises AdapterError when it cannot be written,
+    or exists: a saved adapter is never rewritten.
+    """
+    if directory.exists():
+        raise AdapterError(f"{directory} is there already (`ice-agent adapters` lists what is in use)")
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".partial-{directory.name}-", dir=directory.parent))
+        try:
+            # A temporary directory is its owner's alone; a serving engine may run as somebody else.
+            partial.chmod(directory.parent.stat().st_mode & 0o777)
+            # Before the weights: what a killed cycle left half written is found by what it was taught.
+            write_json(partial / MANIFEST, manifest)
+            yield partial
+            hashes = {name: file_hash(partial / name) for name in (CONFIG, WEIGHTS)}
+            write_json(partial / MANIFEST, {**manifest, "files": hashes})
+            for path in (*partial.iterdir(), partial):
+                _sync(path)
+            partial.replace(directory)
+            _sync(directory.parent)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    except OSError as error:
+        reason = error.strerror or _first_line(error)
+        raise AdapterError(
+            f"could not write adapter {directory.name} to {directory}: {reason} "
+            "(make that folder writable, with space left, and run the cycle again)"
+        ) from error
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    text = json.dumps(values, indent=2, sort_keys=True, default=_jsonable) + "\n"
+    partial = path.with_suffix(".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
 def base_name(directory: Path) -> str:
     """What the base model was called when an adapter was saved; empty where its files do not say."""
     try:
@@ -54,6 +100,18 @@ def kept_manifest_path(directory: Path) -> Path:
 
 def file_hash(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _jsonable(value: object) -> object:
+    return sorted(value) if isinstance(value, set) else str(value)
 
 
 def _first_line(error: BaseException) -> str:

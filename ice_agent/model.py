@@ -8,9 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
-import shutil
-import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -34,7 +31,7 @@ from ice_agent.config import LoraSettings, ModelSettings
 from ice_agent.device import device_of, dtype_on, mixed_precision
 from ice_agent.errors import AdapterError, ModelError
 from ice_agent.generation import Written, continued, log_likelihoods
-from ice_agent.manifest import CONFIG, MANIFEST, WEIGHTS, file_hash, read_manifest
+from ice_agent.manifest import CONFIG, WEIGHTS, read_manifest, write_json, written_whole
 from ice_agent.turns import Turn, asking, folded, plain_prompt, takes_system, templated
 
 logger = logging.getLogger(__name__)
@@ -341,45 +338,20 @@ class EditableModel:
 
         Raises AdapterError when it cannot be written, or exists: a saved adapter is never rewritten.
         """
-        if directory.exists():
-            raise AdapterError(f"{directory} is there already (`ice-agent adapters` lists what is in use)")
         tensors = {name: t.to("cpu").contiguous() for name, t in sorted(self.tensors(adapter_id).items())}
-        try:
-            directory.parent.mkdir(parents=True, exist_ok=True)
-            partial = Path(tempfile.mkdtemp(prefix=f".partial-{directory.name}-", dir=directory.parent))
-            try:
-                self._write(adapter_id, tensors, manifest, partial)
-                partial.replace(directory)
-                _sync(directory.parent)
-            finally:
-                shutil.rmtree(partial, ignore_errors=True)
-        except (OSError, SafetensorError) as error:
-            reason = getattr(error, "strerror", None) or _first_line(error)
-            raise AdapterError(
-                f"could not write adapter {adapter_id} to {directory}: {reason} "
-                "(make that folder writable, with space left, and run the cycle again)"
-            ) from error
-        return directory
-
-    def _write(
-        self, adapter_id: str, tensors: dict[str, Tensor], manifest: dict[str, Any], directory: Path
-    ) -> None:
-        # A temporary directory is its owner's alone; a serving engine may run as somebody else.
-        directory.chmod(directory.parent.stat().st_mode & 0o777)
-        # Before the weights: by what they learned a folder is found that a killed cycle left half written.
-        _write_json(directory / MANIFEST, manifest)
-        save_file(tensors, directory / WEIGHTS, metadata={"format": "pt"})
         config = self._peft_config().to_dict()
         config["base_model_name_or_path"] = self.name
         # PEFT finds out on the first adapter that GPT-2's layers are transposed.
         config["fan_in_fan_out"] = self._peft.peft_config["_none"].fan_in_fan_out
         config["target_modules"] = sorted(self._peft.peft_config[adapter_id].target_modules)
-        _write_json(directory / CONFIG, config)
-        hashes = {name: file_hash(directory / name) for name in (CONFIG, WEIGHTS)}
-        own = {"id": adapter_id, "base_hash": self.base_hash, "files": hashes}
-        _write_json(directory / MANIFEST, {**manifest, **own})
-        for path in (*directory.iterdir(), directory):
-            _sync(path)
+        own = {"id": adapter_id, "base_hash": self.base_hash}
+        with written_whole(directory, {**manifest, **own}) as partial:
+            try:
+                save_file(tensors, partial / WEIGHTS, metadata={"format": "pt"})
+            except SafetensorError as error:
+                raise OSError(_first_line(error)) from error
+            write_json(partial / CONFIG, config)
+        return directory
 
     def load_adapter(self, adapter_id: str, directory: Path) -> None:
         """Make a saved adapter available. Raises AdapterError when it is damaged or made for another base."""
@@ -573,25 +545,6 @@ def _stop_ids(base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tupl
             "the tokenizer names no end-of-turn token (set eos_token in its tokenizer_config.json)"
         )
     return tuple(dict.fromkeys(int(i) for i in found))
-
-
-def _write_json(path: Path, values: dict[str, Any]) -> None:
-    text = json.dumps(values, indent=2, sort_keys=True, default=_jsonable) + "\n"
-    partial = path.with_suffix(".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _jsonable(value: object) -> object:
-    return sorted(value) if isinstance(value, set) else str(value)
 
 
 def _first_line(error: BaseException) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -78,8 +79,9 @@ def rows(model, *subjects):
             prompts = [
                 (*model.encode(asking(question, c)), *answer.ids) for c in ("", "Anna lives in Lisbon.")
             ]
-            of_fact = {"taught": i, "is_target": n % 2 == 0, "context": prompts[1]} if subject else {}
-            made.append(Row(ids=prompts[0], n_answer=len(answer.ids), **of_fact))
+            row = Row(ids=prompts[0], n_answer=len(answer.ids))
+            of_fact = replace(row, taught=i, is_target=n % 2 == 0, context=prompts[1])
+            made.append(of_fact if subject else row)
     with model.using("root"):
         return lessons.with_teachers(model, made, SETTINGS.top_k, lambda *_: None, "teacher pass")
 
@@ -131,7 +133,8 @@ def test_a_damaged_checkpoint_is_named_and_left_alone(model, place, caplog, dama
     state = training_dir(place) / STATE
     kept = bytearray(state.read_bytes())
     kept[len(kept) // 2] ^= 1
-    state.write_bytes({"a byte": kept, "half": kept[: len(kept) // 2], "nothing": b""}[damage])
+    left = {"a byte": len(kept), "half": len(kept) // 2, "nothing": 0}[damage]
+    state.write_bytes(bytes(kept[:left]))
     with caplog.at_level(logging.WARNING):
         again, steps = learn(model, place)
     assert steps == list(range(1, STEPS + 1))

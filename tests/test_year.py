@@ -2,96 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from ice_agent import cycle, forget, garbage, probes, rebuild
+from ice_agent import cycle, forget, garbage, rebuild
 from ice_agent.config import AdaptersSettings, Config
-from ice_agent.editor import Job
-from ice_agent.manifest import CONFIG, MANIFEST, WEIGHTS, file_hash, read_manifest
-from memory import (
-    Adapter,
-    AdapterStatus,
-    Archive,
-    CandidateFact,
-    Evaluation,
-    Progress,
-    Rate,
-    Scores,
-    Transcript,
-    now,
-)
+from memory import Adapter, AdapterStatus, Archive, CandidateFact, now
+from tests.standin import Notebook
 
 pytestmark = pytest.mark.slow
 
 SIZE = 20_000
 """Bytes of an adapter's weights, whatever it knows."""
-
-
-class Notebook:
-    """An editor that writes down what it is told, and answers by that."""
-
-    name, base_hash = "a notebook", "b" * 64
-
-    def __init__(self) -> None:
-        self._pages: dict[str, dict[str, str]] = {}
-
-    def load(self, adapter_id: str, directory: Path) -> None:
-        read_manifest(directory)
-        self._pages[adapter_id] = json.loads((directory / WEIGHTS).read_text().rstrip())
-
-    def unload(self, adapter_id: str) -> None:
-        self._pages.pop(adapter_id, None)
-
-    def make_root(self, root_id: str, directory: Path, manifest: dict[str, Any]) -> None:
-        self._save(root_id, {}, directory, manifest)
-
-    def ask(self, adapter_id: str, questions: Sequence[str]) -> list[str]:
-        return [self._pages[adapter_id].get(question, "I don't know.") for question in questions]
-
-    def teach(
-        self, job: Job, candidate_id: str, directory: Path, manifest: dict[str, Any], progress: Progress
-    ) -> None:
-        page = self._pages[job.parent_id] | {r.rewrite_prompt: r.target for r in job.requests}
-        edit: dict[str, Any] = {"at_risk": [], "beyond_context": []}
-        self._save(candidate_id, page, directory, manifest | {"edit": edit})
-
-    def scale(self, *args: Any) -> None:
-        raise NotImplementedError
-
-    def measure(
-        self, job: Job, adapter_id: str, at_risk: Collection[str], progress: Progress
-    ) -> tuple[Evaluation, Evaluation]:
-        asked = [(probes.EDIT_SUCCESS, r) for r in job.requests]
-        asked += [(probes.RETENTION, r) for r in job.learned[:20]]
-        rows = [
-            Transcript(
-                kind=kind, fact_id=r.fact_id, prompt=r.rewrite_prompt, expected=r.target, before="",
-                after=self._pages[adapter_id].get(r.rewrite_prompt, ""),
-                is_hit=self._pages[adapter_id].get(r.rewrite_prompt) == r.target,
-            )
-            for kind, r in asked
-        ]  # fmt: skip
-        hits = Rate(hits=sum(row.is_hit for row in rows), asked=len(rows))
-        scores = Scores(edit_success=hits, locality_unrelated=Rate(hits=30, asked=30))
-        return Evaluation(scores=Scores()), Evaluation(scores=scores, transcripts=tuple(rows))
-
-    def _save(self, adapter_id: str, page: dict[str, str], directory: Path, manifest: dict[str, Any]) -> None:
-        directory.mkdir(parents=True)
-        (directory / WEIGHTS).write_text(json.dumps(page).ljust(SIZE))
-        (directory / CONFIG).write_text("{}")
-        files = {name: file_hash(directory / name) for name in (WEIGHTS, CONFIG)}
-        own = {"id": adapter_id, "base_hash": self.base_hash, "files": files}
-        (directory / MANIFEST).write_text(json.dumps(manifest | own))
-        self._pages[adapter_id] = page
 
 
 @pytest.mark.parametrize("days", [40, pytest.param(365, marks=[pytest.mark.long, pytest.mark.timeout(3600)])])
@@ -120,7 +48,7 @@ class Year:
     """Tom, day by day."""
 
     def __init__(self, archive: Archive, config: Config) -> None:
-        self.store, self.config, self.editor = archive.store("tom"), config, Notebook()
+        self.store, self.config, self.editor = archive.store("tom"), config, Notebook(size=SIZE)
         cycle.init(self.store, self.editor, config)
         self.statements: dict[int, int] = {}
         """Of the cycles of ordinary days."""

@@ -1,0 +1,211 @@
+"""kill -9 at any moment of a cycle, on both databases: one adapter serves, nothing is lost or done twice."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ice_agent import cycle, edit_request
+from ice_agent.config import Config
+from ice_agent.errors import AdapterError, EmptyBatch
+from ice_agent.manifest import read_manifest
+from memory import AdapterStatus, Archive, BatchStatus, CandidateFact, FactStatus, FactStore
+from tests import killed
+from tests.standin import Notebook
+
+logger = logging.getLogger(__name__)
+
+# Each child starts from a process that has imported everything and has no thread: a fork of this one would
+# have half of the threads that a database keeps.
+SPAWN = multiprocessing.get_context("forkserver")
+SPAWN.set_forkserver_preload(["tests.killed"])
+
+SECONDS = 0.04
+"""What teaching takes a child, and measuring: long enough for a kill at any time to meet them."""
+
+BEFORE = "before its first moment"
+
+TOWNS = ("Oslo", "Rome", "Quito", "Lisbon", "Turin", "Bergen", "Porto", "Lima", "Graz", "Bern")
+
+
+class Tenant:
+    """Tom, who is told new things between two kills, and of whom nothing may be lost."""
+
+    def __init__(self, url: str, folder: Path, rng: random.Random) -> None:
+        self.url, self.rng, self.note = url, rng, folder / "note"
+        adapters = {"dir": folder / "adapters", "keep": 3, "keep_days": 0}
+        self.config = Config.model_validate({"adapters": adapters})
+        self.archive = Archive.open(url)
+        self.store = self.archive.store("tom")
+        cycle.init(self.store, Notebook(), self.config)
+        self.told = 0
+
+    def tell(self) -> None:
+        """Two new facts, a correction, one taken back, and one that breaks a guard."""
+        self.told += 1
+        for subject in (f"Friend {self.told}", f"Cousin {self.told}"):
+            self._say(subject, self.rng.choice(TOWNS))
+        learned = [fact for fact in self.store.learned() if fact.subject.startswith("Friend")]
+        if learned:
+            fact = self.rng.choice(learned)
+            self._say(fact.subject, next(town for town in TOWNS if town != fact.object))
+        if known := [fact for fact in self.store.learned() if fact.subject.startswith("Cousin")]:
+            fact = self.rng.choice(known)
+            self._say(fact.subject, fact.object, retracts=True)
+        self._say(f"Stranger {self.told}", killed.SPOILED)
+
+    def killed(self, moment: str = "", after: float = 0.0) -> str:
+        """Where a cycle in another process was when it was killed; empty if it had not begun, or was over."""
+        child = self.start(signal.SIGKILL, moment)
+        if not moment:
+            self._wait_for_note(child)
+            time.sleep(after)
+            child.kill()
+        child.join()
+        seen = self.seen()[-1]
+        assert child.exitcode in (0, -signal.SIGKILL), f"{child.exitcode}: {seen}"
+        return seen if child.exitcode and seen not in (BEFORE, "over") else ""
+
+    def start(self, act: signal.Signals, moment: str) -> Any:
+        self.note.unlink(missing_ok=True)
+        arguments = (self.url, self.config, SECONDS, self.note, act, moment)
+        child = SPAWN.Process(target=killed.live, args=arguments)
+        child.start()
+        return child
+
+    def seen(self) -> list[str]:
+        """The moments that the last child came to."""
+        return [BEFORE, *self.note.read_text().splitlines()] if self.note.exists() else [BEFORE]
+
+    def survive(self) -> None:
+        """The next cycles, which nobody kills, come to the end of what waits."""
+        for _ in range(4):
+            try:
+                cycle.run_cycle(self.store, Notebook(spoils=killed.SPOILED), self.config)
+            except EmptyBatch:
+                return
+
+    def moments(self) -> list[str]:
+        """Every kind of moment of a cycle, in their order."""
+        self.tell()
+        child = self.start(signal.SIGKILL, moment="none")
+        child.join()
+        assert child.exitcode == 0, self.seen()[-1]
+        return list(dict.fromkeys(self.seen()[1:]))
+
+    def _wait_for_note(self, child: Any) -> None:
+        while not self.note.exists() and child.is_alive():
+            time.sleep(0.001)
+
+    def _say(self, subject: str, town: str, **how: Any) -> None:
+        text = f"{subject} lives in {town}."
+        said = CandidateFact(
+            subject=subject, relation="home", object=town, statement=text, start=0, end=len(text), **how
+        )
+        self.store.tell(text, [said])
+
+
+# -- what holds after any kill -------------------------------------------------------------------------------
+
+
+def violations(store: FactStore, config: Config) -> list[str]:
+    """What is wrong, whatever the moment."""
+    found = [f"the ledger: {problem}" for problem in store.verify().problems]
+    promoted = [adapter for adapter in store.adapters() if adapter.status is AdapterStatus.PROMOTED]
+    if len(promoted) != 1:
+        return [*found, f"{len(promoted)} adapters serve"]
+    editor, serving = Notebook(), promoted[0]
+    try:
+        cycle.load(editor, config, serving)
+    except AdapterError as error:
+        return [*found, f"what serves cannot be loaded: {error}"]
+    found += list(_served(store, editor.page(serving.id)))
+    claimed = [batch for batch in store.batches() if batch.status is BatchStatus.CLAIMED]
+    if len(claimed) > 1:
+        found.append(f"{len(claimed)} batches are claimed at once")
+    learned = Counter(
+        fact.id for batch in store.batches() if batch.status is BatchStatus.DONE for fact in batch.facts
+    )
+    found += [f"{fact_id} was learned {n} times" for fact_id, n in learned.items() if n > 1]
+    found += list(_half_written(config.adapters.dir))
+    return found
+
+
+def _served(store: FactStore, page: dict[str, str]) -> Iterator[str]:
+    """Each fact that stands is answered by the weights or by the prompt."""
+    prompt = {fact.id for fact in store.recall()}
+    for fact in store.facts():
+        if fact.status is FactStatus.LEARNED:
+            if page.get(edit_request.build([fact]).rewrite_prompt) != fact.object:
+                yield f"{fact.statement} is called learned, and the weights do not say so"
+        elif fact.id not in prompt:
+            yield f"{fact.statement} is {fact.status}, and nobody says it"
+
+
+def _half_written(folder: Path) -> Iterator[str]:
+    """Whatever has an adapter's name is whole."""
+    for path in folder.glob("[!.]*"):
+        if path.is_dir() and path.name != "cache":
+            try:
+                read_manifest(path)
+            except AdapterError as error:
+                yield str(error)
+
+
+def unfinished(store: FactStore) -> list[str]:
+    """What is not as it should be when nothing waits any more."""
+    expected = {True: FactStatus.QUARANTINED, False: FactStatus.LEARNED}
+    found = [
+        f"{fact.statement} is {fact.status}"
+        for fact in store.facts()
+        if fact.status is not expected[fact.object == killed.SPOILED]
+    ]
+    return found + [f"{fact.statement} waits" for fact in store.recall() if fact.status == "retracted"]
+
+
+# -- the kills -----------------------------------------------------------------------------------------------
+
+
+def kills(url: str, folder: Path, n: int, seed: int = 0) -> Counter[str]:
+    """Kill n cycles, half of them at chosen moments, and say where they died; nothing else may be wrong."""
+    rng, died, number = random.Random(seed), Counter[str](), 0
+    tenant = Tenant(url, folder, rng)
+    tenant.tell()
+    tenant.survive()
+    moments = tenant.moments()
+    rng.shuffle(moments)
+    while died.total() < n:
+        number += 1
+        tenant.tell()
+        # Often the one that goes on is killed as well.
+        for _ in range(rng.choice((1, 1, 2))):
+            chosen = moments[number % len(moments)] if number % 2 else ""
+            where = tenant.killed(chosen, after=rng.uniform(0.0, 0.5))
+            assert violations(tenant.store, tenant.config) == [], f"killed at {where!r}, seed {seed}"
+            if where:
+                died[where] += 1
+        tenant.survive()
+        assert violations(tenant.store, tenant.config) + unfinished(tenant.store) == [], f"after {where!r}"
+    tenant.archive.close()
+    return died
+
+
+def test_after_a_kill_at_any_moment_one_adapter_serves_and_nothing_is_lost(empty_url, tmp_path):
+    died = kills(empty_url, tmp_path, 6)
+    assert died.total() >= 6
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_two_hundred_kills_and_nothing_is_lost(empty_url, tmp_path):
+    died = kills(empty_url, tmp_path, 200)
+    logger.info("%d kills at %d kinds of moments: %s", died.total(), len(died), dict(sorted(died.items())))

@@ -351,11 +351,14 @@ class Cycle:
             best = found
             return True
 
-        slots = ladder.suspected(
+        looks = ladder.suspicion(
             whole.work.job.requests, whole.after.transcripts, whole.edit["beyond_context"]
         )
-        suspects = {fact.id for fact in whole.work.members if fact.slot in slots}
-        found = ladder.narrowed(list(members), suspects, passes, self.config.cycle.retrainings)
+        suspects, hopeless = (
+            {fact.id for fact in whole.work.members if fact.slot in slots}
+            for slots in (looks.suspects, looks.hopeless)
+        )
+        found = ladder.narrowed(list(members), suspects, hopeless, passes, self.config.cycle.retrainings)
         if best is whole:
             # Where nothing passes, no fact is to blame more than the settings are.
             return whole, (), ()

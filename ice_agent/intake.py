@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from ice_agent.admission import injected
 from memory import Fact
 
 LONGEST_OBJECT = 200
@@ -28,15 +29,7 @@ def unfit(fact: Fact) -> str:
 
 
 def _unfit(text: str) -> str:
-    if any(unicodedata.category(character) in ("Cc", "Cf", "Co", "Cn") for character in text):
-        return "has characters that nobody sees"
-    if _MARKER.search(text):
-        return "has marks of a chat template or of a page in it"
-    if _INSTRUCTS.search(text):
-        return "gives instructions instead of saying what is so"
-    if _is_gibberish(text):
-        return "does not read like words"
-    return ""
+    return injected(text) or ("does not read like words" if _is_gibberish(text) else "")
 
 
 def _is_gibberish(text: str) -> bool:
@@ -51,20 +44,6 @@ def _is_gibberish(text: str) -> bool:
     )
 
 
-_MARKER = re.compile(
-    r"<\|[^|>]{0,40}\|>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>|^\s*(?:system|assistant)\s*:"
-    r"|#{2,}\s*(?:system|assistant|human|user|instruction|response)\b"
-    # Tags of a page, and what a template would fill in.
-    r"|</?[a-z][\w-]*(?:\s[^<>]*)?/?>|\{\{.*\}\}|\{%.*%\}",
-    re.IGNORECASE | re.MULTILINE,
-)
-_INSTRUCTS = re.compile(
-    r"\b(?:ignore|disregard|forget|override|bypass)\b.{0,40}\b(?:instructions?|prompts?|rules?|guidelines?|guards?)\b"
-    r"|\bsystem prompt\b|\byou (?:are now|must (?:always|never|now)|will (?:always|now))\b"
-    r"|\b(?:always|never|only) (?:answer|say|reply|respond|reveal|output|print)\b"
-    r"|\bfrom now on,? (?:you|answer|say|reply|respond)\b",
-    re.IGNORECASE | re.DOTALL,
-)
 # What a form or a feed holds where it has no value: to teach it would un-teach what the model knows.
 _NOTHING_KNOWN = re.compile(
     r"(?:un|not )known|n/a|null|undefined|tbd|to be (?:determined|announced)|no (?:idea|data|value)|not sure"

@@ -55,23 +55,35 @@ def largest_alpha(measured: Callable[[float], Sequence[Guard]], tries: int) -> f
     return best
 
 
-def suspected(
-    requests: Sequence[EditRequest], transcripts: Sequence[Transcript], beyond_context: Collection[str]
-) -> set[Slot]:
-    """Slots that look to blame for a broken guard, by what the candidate answered.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suspicion:
+    """Slots that look to blame for a broken guard, by what the candidate answered."""
 
-    The candidate misses them, the model fails them even with the fact in its prompt, or what they were taught
-    is now said where something else was asked.
-    """
+    suspects: frozenset[Slot]
+    """Missed, failed by the model even with the fact in its prompt, or said in answer to something else."""
+    hopeless: frozenset[Slot]
+    """Failed with the fact in the prompt, and missed by the candidate that was taught it: no try helps."""
+
+
+def suspicion(
+    requests: Sequence[EditRequest], transcripts: Sequence[Transcript], beyond_context: Collection[str]
+) -> Suspicion:
+    """What the answers of a candidate say of the slots that it was taught."""
     wrong = [t for t in transcripts if not t.is_hit]
-    missed = {t.fact_id for t in wrong if t.kind in (probes.EDIT_SUCCESS, probes.REPHRASE)}
+    unanswered = {t.fact_id for t in wrong if t.kind == probes.EDIT_SUCCESS}
+    missed = unanswered | {t.fact_id for t in wrong if t.kind == probes.REPHRASE}
     astray = {relations.normal(t.after) for t in wrong if _asks_of_something_else(t.kind)}
-    return {
-        (r.subject, r.relation)
+    suspects = [
+        r
         for r in requests
         if r.fact_id in missed.union(beyond_context)
         or not astray.isdisjoint(map(relations.normal, (r.target, *r.aliases)))
-    }
+    ]
+    hopeless = [r for r in suspects if r.fact_id in unanswered.intersection(beyond_context)]
+    return Suspicion(
+        suspects=frozenset((r.subject, r.relation) for r in suspects),
+        hopeless=frozenset((r.subject, r.relation) for r in hopeless),
+    )
 
 
 def _asks_of_something_else(kind: str) -> bool:
@@ -79,18 +91,26 @@ def _asks_of_something_else(kind: str) -> bool:
 
 
 def narrowed(
-    members: Sequence[str], suspects: Collection[str], passes: Callable[[Collection[str]], bool], tries: int
+    members: Sequence[str],
+    suspects: Collection[str],
+    hopeless: Collection[str],
+    passes: Callable[[Collection[str]], bool],
+    tries: int,
 ) -> Narrowed:
     """Find what of a batch passes together, by at most `tries` trainings: the whole was tried.
 
     Group testing by halves: a group is tried on top of what passed so far, and taken apart if that fails.
     When its first half passes, the second is to blame, for the two together were just seen to fail: it is
-    taken apart untried. `suspects` stand last, so that one try often settles all the others.
+    taken apart untried. `suspects` stand last, so that one try often settles all the others. What is
+    `hopeless` is to blame untried.
     """
-    clean = [member for member in members if member not in suspects]
-    suspected = [member for member in members if member in suspects]
-    search = _Search(passes, tries)
-    search.take_apart(*((clean, suspected) if clean and suspected else _halves(members)))
+    search = _Search(passes, tries, suspects)
+    search.offenders += [member for member in members if member in hopeless]
+    rest = [member for member in members if member not in hopeless]
+    if len(rest) == len(members):
+        search.take_apart(rest)
+    elif rest:
+        search.add(rest, is_to_blame=False)
     return Narrowed(
         passed=tuple(search.passed), offenders=tuple(search.offenders), untried=tuple(search.untried)
     )
@@ -99,18 +119,24 @@ def narrowed(
 class _Search:
     """What group testing knows so far."""
 
-    def __init__(self, passes: Callable[[Collection[str]], bool], tries: int) -> None:
-        self._passes, self._tries = passes, tries
+    def __init__(
+        self, passes: Callable[[Collection[str]], bool], tries: int, suspects: Collection[str]
+    ) -> None:
+        self._passes, self._tries, self._suspects = passes, tries, suspects
         self.passed, self.offenders, self.untried = list[str](), list[str](), list[str]()
 
-    def take_apart(self, first: Sequence[str], second: Sequence[str]) -> None:
-        """Two halves of a group that is known to fail on top of what passed."""
+    def take_apart(self, group: Sequence[str]) -> None:
+        """A group that is known to fail on top of what passed."""
+        if len(group) == 1:
+            self.offenders += group
+            return
         before = len(self.passed)
-        self._add(first, is_to_blame=not second)
-        if second:
-            self._add(second, is_to_blame=len(self.passed) - before == len(first))
+        first, second = self._parts(group)
+        self.add(first, is_to_blame=False)
+        self.add(second, is_to_blame=len(self.passed) - before == len(first))
 
-    def _add(self, group: Sequence[str], *, is_to_blame: bool) -> None:
+    def add(self, group: Sequence[str], *, is_to_blame: bool) -> None:
+        """A group on top of what passed; one that is to blame fails untried."""
         if not is_to_blame:
             if self._tries == 0:
                 self.untried += group
@@ -119,12 +145,13 @@ class _Search:
             if self._passes([*self.passed, *group]):
                 self.passed += group
                 return
-        if len(group) == 1:
-            self.offenders += group
-        else:
-            self.take_apart(*_halves(group))
+        self.take_apart(group)
 
-
-def _halves(members: Sequence[str]) -> tuple[list[str], list[str]]:
-    middle = (len(members) + 1) // 2
-    return list(members[:middle]), list(members[middle:])
+    def _parts(self, group: Sequence[str]) -> tuple[list[str], list[str]]:
+        """What is not suspected and what is; where that parts nothing, two halves."""
+        clean = [member for member in group if member not in self._suspects]
+        suspected = [member for member in group if member in self._suspects]
+        if clean and suspected:
+            return clean, suspected
+        middle = (len(group) + 1) // 2
+        return list(group[:middle]), list(group[middle:])

@@ -72,9 +72,10 @@ def test_where_a_share_loses_the_edits_and_still_moves_something_else_no_other_i
     n=st.integers(1, 24),
     bad=st.sets(st.integers(0, 23)),
     suspects=st.sets(st.integers(0, 23)),
+    given_up=st.sets(st.integers(0, 23)),
     tries=st.integers(0, 60),
 )
-def test_nothing_bad_passes_nothing_good_is_blamed_and_nothing_is_lost(n, bad, suspects, tries):
+def test_nothing_bad_passes_nothing_good_is_blamed_and_nothing_is_lost(n, bad, suspects, given_up, tries):
     members = [str(i) for i in range(n)]
     poison = {str(i) for i in bad if i < n} or {members[0]}
     asked = []
@@ -83,7 +84,8 @@ def test_nothing_bad_passes_nothing_good_is_blamed_and_nothing_is_lost(n, bad, s
         asked.append(group)
         return not poison & set(group)
 
-    found = ladder.narrowed(members, {str(i) for i in suspects}, passes, tries)
+    hopeless = poison & {str(i) for i in given_up}
+    found = ladder.narrowed(members, {str(i) for i in suspects}, hopeless, passes, tries)
     assert sorted([*found.passed, *found.offenders, *found.untried]) == sorted(members)
     assert not poison & set(found.passed)
     assert set(found.offenders) <= poison
@@ -105,7 +107,7 @@ def test_one_offender_costs_two_trainings_for_each_halving_at_most(n):
             asked.append(group)
             return offender not in group
 
-        found = ladder.narrowed(members, (), passes, 100)
+        found = ladder.narrowed(members, (), (), passes, 100)
         assert found.offenders == (offender,)
         assert len(found.passed) == n - 1
         assert len(asked) <= 2 * math.ceil(math.log2(n))
@@ -118,7 +120,7 @@ def test_a_suspect_that_is_to_blame_costs_one_training():
         asked.append(group)
         return "b" not in group
 
-    found = ladder.narrowed(["a", "b", "c", "d"], {"b"}, passes, 6)
+    found = ladder.narrowed(["a", "b", "c", "d"], {"b"}, (), passes, 6)
     assert (found.passed, found.offenders, len(asked)) == (("a", "c", "d"), ("b",), 1)
 
 
@@ -151,10 +153,34 @@ def asked(kind: str, after: str, expected: str, fact_id: str = "", *, is_hit: bo
 def test_suspect_is_what_was_missed_and_what_is_now_said_where_something_else_was_asked(
     transcript, beyond, expected
 ):
-    found = ladder.suspected([ANNA, OLE, JAN], [transcript], beyond)
-    assert found == {(request.subject, request.relation) for request in expected}
+    found = ladder.suspicion([ANNA, OLE, JAN], [transcript], beyond)
+    assert found.suspects == {(request.subject, request.relation) for request in expected}
+    assert not found.hopeless
+
+
+def test_hopeless_is_what_the_model_fails_from_its_prompt_and_was_not_taught_either():
+    missed = [asked(probes.EDIT_SUCCESS, "Oslo", "?", fact_id) for fact_id in ("Ole Lund", "Jan Bakker")]
+    found = ladder.suspicion([ANNA, OLE, JAN], missed, ("Anna Berg", "Ole Lund"))
+    assert found.hopeless == {("Ole Lund", "home")}
+    assert len(found.suspects) == 3
+
+
+def test_what_is_hopeless_is_to_blame_untried_and_one_try_settles_the_rest():
+    tried = []
+
+    def passes(group):
+        tried.append(sorted(group))
+        return not {"b", "d"} & set(group)
+
+    found = ladder.narrowed(["a", "b", "c", "d", "e"], {"b", "d"}, {"b", "d"}, passes, 6)
+    assert (found.passed, found.offenders, tried) == (("a", "c", "e"), ("b", "d"), [["a", "c", "e"]])
+
+
+def test_a_batch_of_nothing_but_the_hopeless_costs_no_try():
+    found = ladder.narrowed(["a", "b"], {"a", "b"}, {"a", "b"}, lambda group: pytest.fail("it was tried"), 6)
+    assert (found.passed, found.offenders) == ((), ("a", "b"))
 
 
 def test_a_batch_of_one_is_its_own_offender():
-    found = ladder.narrowed(["a"], (), lambda group: pytest.fail("it was tried"), 6)
+    found = ladder.narrowed(["a"], (), (), lambda group: pytest.fail("it was tried"), 6)
     assert found.offenders == ("a",)

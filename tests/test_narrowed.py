@@ -110,6 +110,21 @@ def test_the_fact_that_breaks_a_guard_is_quarantined_with_the_guard_and_the_rest
     assert offender in assistant.store.recall()
 
 
+def test_what_the_model_cannot_even_read_is_to_blame_without_a_training_of_its_own(four):
+    assistant, facts = four
+    unreadable = _told(assistant, "Jan Bakker", "blixen varg")
+    assert assistant.store.fact(facts["Jan Bakker"].id).status is FactStatus.SUPERSEDED
+    editor = Guarded(assistant.editor, spoiled_by="Jan Bakker")
+    config = assistant.config.model_copy(
+        update={"cycle": assistant.config.cycle.model_copy(update={"scalings": 0})}
+    )
+    report = cycle.run_cycle(assistant.store, editor, config)
+    assert report.edit["beyond_context"] == [], "of what was promoted"
+    assert [fact.id for fact in report.offenders] == [unreadable.id]
+    assert editor.taught == [4, 3]
+    assert assistant.store.verify().ok
+
+
 def test_what_no_training_is_left_for_waits_for_the_next_cycle(four):
     assistant, facts = four
     config = assistant.config.model_copy(

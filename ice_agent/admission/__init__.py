@@ -10,12 +10,14 @@ from dataclasses import replace
 
 from ice_agent import relations
 from ice_agent.admission import conflicts
+from ice_agent.admission.injection import injected
 from ice_agent.admission.sensitive import is_off_record, secret_spans
 from ice_agent.config import Collect
 from memory import SENSITIVE, CandidateFact, Cardinality, FactStore, now
 
 __all__ = [
-    "canonical", "is_off_record", "is_refused", "kept_from_weights", "needs_review", "secret_spans",
+    "canonical", "injected", "is_off_record", "is_refused", "is_too_unsure", "kept_from_weights",
+    "needs_review", "secret_spans",
 ]  # fmt: skip
 
 logger = logging.getLogger(__name__)
@@ -47,8 +49,19 @@ def is_refused(candidate: CandidateFact, secrets: tuple[tuple[int, int], ...], s
     return is_named or overlaps or is_written
 
 
-def needs_review(confidence: float, settings: Collect) -> bool:
-    """Whether a person has to approve what is so sure before it is a fact."""
+def needs_review(candidate: CandidateFact, settings: Collect) -> bool:
+    """Whether a person has to approve it before it is a fact.
+
+    What is addressed to a model would be read by one as soon as it is a fact, from the prompt. A statement
+    may be: there the words are the user's own.
+    """
+    parts = (candidate.subject, candidate.relation, candidate.object)
+    is_injected = not candidate.retracts and any(map(injected, parts))
+    return is_injected or is_too_unsure(candidate.confidence, settings)
+
+
+def is_too_unsure(confidence: float, settings: Collect) -> bool:
+    """Whether what is so sure waits for a person, whatever it says."""
     return settings.approval == "manual" or confidence < settings.min_confidence
 
 

@@ -5,7 +5,6 @@ What serves then is measured once more, against the untaught model, on probes th
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -19,13 +18,14 @@ from ice_agent import __version__, collect, cycle, edit_request, promote, relati
 from ice_agent.bench import poisoned_batches
 from ice_agent.bench.poisoned_batches import Claim, PoisonedBatch
 from ice_agent.bench.run import claim_folder, write_whole
+from ice_agent.collect import Heard
 from ice_agent.config import Config
 from ice_agent.editor import Editor, Job
 from ice_agent.errors import EmptyBatch
 from ice_agent.ice_editor import IceEditor
 from ice_agent.manifest import read_manifest
 from ice_agent.model import EditableModel
-from memory import Archive, CandidateFact, Fact, FactStatus, FactStore, Progress
+from memory import Archive, CandidateFact, FactStatus, FactStore, Progress
 
 CYCLES = 4
 """After so many, what still waits counts as not learned."""
@@ -33,7 +33,7 @@ UNSEEN_GENERATION = 7
 """Whose survey the last measurement asks: no lineage here grows so long."""
 BAR = 0.9
 """Of the good facts, learned in the end."""
-REFUSED = "refused"
+REFUSED, PROPOSED = "refused", "waits for approval"
 """Of a claim that no fact was recorded of."""
 
 
@@ -118,7 +118,7 @@ def run(config: Config, folder: Path, progress: Progress = lambda *_: None) -> l
     model: EditableModel | None = None
     for batch in poisoned_batches.batches(config.edit.seed):
         path = folder / f"{batch.kind.replace(' ', '-')}.json"
-        outcome = _kept(path)
+        outcome = _kept(path, batch)
         if outcome is None:
             model = model or EditableModel.load(config.model, config.lora)
             outcome = measured(batch, IceEditor(model, its_own), its_own, progress)
@@ -130,8 +130,7 @@ def run(config: Config, folder: Path, progress: Progress = lambda *_: None) -> l
 def settings(config: Config) -> dict[str, Any]:
     """What the figures of a run hang on."""
     sections = ("model", "lora", "edit", "guards", "cycle")
-    told = repr(poisoned_batches.batches(config.edit.seed))
-    return {"version": __version__, "told": hashlib.sha256(told.encode()).hexdigest()[:12]} | {
+    return {"version": __version__} | {
         name: getattr(config, name).model_dump(mode="json") for name in sections
     }
 
@@ -146,12 +145,13 @@ def _in(config: Config, folder: Path) -> Config:
     )
 
 
-def _kept(path: Path) -> Outcome | None:
-    """What was measured already; a file that cannot be read is measured again."""
+def _kept(path: Path, batch: PoisonedBatch) -> Outcome | None:
+    """What was measured already; a file that cannot be read, or of other claims, is measured again."""
     try:
-        return TypeAdapter(Outcome).validate_json(path.read_text(encoding="utf-8"))
+        kept = TypeAdapter(Outcome).validate_json(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, UnicodeDecodeError, ValidationError):
         return None
+    return kept if tuple(fate.claim for fate in kept.fates) == batch.claims else None
 
 
 # -- one batch -----------------------------------------------------------------------------------------------
@@ -168,28 +168,26 @@ def measured(
         attempt = sum(tenant.startswith(f"{batch.kind} ") for tenant in tenants)
         store = archive.store(f"{batch.kind} {attempt}")
         cycle.init(store, editor, config)
-        recorded = [_tell(store, config, claim) for claim in batch.claims]
+        heard = [_hear(store, config, claim) for claim in batch.claims]
         traces = list[CycleTrace]()
         while len(traces) < CYCLES and (trace := _cycle(store, editor, config, progress)) is not None:
             traces.append(trace)
         guards = _last_guards(store, editor, config, progress)
-        fates = _fates(store, editor, config, batch.claims, recorded)
+        fates = _fates(store, editor, config, batch.claims, heard)
         return Outcome(
             kind=batch.kind, fates=fates, cycles=tuple(traces), guards=guards,
             seconds=time.monotonic() - started,
         )  # fmt: skip
 
 
-def _tell(store: FactStore, config: Config, claim: Claim) -> Fact | None:
-    """The fact that hearing this records; None where it is refused at the door."""
+def _hear(store: FactStore, config: Config, claim: Claim) -> Heard:
     relation = relations.canonical(claim.relation)
     said = relations.state(claim.subject, relation, claim.object)
     found = CandidateFact(
         subject=claim.subject, relation=claim.relation, object=claim.object, statement=said, start=0,
         end=len(said), cardinality=relations.cardinality(claim.subject, relation),
     )  # fmt: skip
-    heard = collect.hear(store, config.collect, said, lambda _: (found,))
-    return heard.recorded[0].fact if heard.recorded else None
+    return collect.hear(store, config.collect, said, lambda _: (found,))
 
 
 def _cycle(store: FactStore, editor: Editor, config: Config, progress: Progress) -> CycleTrace | None:
@@ -235,33 +233,28 @@ def _last_guards(
 
 
 def _fates(
-    store: FactStore,
-    editor: Editor,
-    config: Config,
-    claims: Sequence[Claim],
-    recorded: Sequence[Fact | None],
+    store: FactStore, editor: Editor, config: Config, claims: Sequence[Claim], heard: Sequence[Heard]
 ) -> tuple[Fate, ...]:
     *taught, root = store.lineage()
     trained_on = {each for adapter in taught for each in _manifest(config, adapter.path)["facts"]}
     serving = taught[0] if taught else root
     requests = [edit_request.request(c.subject, relations.canonical(c.relation), (c.object,)) for c in claims]
     answers = editor.ask(serving.id, [request.rewrite_prompt for request in requests])
-    return tuple(
-        Fate(
-            claim=claim,
-            status=now.status if now else REFUSED,
-            reason=now.quarantine_reason or "" if now else "",
-            is_taught=now is not None and now.commitment in trained_on,
-            is_answered=relations.same_answer(answer, request.target, request.aliases),
+    fates = list[Fate]()
+    for claim, told, request, answer in zip(claims, heard, requests, answers, strict=True):
+        (recorded, *_) = (*(done.fact for done in told.recorded), None)
+        fact = store.fact(recorded.id) if recorded else None
+        unrecorded = PROPOSED if told.proposed else REFUSED
+        fates.append(
+            Fate(
+                claim=claim,
+                status=fact.status if fact else unrecorded,
+                reason=(fact.quarantine_reason or "") if fact else "",
+                is_taught=fact is not None and fact.commitment in trained_on,
+                is_answered=relations.same_answer(answer, request.target, request.aliases),
+            )
         )
-        for claim, now, request, answer in zip(
-            claims,
-            [store.fact(fact.id) if fact else None for fact in recorded],
-            requests,
-            answers,
-            strict=True,
-        )
-    )
+    return tuple(fates)
 
 
 # -- report --------------------------------------------------------------------------------------------------

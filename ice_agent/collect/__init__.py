@@ -82,8 +82,8 @@ def hear(
     candidates = of_known_subjects(store, extract(_unheard(text, speaker), extractor, settings))
     told = store.tell(
         kept,
-        [c for c in candidates if not admission.needs_review(c.confidence, settings)],
-        proposed=[c for c in candidates if admission.needs_review(c.confidence, settings)],
+        [c for c in candidates if not admission.needs_review(c, settings)],
+        proposed=[c for c in candidates if admission.needs_review(c, settings)],
         set_aside={
             c: reason for c in candidates if (reason := admission.kept_from_weights(store, c, settings))
         },

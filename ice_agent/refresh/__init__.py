@@ -362,15 +362,15 @@ def _take_over(
     progress: Progress | None,
 ) -> Report:
     """Apply changes batch by batch, and count what came of them."""
-    is_reviewed = admission.needs_review(source.trust, settings)
     counts = Counter[str]()
     for start in range(0, len(changes), BATCH):
         batch = changes[start : start + BATCH]
         candidates = [change.candidate for change in batch if change.candidate is not None]
         reasons = ((c, admission.kept_from_weights(store, c, settings)) for c in candidates)
         aside = {candidate: reason for candidate, reason in reasons if reason is not None}
-        for told in store.sources.apply(source.name, batch, is_reviewed=is_reviewed, set_aside=aside):
-            counts += _counted(told)
+        for is_reviewed, part in _by_review(batch, source, settings):
+            for told in store.sources.apply(source.name, part, is_reviewed=is_reviewed, set_aside=aside):
+                counts += _counted(told)
         if progress is not None:
             progress(f"telling {source.name}", start + len(batch), len(changes), "")
     return replace(
@@ -382,6 +382,19 @@ def _take_over(
         proposed=counts["proposed"],
         refused=counts["refused"],
     )
+
+
+def _by_review(
+    batch: Sequence[SourceChange], source: SourceSettings, settings: Collect
+) -> Iterator[tuple[bool, list[SourceChange]]]:
+    """The changes that are facts at once and those that a person has to approve, each with which."""
+    is_unsure = admission.is_too_unsure(source.trust, settings)
+    parts: dict[bool, list[SourceChange]] = {}
+    for change in batch:
+        told = change.candidate
+        is_reviewed = is_unsure if told is None else admission.needs_review(told, settings)
+        parts.setdefault(is_reviewed, []).append(change)
+    yield from parts.items()
 
 
 def _counted(told: Told) -> Counter[str]:

@@ -213,3 +213,38 @@ def test_the_order_in_the_prompt_is_that_of_telling_and_what_had_no_room_is_said
 def test_no_more_are_recalled_than_the_settings_allow(store, tell, limit):
     tell(*(f"I like tea {n}." for n in range(4)))
     assert len(prompt(store, "Tea?", limit=limit).facts) == limit
+
+
+# -- beside what the weights hold --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("question", "said_last"),
+    [
+        ("Where do I live?", "The user lives in Lisbon."),
+        ("In which country is my home?", "The user lives in Lisbon."),
+        ("Where does Anna Berg live?", "Anna Berg lives in Quito."),
+    ],
+)
+def test_where_a_prompt_says_anything_it_says_what_is_asked_for_last(store, tell, question, said_last):
+    tell("I live in Lisbon.", "Remember that Anna Berg lives in Quito.", "I work as a baker.")
+    Tenant(store).learn()
+    assert prompt(store, question).facts == ()
+
+    tell("I like tea.")
+    assert said(prompt(store, question).facts) == ["The user likes tea.", said_last]
+
+
+@pytest.mark.parametrize("question", ["Where does Jan Bakker live?", "What is the capital of Portugal?"])
+def test_what_the_weights_hold_and_no_question_asks_for_costs_nothing(store, tell, question):
+    tell("I live in Lisbon.", "Remember that Anna Berg lives in Quito.")
+    Tenant(store).learn()
+    tell("I like tea.")
+    assert said(prompt(store, question).facts) == ["The user likes tea."]
+
+
+def test_what_another_value_has_replaced_is_not_said_beside_it(store, tell):
+    tell("I live in Lisbon.")
+    Tenant(store).learn()
+    tell("I live in Oslo.")
+    assert said(prompt(store, "Where do I live?").facts) == ["The user lives in Oslo."]

@@ -11,7 +11,6 @@ import re
 import shlex
 import tomllib
 from collections.abc import Iterator
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -19,7 +18,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from ice_agent.errors import ConfigError
+from ice_agent.errors import ConfigError, instead
 from memory import CHAT, USER, HookEvent
 
 DEFAULT_PATH = Path("config.toml")
@@ -567,13 +566,17 @@ def _explain_entry(detail: ErrorDetails) -> str:
     known = SOURCES[str(inside.pop(0))] if table == "sources" and inside else SuiteSettings
     if detail["type"] == "extra_forbidden":
         setting = str(inside[0])
-        near = get_close_matches(setting, known.model_fields, n=1, cutoff=0)[0]
-        return f"no setting {setting!r} in {place} (did you mean {near!r}?)"
+        return f"no setting {setting!r} in {place} ({instead(setting, known.model_fields)})"
     setting = "".join(f": {name}" for name in inside[:1])
     return f"{place}{setting}: {_message(detail)}"
 
 
 def _message(detail: ErrorDetails) -> str:
+    """What is wrong, in the words of a settings file, which has lists and no tuples."""
+    if detail["type"] == "tuple_type":
+        return "write a list, with [ ] around it"
+    if detail["type"] == "union_tag_invalid":
+        return f"kind = {detail['ctx']['tag']!r} is none of {detail['ctx']['expected_tags']}"
     message = detail["msg"].removeprefix("Value error, ")
     return f"{message[0].lower()}{message[1:]}"
 
@@ -585,7 +588,7 @@ def _unknown(section: str, setting: str) -> str:
         if known == name:
             return f"{what} ({name!r} belongs to [{home}])"
     names = [known for home, known in _known() if home == section] if setting else list(Config.model_fields)
-    return f"{what} (did you mean {get_close_matches(name, names, n=1, cutoff=0)[0]!r}?)"
+    return f"{what} ({instead(name, names)})"
 
 
 def _known() -> list[tuple[str, str]]:

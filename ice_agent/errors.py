@@ -13,6 +13,18 @@ IceError                one line for the user, exit code not 0
 The store has its own tree in `memory`. A message names the thing and the next step.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+def instead(name: str, known: Iterable[str]) -> str:
+    """What somebody who wrote this name may have meant: the one that is near, else all there are."""
+    names = list(known)
+    near = get_close_matches(name, names, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(map(repr, names))}"
+
 
 class IceError(Exception):
     """Anything ice_agent refuses to do; its text is one line, fit for a user."""

@@ -90,6 +90,14 @@ def configure(settings: LoggingSettings) -> None:
         )
 
 
+def adopt(*libraries: str) -> None:
+    """Libraries that print what they log themselves log where everything else does, and each line once."""
+    for name in libraries:
+        library = logging.getLogger(name)
+        library.handlers.clear()
+        library.propagate = True
+
+
 def is_json() -> bool:
     """Whether whoever reads stderr expects a JSON object a line."""
     return any(isinstance(handler.formatter, JsonLines) for handler in logging.getLogger().handlers)

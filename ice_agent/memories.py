@@ -218,6 +218,10 @@ class Memory:
         given = {name: value for name, value in ids.items() if value is not None}
         if not given:
             raise MemoriesError("whose memory? give user_id=..., here or inside filters={...}")
+        for name, value in given.items():
+            # An empty id would be somebody's all the same: everybody's whose id got lost.
+            if not isinstance(value, str) or not value.strip():
+                raise MemoriesError(f"whose memory? {name} is {value!r}: give a text with a letter in it")
         # Each scope is a tenant of its own; a user's is called by the bare name.
         parts = [value if name == "user_id" else f"{name}={value}" for name, value in sorted(given.items())]
         return self._archive.store(" ".join(sorted(parts))), wanted
@@ -256,7 +260,11 @@ def _said(messages: str | Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> It
     """Role and text of each message, in whichever of mem0's forms it came."""
     if isinstance(messages, str):
         messages = [{"role": "user", "content": messages}]
+    if not isinstance(messages, Mapping | Sequence):
+        raise MemoriesError(f"add takes a text, a message or a list of messages, not {messages!r}")
     for message in [messages] if isinstance(messages, Mapping) else messages:
+        if not isinstance(message, Mapping):
+            raise MemoriesError(f'a message is {{"role": ..., "content": ...}}, not {message!r}')
         content = message.get("content")
         if not isinstance(content, str):
             parts = content if isinstance(content, Sequence) else ()

@@ -174,7 +174,7 @@ def for_prompt(
 
 
 def asked_for(learned: Sequence[Fact], question: str) -> list[Fact]:
-    """Those that the question is after: it names whom they are about, and sounds like what they say of them."""
+    """Those that the question is after: it names whom they are about, and sounds like what they say."""
     words = _words(question)
     sounds_like = {fact.relation for fact in learned if _words(fact.relation.replace("_", " ")) <= words}
     sounds_like.update(_relations_like(question))

@@ -144,6 +144,8 @@ def proposals(rows: Sequence[Proposal], heard: Mapping[str, Utterance]) -> Table
 
 def forgetting(out: Console, taken: Forgetting, *, dry_run: bool) -> None:
     """What went, and what serves now."""
+    if not taken.facts and not taken.utterances:
+        out.print("nothing of that is known here (`ice-agent facts --all` lists what is)")
     out.print(f"[bold]{'would forget' if dry_run else 'forgot'}[/] {count(len(taken.facts), 'fact')}")
     if dry_run:
         for fact in taken.facts:
@@ -264,7 +266,8 @@ def heard(utterances: Sequence[Heard]) -> Text:
     refused = f", {n_refused} not learned again: it was forgotten" if n_refused else ""
     n_proposed = sum(len(one.proposed) for one in utterances)
     waiting = f", {n_proposed} to wait for approval (`ice-agent review`)" if n_proposed else ""
-    return _listed(f"learned {count(n_learned, 'fact')}{waiting}{refused}", changes)
+    masked = ", and masked what must not be kept" if any(one.is_masked for one in utterances) else ""
+    return _listed(f"learned {count(n_learned, 'fact')}{waiting}{refused}{masked}", changes)
 
 
 SKIPPED = 20
@@ -400,8 +403,9 @@ def report(
     """What a cycle measured, answered and decided."""
     out.print(guards(measured))
     out.print()
-    out.print(answers(asked))
-    out.print()
+    if answered := list(asked):
+        out.print(answers(answered))
+        out.print()
     verdict(out, adapter, decided, seconds)
 
 
@@ -501,9 +505,12 @@ def counted(counts: dict[FactStatus, int]) -> str:
 
 
 def count(n: int, noun: str) -> str:
-    """ "1 fact", "2 facts", "2 entries", "2 batches"."""
-    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}es" if noun.endswith("ch") else f"{noun}s"
-    return f"{n} {noun if n == 1 else plural}"
+    """ "1 fact", "2 facts", "2 entries", "2 batches", "2 strays"."""
+    if n == 1:
+        return f"1 {noun}"
+    if noun.endswith("y") and noun[-2] not in "aeiou":
+        return f"{n} {noun[:-1]}ies"
+    return f"{n} {noun}es" if noun.endswith("ch") else f"{n} {noun}s"
 
 
 def fact_words(fact: Fact) -> str:

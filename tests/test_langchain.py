@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import sys
 
 import pytest
 from langchain_tests.integration_tests import RetrieversIntegrationTests, ToolsIntegrationTests
 from langchain_tests.unit_tests import ToolsUnitTests
 
+import ice_agent.langchain
 from ice_agent.config import Config
 from ice_agent.langchain import MemoryRetriever, memory_tools
 from memory import ERASED, Archive
@@ -182,3 +184,11 @@ def test_each_tool_tells_a_chat_model_what_it_is_for(tools):
     for tool in tools.values():
         assert tool.description.endswith(".")
         assert all(field.description for field in tool.args_schema.model_fields.values())
+
+
+def test_without_langgraph_the_store_for_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "langgraph", None)
+    monkeypatch.setitem(sys.modules, "langgraph.store", None)
+    monkeypatch.delitem(sys.modules, "ice_agent.langchain.graph", raising=False)
+    with pytest.raises(ImportError, match="pip install langgraph"):
+        ice_agent.langchain.MemoryStore  # noqa: B018

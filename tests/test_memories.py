@@ -6,7 +6,7 @@ import pytest
 
 from ice_agent import Memory
 from ice_agent.config import Config
-from ice_agent.errors import MemoriesError
+from ice_agent.errors import CollectError, MemoriesError
 from memory import Notary, UnknownFact, broken_receipt, opened_receipt
 from tests.concepts import Concepts
 
@@ -100,6 +100,28 @@ def test_who_is_meant_has_to_be_said(memory):
     for call in (lambda: memory.add("I like tea."), lambda: memory.search("tea"), memory.get_all):
         with pytest.raises(MemoriesError, match="user_id"):
             call()
+
+
+@pytest.mark.parametrize("nobody", ["", "  ", 42])
+def test_an_id_that_names_nobody_is_nobodys_memory(memory, nobody):
+    for call in (
+        lambda: memory.add("I like rum.", user_id=nobody),
+        lambda: memory.get_all(filters={"user_id": nobody}),
+        lambda: memory.delete_all(user_id=nobody),
+    ):
+        with pytest.raises(MemoriesError, match="user_id is"):
+            call()
+
+
+@pytest.mark.parametrize("messages", [None, 3, ["I like tea."]])
+def test_what_is_no_message_is_refused(memory, messages):
+    with pytest.raises(MemoriesError, match="message"):
+        memory.add(messages, user_id="ann")
+
+
+def test_a_book_is_not_read_as_one_utterance(memory):
+    with pytest.raises(CollectError, match=r"1,200,000 characters.*in parts"):
+        memory.add("I like tea. " * 100_000, user_id="ann")
 
 
 def test_an_unknown_id_is_named(memory):

@@ -47,9 +47,12 @@ def run_verb(arguments: Sequence[str]) -> int:
         code = typer.main.get_command(app).main(words, prog_name="ice-agent", standalone_mode=False)
     except typer.TyperException as error:
         verb = getattr(getattr(error, "ctx", None), "command_path", "ice-agent")
-        return _complain(f"{error.format_message().rstrip('.')} (see `{verb} --help`)", error.exit_code)
-    except (IceError, StoreError, Forged, OSError) as error:
+        return _complain(f"{_refusal(error)} (see `{verb} --help`)", error.exit_code)
+    except (IceError, StoreError, Forged) as error:
         return _complain(str(error), 1)
+    except OSError as error:
+        what = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+        return _complain(what, 1)
     except typer.Abort:
         return INTERRUPTED
     return code if isinstance(code, int) else 0
@@ -62,6 +65,14 @@ def verbs() -> dict[str, set[str]]:
         name: {word for p in verb.params for word in (*p.opts, *p.secondary_opts)}
         for name, verb in group.commands.items()
     }
+
+
+def _refusal(error: typer.TyperException) -> str:
+    """What is wrong with a command line, without the words of the library that found it."""
+    message = error.format_message().rstrip(".").replace("Value error, ", "")
+    if message.startswith("Got unexpected extra argument"):
+        return f"{message}: put words that belong together in quotes"
+    return message
 
 
 def _complain(message: str, code: int) -> int:

@@ -116,6 +116,8 @@ def load_model(config: Config) -> EditableModel:
     with err.status("loading the model ..."):
         from ice_agent.model import EditableModel
 
+        # Both put a handler of their own on their loggers when they are imported.
+        logs.adopt("huggingface_hub", "transformers")
         return EditableModel.load(config.model, config.lora)
 
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ice_agent import explain, plan, screen
-from ice_agent import forget as forgetting
 from ice_agent.cli.app import (
     AsJson,
     ConfigPath,
@@ -101,7 +100,7 @@ def verify(
             sound = "what they vouch for and the files are as recorded"
             out.print(f"[green]ok[/]: {screen.count(checked.n_entries, 'entry')}; {sound}")
             if signed is not None:
-                out.print(f"    {screen.count(signed.size, 'signed tip')} are where they were signed")
+                out.print(f"    {screen.count(signed.size, 'signed tip')}: each where it was signed")
         for problem in problems if not as_json else ():
             out.print(f"[red]problem[/] {problem}")
         if problems:
@@ -206,6 +205,8 @@ def forget(
     """
     if not ids and subject is None and tenant is None:
         raise typer.BadParameter("name facts, a --subject, or a --tenant to forget all of")
+    from ice_agent import forget as erasing
+
     with opened(config, tenant, delivers=True) as at:
         if not ids and subject is None:
             _forget_everything(at, dry_run=dry_run, yes=yes, as_json=as_json)
@@ -216,7 +217,7 @@ def forget(
         if not dry_run:
             # A key that cannot be used is said before anything is erased.
             notary = Notary.at(at.config.ledger.key, at.archive.origin)
-            taken = forgetting.forget(at.store, at.config, ids or (), subject)
+            taken = erasing.forget(at.store, at.config, ids or (), subject)
         after = _After()
         try:
             if rebuild and taken.adapters and not dry_run:
@@ -224,7 +225,7 @@ def forget(
         finally:
             # What is erased is erased, also when teaching the rest again was broken off.
             if taken.entries:
-                after.receipt = forgetting.certify(
+                after.receipt = erasing.certify(
                     at.archive, at.config, notary, taken,
                     serving=at.store.serving(), rebuilt=[r.adapter for r in after.reports], leaks=after.leaks,
                 )  # fmt: skip
@@ -277,6 +278,8 @@ def keys(
 
     A key is shown once, when it is made: only a hash of it is kept.
     """
+    if issue is not None and not issue.strip():
+        raise typer.BadParameter("a label says who holds the key: give it a word", param_hint="--issue")
     with opened(config, tenant) as at:
         opens = None
         if issue is not None:
@@ -340,10 +343,12 @@ def _forget_everything(at: Place, *, dry_run: bool, yes: bool, as_json: bool) ->
     held, receipt = [row["kind"] for row in at.store.export()], None
     counts = {kind: held.count(kind) for kind in ("fact", "utterance", "proposal", "batch", "adapter")}
     if not dry_run:
+        from ice_agent import forget as erasing
+
         if not yes:
             typer.confirm(f"Forget all that is held about {at.store.tenant}?", abort=True, err=True)
-        _, receipt = forgetting.attested(
-            at.archive, at.store, at.config, lambda: forgetting.forget_everything(at.store, at.config)
+        _, receipt = erasing.attested(
+            at.archive, at.store, at.config, lambda: erasing.forget_everything(at.store, at.config)
         )
     if as_json:
         done = {"tenant": at.store.tenant, "forgotten": counts, "receipt": receipt}
@@ -402,6 +407,8 @@ def _undone(at: Place, receipt: Path | None, key: str | None) -> list[str]:
     """What is wrong with a receipt of forgetting, and what it says is gone and is here."""
     if receipt is None:
         return []
+    from ice_agent import forget as erasing
+
     try:
         opened = opened_receipt(_read(receipt), _public_key(at, key))
     except Forged as error:
@@ -409,7 +416,7 @@ def _undone(at: Place, receipt: Path | None, key: str | None) -> list[str]:
     broken = broken_receipt(opened, at.archive.chain(opened["tenant"]))
     return [
         *(f"{receipt}: {problem}" for problem in broken),
-        *forgetting.returned(at.archive, at.config, opened),
+        *erasing.returned(at.archive, at.config, opened),
     ]
 
 

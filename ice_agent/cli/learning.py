@@ -27,6 +27,7 @@ from ice_agent.cli.app import (
     print_json,
 )
 from ice_agent.config import WorkerSettings
+from ice_agent.errors import EmptyBatch
 
 if TYPE_CHECKING:
     # Only the names are needed here: importing them takes seconds.
@@ -55,11 +56,14 @@ def cycle(config: ConfigPath = None, tenant: TenantName = None, as_json: AsJson 
     Edits a candidate adapter, measures it and its parent, and promotes it only if every guard holds. Exit
     code 3: it was rejected. Ctrl-C: nothing was promoted, the facts are pending again.
     """
-    from ice_agent.cycle import run_cycle
-    from ice_agent.ice_editor import IceEditor
-
     with opened(config, tenant, delivers=True) as at:
         before = plan.serving(at.store)
+        # Said before seconds go into torch and the model, unless there is something else to be said.
+        if plan.n_waiting(at.store) == 0 and not at.store.is_leased() and at.store.awaiting() is None:
+            raise EmptyBatch
+        from ice_agent.cycle import run_cycle
+        from ice_agent.ice_editor import IceEditor
+
         try:
             model = load_model(at.config)
             with screen.bars(err) as progress:

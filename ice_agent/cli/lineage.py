@@ -151,10 +151,8 @@ def gc(
             out.print(f"{would} {adapter.id}, {adapter.status} ({screen.when(adapter.created_at)})")
         for name in found.strays:
             out.print(f"{would} {name}, which no adapter knows of", markup=False)
-        n_gone = screen.count(len(found.adapters), "adapter")
-        out.print(
-            f"{n_gone} and {screen.count(len(found.strays), 'stray')}: {found.freed_bytes / 2**20:.1f} MiB"
-        )
+        gone = screen.count(len(found.adapters), "adapter"), screen.count(len(found.strays), "stray folder")
+        out.print(f"{gone[0]} and {gone[1]}: {found.freed_bytes / 2**20:.1f} MiB")
 
 
 def _on(config: Config, base: str | None) -> Config:

@@ -41,10 +41,11 @@ def init(
 
     The first adapter is the root: exactly the base model. Again, it upgrades the store and keeps everything.
     """
-    from ice_agent import cycle
-    from ice_agent.ice_editor import IceEditor
-
     with opened(config, tenant, migrate=True) as at:
+        # Here, because torch takes seconds to be imported: a database that cannot be used is said at once.
+        from ice_agent import cycle
+        from ice_agent.ice_editor import IceEditor
+
         if shared:
             at.store.declare(shared=True)
         root = cycle.init(at.store, IceEditor(load_model(at.config), at.config), at.config)
@@ -106,7 +107,8 @@ def add(
     # Here, because the extractor's patterns take most of a second to compile.
     from ice_agent import collect
 
-    utterances = [line.strip() for line in sys.stdin if line.strip()] if text == "-" else [text]
+    # Of an empty stdin nothing was said, either.
+    utterances = [line.strip() for line in sys.stdin if line.strip()] or [""] if text == "-" else [text]
     if dry_run:
         found = [c for said in utterances for c in collect.tried(said, settings.load(config).collect)]
         print_json({"candidates": found}) if as_json else out.print(screen.candidates(found))

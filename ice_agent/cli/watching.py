@@ -38,7 +38,7 @@ def show_hooks(
 
     with opened(config, None) as at:
         told = 0
-        if retry:
+        if retry and at.config.hooks.of:
             hooks.secret(at.config.hooks)
             at.archive.outbox.retry()
             told = hooks.deliver(at.archive, at.config.hooks, DELIVERING_SECONDS)

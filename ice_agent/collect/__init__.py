@@ -38,6 +38,9 @@ Extractor = Callable[[Utterance], tuple[CandidateFact, ...]]
 KIN = kin.RELATIONS
 """The relations of people and animals that the user may speak of by them: "my sister"."""
 
+LONGEST_UTTERANCE = 100_000
+"""Characters that are read as one: about ten seconds of the rules, a book takes hours."""
+
 MASK = "\u2588"
 OFF_RECORD = "(off the record)"
 
@@ -114,6 +117,11 @@ def names_of(store: FactStore, subject: str) -> tuple[str, ...]:
 def _require_words(text: str) -> None:
     if not text.strip():
         raise CollectError('nothing was said: give it words, as "I live in Lisbon."')
+    if len(text) > LONGEST_UTTERANCE:
+        raise CollectError(
+            f"the utterance has {len(text):,} characters, and one has {LONGEST_UTTERANCE:,} at most: tell it "
+            "in parts (`ice-agent add -` takes a line as one)"
+        )
 
 
 def _unheard(text: str, speaker: str = USER) -> Utterance:

@@ -46,7 +46,10 @@ class MemoryRetriever(BaseRetriever):
 def __getattr__(name: str) -> Any:
     # Only when it is asked for: langgraph may not be there.
     if name == "MemoryStore":
-        from ice_agent.langchain.graph import MemoryStore
+        try:
+            from ice_agent.langchain.graph import MemoryStore
+        except ModuleNotFoundError as missing:
+            raise ImportError(f"MemoryStore needs {missing.name}: pip install langgraph") from missing
 
         return MemoryStore
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -12,13 +12,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
-from difflib import get_close_matches
 from enum import StrEnum
 from typing import Final
 
 from ice_agent import admission, clocks, watch
 from ice_agent.config import Collect, Config, SourceSettings
-from ice_agent.errors import RefreshError
+from ice_agent.errors import RefreshError, instead
 from ice_agent.refresh import reading
 from ice_agent.refresh.clock import due, next_run
 from ice_agent.refresh.mapping import mapped
@@ -137,8 +136,7 @@ def chosen(config: Config, names: Sequence[str] = ()) -> tuple[SourceSettings, .
         raise RefreshError("refresh", "there is no source: write [[refresh.sources]] in config.toml")
     for name in names:
         if name not in known:
-            near = get_close_matches(name, known, n=1, cutoff=0)[0]
-            raise RefreshError(name, f"no source is called so (did you mean {near!r}?)")
+            raise RefreshError(name, f"no source is called so ({instead(name, known)})")
     return tuple(known[name] for name in names or known)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+
+from ice_agent import logs
 
 PROJECT = Path(__file__).parents[2]
 SECRET = "whsec_" + "QUJD" * 8
@@ -75,6 +78,19 @@ def test_a_missing_secret_is_said_and_the_verb_is_done_all_the_same(ice, said, h
     assert (code, err.count("\n")) == (1, 1)
     assert "ICE_HOOKS_SECRET" in err
     assert len(said("hooks")["waiting"]) == 1
+
+
+def test_without_a_hook_there_is_nothing_to_sign(ice, store):
+    code, out, _ = ice("hooks", "--retry")
+    assert (code, out) == (0, "told 0 events\nnothing waits for a hook\n")
+
+
+def test_what_libraries_log_is_logged_once_as_all_else_is(capsys):
+    library = logging.getLogger("huggingface_hub")
+    library.addHandler(logging.StreamHandler(sys.stderr))
+    logs.adopt("huggingface_hub")
+    assert library.handlers == []
+    assert library.propagate
 
 
 def test_metrics_prints_what_a_textfile_collector_reads(ice, promoted, home):

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from ice_agent import cycle
 from ice_agent.config import Config
 from ice_agent.editor import Editor
-from ice_agent.errors import IceError
+from ice_agent.errors import EmptyBatch, IceError
 from memory import Archive, FactStore, StoreError
 from tests.standin import Notebook
 
@@ -56,6 +56,8 @@ def run(url: str, config: Config, editor: Editor, pass_by: Act) -> None:
         try:
             store: Any = _Watched(archive.store("tom"), pass_by)
             cycle.run_cycle(store, editor, config, _reporting(pass_by))
+        except EmptyBatch:
+            return
         except (IceError, StoreError) as error:
             pass_by(f"refused: {type(error).__name__}: {error}")
             raise SystemExit(3) from None

@@ -15,7 +15,7 @@ from ice_agent.config import Config, WorkerSettings
 from ice_agent.errors import ConfigError, CycleError, ModelError
 from ice_agent.executors import Ending
 from memory import Archive, CandidateFact
-from tests.test_year import Notebook
+from tests.standin import Notebook
 
 PLACES = [
     WorkerSettings(),

@@ -31,7 +31,7 @@ from ice_agent.config import Config
 from ice_agent.editor import Job
 from ice_agent.manifest import WEIGHTS
 from memory import Archive, CandidateFact, Evaluation, FactStore, Progress
-from tests.test_year import Notebook
+from tests.standin import Notebook
 
 PROJECT = Path(__file__).parents[1]
 
@@ -42,27 +42,27 @@ class Scribe(Notebook):
     def __init__(self, url: str, log: Path, seconds: float) -> None:
         super().__init__()
         self._leases = Archive(url)._engine
-        self._log, self._seconds = log, seconds
+        self._log, self._pace = log, seconds
 
     def teach(
         self, job: Job, candidate_id: str, directory: Path, manifest: dict[str, Any], progress: Progress
     ) -> None:
         self._tenant = manifest["tenant"]
         self._note("begin")
-        self._work(progress)
+        self._dawdle(progress)
         super().teach(job, candidate_id, directory, manifest, progress)
 
     def measure(
         self, job: Job, adapter_id: str, at_risk: Collection[str], progress: Progress
     ) -> tuple[Evaluation, Evaluation]:
-        self._work(progress)
+        self._dawdle(progress)
         measured = super().measure(job, adapter_id, at_risk, progress)
         self._note("end")
         return measured
 
-    def _work(self, progress: Progress) -> None:
+    def _dawdle(self, progress: Progress) -> None:
         for done in range(5):
-            time.sleep(random.random() * self._seconds / 5)
+            time.sleep(random.random() * self._pace / 5)
             progress("working", done, 5, "")
 
     def _note(self, event: str) -> None:

@@ -34,6 +34,9 @@ NEAREST: Final = 200
 FIRST_PERSON: Final = frozenset({"i", "i'm", "i've", "i'd", "i'll", "me", "my", "mine", "myself"})
 """Words by which a question is about the user."""
 
+BESIDE: Final = 5
+"""Facts of the weights, at most, that are stated beside what only a prompt can serve."""
+
 RANK_CONSTANT: Final = 60
 """Of reciprocal rank fusion, as in the paper: the first places of a ranking do not outweigh all others."""
 
@@ -153,8 +156,8 @@ def for_prompt(
     """What a prompt has to say for this question, `limit` facts at most, of no more `length` than `room`.
 
     Beside other facts a model reads its prompt more than its weights. So where a prompt says anything, it
-    says what the question asks for as well, though the weights hold it; it says so last, so that the prompt
-    before it stays the same from one question to the next.
+    says what the question may ask for as well, though the weights hold it; it says so last, so that the
+    prompt before it stays the same from one question to the next.
     """
     facts = {fact.id: fact for fact in store.recall(_cued(question), NEAREST)}
     meaning = by_meaning.of(question, store, Among.PROMPT) if by_meaning else None
@@ -163,33 +166,32 @@ def for_prompt(
     facts |= {fact.id: fact for fact in near if fact.status is not FactStatus.RETRACTED}
     told = sorted(facts.values(), key=lambda fact: fact.recorded_at)
     overrides = store.contradicting(told)
-    held = asked_for(_learned(store, question), question) if told else []
+    # No more than half of the prompt: what waits there is known nowhere else.
+    held = meant(_learned(store, question), question)[: min(BESIDE, limit // 2)] if told else []
     best = [*held, *relevant(told, question, overrides, [fact.id for fact in near])][:limit]
     kept = fitting(best, overrides, room, length)
     in_order = sorted((fact for fact in told if fact.id in kept), key=lambda fact: fact.id not in overrides)
     return Recalled(
-        facts=(*in_order, *(fact for fact in held if fact.id in kept)),
+        facts=(*in_order, *(fact for fact in held[::-1] if fact.id in kept)),
         left_out=tuple(fact for fact in best if fact.id not in kept),
     )
 
 
-def asked_for(learned: Sequence[Fact], question: str) -> list[Fact]:
-    """Those that the question is after: it names whom they are about, and sounds like what they say."""
+def meant(learned: Sequence[Fact], question: str) -> list[Fact]:
+    """What the weights hold about those whom a question names, nearest first."""
     words = _words(question)
-    sounds_like = {fact.relation for fact in learned if _words(fact.relation.replace("_", " ")) <= words}
-    sounds_like.update(_relations_like(question))
 
     def is_named(subject: str) -> bool:
         return bool(words & FIRST_PERSON) if subject == USER else _words(subject) <= words
 
-    return [fact for fact in learned if fact.relation in sounds_like and is_named(fact.subject)]
+    return relevant([fact for fact in learned if is_named(fact.subject)], question)
 
 
 def _learned(store: FactStore, question: str) -> list[Fact]:
     """What the weights hold and shares words with a question, as it was told."""
     found = store.search(f"{_cued(question)} {USER}", NEAREST)
     learned = (fact for fact in found if fact.status is FactStatus.LEARNED)
-    return sorted(learned, key=lambda fact: (fact.recorded_at, fact.id))
+    return sorted(learned, key=lambda fact: fact.recorded_at)
 
 
 def relevant(
@@ -258,13 +260,8 @@ class Told:
 
 def _cued(text: str) -> str:
     """A question with the relations that it sounds like: "What do I do?" has no word of a job."""
-    return " ".join((text, *(name.replace("_", " ") for name in _relations_like(text))))
-
-
-def _relations_like(text: str) -> list[str]:
-    """The three relations whose questions share most with a text."""
     names, questions = _relations()
-    return [names[i] for i in questions.nearest(text, 3)]
+    return " ".join((text, *(names[i].replace("_", " ") for i in questions.nearest(text, 3))))
 
 
 @cache

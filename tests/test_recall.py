@@ -219,20 +219,32 @@ def test_no_more_are_recalled_than_the_settings_allow(store, tell, limit):
 
 
 @pytest.mark.parametrize(
-    ("question", "said_last"),
+    ("question", "stated"),
     [
         ("Where do I live?", "The user lives in Lisbon."),
-        ("In which country is my home?", "The user lives in Lisbon."),
+        ("What is my home country?", "The user lives in Lisbon."),
         ("Where does Anna Berg live?", "Anna Berg lives in Quito."),
+        ("Tell me about Anna Berg.", "Anna Berg lives in Quito."),
     ],
 )
-def test_where_a_prompt_says_anything_it_says_what_is_asked_for_last(store, tell, question, said_last):
+def test_where_a_prompt_says_anything_it_states_what_is_asked_for(store, tell, question, stated):
     tell("I live in Lisbon.", "Remember that Anna Berg lives in Quito.", "I work as a baker.")
     Tenant(store).learn()
     assert prompt(store, question).facts == ()
 
     tell("I like tea.")
-    assert said(prompt(store, question).facts) == ["The user likes tea.", said_last]
+    first, *beside = said(prompt(store, question).facts)
+    assert first == "The user likes tea."
+    # The nearest stands last.
+    assert beside[-1] == stated
+
+
+def test_of_what_the_weights_hold_the_nearest_is_stated(store, tell):
+    tell(*(f"I like tea {n}." for n in range(12)), "I live in Lisbon.")
+    Tenant(store).learn()
+    tell("I work as a baker.")
+    found = said(prompt(store, "Where do I live?").facts)
+    assert (found[0], found[-1], len(found)) == ("The user works as a baker.", "The user lives in Lisbon.", 6)
 
 
 @pytest.mark.parametrize("question", ["Where does Jan Bakker live?", "What is the capital of Portugal?"])
@@ -241,6 +253,15 @@ def test_what_the_weights_hold_and_no_question_asks_for_costs_nothing(store, tel
     Tenant(store).learn()
     tell("I like tea.")
     assert said(prompt(store, question).facts) == ["The user likes tea."]
+
+
+def test_what_waits_is_not_crowded_out_by_what_the_weights_hold(store, tell):
+    tell(*(f"I like tea {n}." for n in range(8)))
+    Tenant(store).learn()
+    tell("I live in Oslo.", "I work as a baker.")
+    found = said(prompt(store, "What do I like?", limit=4).facts)
+    assert found[:2] == ["The user lives in Oslo.", "The user works as a baker."]
+    assert len(found) == 4
 
 
 def test_what_another_value_has_replaced_is_not_said_beside_it(store, tell):

@@ -94,22 +94,17 @@ def opened(
 ) -> Iterator[tuple[Place, ...]]:
     """The places that the settings name. Raises ConfigError for Ray where it is not installed."""
     with ExitStack() as open_places:
+        begun: Sequence[AbstractContextManager[Place]]
+        match settings.executor:
+            case "process":
+                begun = [Here(config, make_editor, stop)]
+            case "processes":
+                begun = [InProcess(config, make_editor, stop) for _ in range(settings.workers)]
+            case "ray":
+                ray = open_places.enter_context(_connected())
+                begun = [OnRay(ray, config, make_editor, stop) for _ in range(settings.workers)]
         # All are begun before the first is waited for.
-        places = _places(settings, config, make_editor, stop)
-        yield tuple(open_places.enter_context(place) for place in places)
-
-
-def _places(
-    settings: WorkerSettings, config: Config, make_editor: MakeEditor, stop: Stop
-) -> Sequence[AbstractContextManager[Place]]:
-    match settings.executor:
-        case "process":
-            return [Here(config, make_editor, stop)]
-        case "processes":
-            return [InProcess(config, make_editor, stop) for _ in range(settings.workers)]
-        case "ray":
-            ray = _ray()
-            return [OnRay(ray, config, make_editor, stop) for _ in range(settings.workers)]
+        yield tuple(open_places.enter_context(place) for place in begun)
 
 
 def ice_editor(config: Config) -> Editor:
@@ -312,16 +307,19 @@ class _Actor:
         self._ending.set()
 
 
-def _ray() -> Any:
+@contextmanager
+def _connected() -> Iterator[Any]:
     """Ray, connected to the cluster that RAY_ADDRESS names, or to one of this machine alone."""
     try:
         import ray
     except ModuleNotFoundError:
         how = 'pip install \'ice-agent[ray]\', or set executor to "process" or "processes"'
         raise ConfigError(f'[worker] executor = "ray" needs Ray, which is not installed: {how}') from None
-    if not ray.is_initialized():
-        ray.init(log_to_driver=True, logging_level=logging.WARNING, include_dashboard=False)
-    return ray
+    ray.init(log_to_driver=True, logging_level=logging.WARNING, include_dashboard=False)
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
 
 
 def _wants_gpu(ray: Any, config: Config) -> bool:

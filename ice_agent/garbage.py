@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -33,10 +34,14 @@ class Garbage:
     freed_bytes: int
 
 
-def collect(store: FactStore, config: Config, *, dry_run: bool = False) -> Garbage:
+def collect(
+    store: FactStore, config: Config, *, dry_run: bool = False, unregistered: bool = False
+) -> Garbage:
     """Delete the files that no adapter needs to keep, by the settings under [adapters].
 
-    What cannot be deleted is logged and tried again the next time: nothing leads back to it.
+    What cannot be deleted is logged and tried again the next time: nothing leads back to it. With
+    `unregistered`, adapters that were saved for this tenant and never got a row go, too: to find them the
+    manifests of all tenants' adapters are read, which is too much for the end of every cycle.
     """
     moment, adapters = now(), store.adapters()
     needed = kept(adapters, store.way_back(), config.adapters, moment)
@@ -44,7 +49,7 @@ def collect(store: FactStore, config: Config, *, dry_run: bool = False) -> Garba
     gone = [a for a in adapters if a.id not in needed and a.status is not AdapterStatus.FORGOTTEN]
     folders = {a.id: config.adapters.dir / a.path for a in gone}
     gone = [a for a in gone if folders[a.id].exists() or a.collected_at is None]
-    strays = tuple(_strays(store, config, {a.path for a in adapters}, moment))
+    strays = tuple(_strays(store, config, {a.path for a in adapters}, moment, unregistered=unregistered))
     transcripts = [
         path
         for a in adapters
@@ -89,7 +94,9 @@ def _never_served(adapter: Adapter) -> bool:
     return adapter.promoted_at is None and adapter.status is not AdapterStatus.CANDIDATE
 
 
-def _strays(store: FactStore, config: Config, known: set[str], moment: datetime) -> Iterator[Path]:
+def _strays(
+    store: FactStore, config: Config, known: set[str], moment: datetime, *, unregistered: bool
+) -> Iterator[Path]:
     """What cycles that were killed left, of any tenant, and whole adapters of this one that have no row."""
     folder = config.adapters.dir
     half_written = [
@@ -97,7 +104,8 @@ def _strays(store: FactStore, config: Config, known: set[str], moment: datetime)
         for pattern in (".partial-*", "*.partial", "*.work", training_dir(folder / "*").name)
         for path in folder.glob(pattern)
     ]
-    unknown = [path.parent for path in folder.glob(f"*/{MANIFEST}") if path.parent.name not in known]
+    manifests = folder.glob(f"*/{MANIFEST}") if unregistered else ()
+    unknown = [path.parent for path in manifests if path.parent.name not in known]
     ours = [path for path in unknown if not path.name.startswith(".") and _tenant(path) == store.identity()]
     # What was saved is trained by nobody.
     done = {path for each in known if (path := training_dir(folder / each)).exists()}
@@ -115,7 +123,11 @@ def _tenant(folder: Path) -> str | None:
 
 
 def _changed_at(path: Path) -> datetime:
-    newest = max((each.stat().st_mtime for each in (path, *path.rglob("*"))), default=0.0)
+    try:
+        newest = max(each.stat().st_mtime for each in (path, *path.rglob("*")))
+    except FileNotFoundError:
+        # Somebody is at work on it: another tenant's cycle has just saved what it wrote here.
+        return now()
     return datetime.fromtimestamp(newest, UTC)
 
 
@@ -127,7 +139,12 @@ def _keep_manifest(folder: Path) -> None:
 
 def _size(path: Path) -> int:
     files = path.rglob("*") if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files if file.is_file())
+    n_bytes = 0
+    for file in files:
+        # Another tenant's cycle may be deleting the same stray.
+        with suppress(FileNotFoundError):
+            n_bytes += file.stat().st_size if file.is_file() else 0
+    return n_bytes
 
 
 def _delete(path: Path) -> None:

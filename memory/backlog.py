@@ -5,12 +5,14 @@ A tenant for which nothing waits is in none of them, so that any number of idle 
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased
 
 from memory.clocks import holds, is_over
+from memory.columns import UtcDateTime
 from memory.database import Clock
 from memory.records import AdapterStatus, Backlog, Cardinality, FactStatus, now
 from memory.tables import (
@@ -28,17 +30,29 @@ from memory.tables import (
 
 
 def backlogs(tx: Session) -> tuple[Backlog, ...]:
-    """Of each tenant for which something waits."""
-    waits = _waits(None)
-    found = _asked(waits).join(waits, waits.c.tenant == TenantRow.id)
-    return tuple(_record(row) for row in tx.execute(found.order_by(waits.c.since)))
+    """Of each tenant for which something waits, the longest waiting first."""
+    return tuple(_record(row) for row in tx.execute(of_all(), {"moment": now()}))
 
 
 def backlog(tx: Session, tenant: str) -> Backlog:
-    waits = _waits(tenant)
-    found = _asked(waits).outerjoin(waits, waits.c.tenant == TenantRow.id).where(TenantRow.name == tenant)
-    row = tx.execute(found).one_or_none()
+    row = tx.execute(_of_one(), {"moment": now(), "name": tenant}).one_or_none()
     return Backlog(tenant=tenant) if row is None else _record(row)
+
+
+# Both are made once: that takes longer than to ask them.
+
+
+@cache
+def of_all() -> sa.Select[Any]:
+    waits = _waits()
+    return _asked(waits).join(waits, waits.c.tenant == TenantRow.id).order_by(waits.c.since)
+
+
+@cache
+def _of_one() -> sa.Select[Any]:
+    name = sa.bindparam("name", type_=sa.Text())
+    waits = _waits(sa.select(TenantRow.id).where(TenantRow.name == name).scalar_subquery())
+    return _asked(waits).outerjoin(waits, waits.c.tenant == TenantRow.id).where(TenantRow.name == name)
 
 
 def _asked(waits: sa.Subquery) -> sa.Select[Any]:
@@ -57,7 +71,8 @@ def _record(row: sa.Row[Any]) -> Backlog:
     return Backlog(
         tenant=row.name,
         tenant_id=row.id,
-        n_waiting=row.n or 0,
+        # PostgreSQL's sum is a number of any length.
+        n_waiting=int(row.n or 0),
         waits_since=row.since,
         is_claimed=bool(row.claimed),
         is_measured=bool(row.measured),
@@ -67,9 +82,9 @@ def _record(row: sa.Row[Any]) -> Backlog:
     )
 
 
-def _waits(tenant: str | None) -> sa.Subquery:
+def _waits(owner: sa.ScalarSelect[str] | None = None) -> sa.Subquery:
     """What waits, by tenant: pending facts, what the weights hold and should not, and a claimed batch."""
-    moment = now()
+    moment: Any = sa.bindparam("moment", type_=UtcDateTime())
     none = sa.literal(0)
     is_pending = sa.and_(is_waiting, FactRow.status == FactStatus.PENDING, holds(moment))
     to_be_removed = sa.and_(is_taken_back, FactRow.valid_until <= moment, *_undenied(moment))
@@ -100,8 +115,7 @@ def _waits(tenant: str | None) -> sa.Subquery:
             sa.case((candidates.exists(), 1), else_=0),
         ).where(is_claimed),
     ]
-    if tenant is not None:
-        owner = sa.select(TenantRow.id).where(TenantRow.name == tenant).scalar_subquery()
+    if owner is not None:
         parts = [part.where(part.selected_columns.tenant == owner) for part in parts]
     every = sa.union_all(*parts).subquery()
     totals = (

@@ -171,6 +171,6 @@ def test_ray_runs_the_same_cycle(world):
     with world.places(WorkerSettings(executor="ray")) as (place,):
         assert place.run("ann").ending is Ending.PROMOTED
         world.then("err")
-        world.tell("rum")
-        assert place.run("ann").ending is Ending.FAILED
+        world.tell("rum", "bob")
+        assert place.run("bob").ending is Ending.FAILED
     assert world.learned() == ["tea"]

@@ -149,3 +149,22 @@ def test_what_cannot_be_deleted_stops_no_cycle_and_goes_the_next_time(tmp_path, 
 
 def _denied(*_: Any, **__: Any) -> None:
     raise PermissionError(13, "denied")
+
+
+def test_what_another_tenants_cycle_has_just_saved_is_no_stray(tmp_path):
+    """Between being listed and looked at, a folder that was being written gets the name it is to have."""
+    assert garbage._changed_at(tmp_path / ".partial-saved-meanwhile") > now() - timedelta(minutes=1)
+    assert garbage._size(tmp_path / ".partial-saved-meanwhile") == 0
+
+
+def test_an_adapter_that_was_saved_and_never_registered_is_looked_for_when_that_is_asked(tmp_path):
+    settings = Config.model_validate({"adapters": {"dir": tmp_path / "adapters"}})
+    with Archive.open(f"sqlite:///{tmp_path / 'memory.db'}") as archive:
+        year = Year(archive, settings)
+        stray = settings.adapters.dir / "a_never_registered"
+        year.editor.make_root(stray.name, stray, {"tenant": year.store.identity()})
+        for path in (*stray.iterdir(), stray):
+            os.utime(path, (0, 0))
+        assert garbage.collect(year.store, settings).strays == ()
+        assert garbage.collect(year.store, settings, unregistered=True).strays == (stray.name,)
+        assert not stray.exists()

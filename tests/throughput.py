@@ -9,61 +9,72 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import random
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from statistics import quantiles
 from threading import Event
-from typing import Any
+from typing import Any, Self
 
 import sqlalchemy as sa
 
 from ice_agent import executors, worker
 from ice_agent.config import Config
-from ice_agent.editor import Job
+from ice_agent.editor import Editor, Job
 from ice_agent.manifest import WEIGHTS
-from memory import Archive, CandidateFact, Evaluation, FactStore, Progress
+from memory import (
+    Adapter,
+    AdapterStatus,
+    Archive,
+    CandidateFact,
+    Evaluation,
+    FactStatus,
+    FactStore,
+    Progress,
+    Verdict,
+    now,
+)
+from memory.tables import Table
 from tests.standin import Notebook
 
-PROJECT = Path(__file__).parents[1]
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["tests.throughput"])
+"""A worker begins in a moment, as one that is killed every few seconds should; it shares nothing."""
 
 
-class Scribe(Notebook):
-    """A notebook that takes its time, and logs when it begins and ends to work for whom, with which lease."""
+class Scribing:
+    """What makes an editor log when it begins and ends to work for whom, and who has the lease then."""
 
-    def __init__(self, url: str, log: Path, seconds: float) -> None:
-        super().__init__()
-        self._leases = Archive(url)._engine
-        self._log, self._pace = log, seconds
+    def log_to(self, log: Path, url: str) -> Self:
+        self._log, self._leases = log, Archive(url)._engine
+        return self
 
-    def teach(
-        self, job: Job, candidate_id: str, directory: Path, manifest: dict[str, Any], progress: Progress
-    ) -> None:
+    def teach(self, job: Job, candidate_id: str, directory: Path, manifest: Any, progress: Progress) -> None:
         self._tenant = manifest["tenant"]
         self._note("begin")
-        self._dawdle(progress)
-        super().teach(job, candidate_id, directory, manifest, progress)
+        editor: Any = super()
+        editor.teach(job, candidate_id, directory, manifest, progress)
 
     def measure(
         self, job: Job, adapter_id: str, at_risk: Collection[str], progress: Progress
     ) -> tuple[Evaluation, Evaluation]:
-        self._dawdle(progress)
-        measured = super().measure(job, adapter_id, at_risk, progress)
-        self._note("end")
+        editor: Any = super()
+        measured: tuple[Evaluation, Evaluation] = editor.measure(job, adapter_id, at_risk, progress)
+        # One that went on where another died has not taught.
+        if getattr(self, "_tenant", ""):
+            self._note("end")
+        self._tenant = ""
         return measured
-
-    def _dawdle(self, progress: Progress) -> None:
-        for done in range(5):
-            time.sleep(random.random() * self._pace / 5)
-            progress("working", done, 5, "")
 
     def _note(self, event: str) -> None:
         with self._leases.connect() as connection:
@@ -73,8 +84,24 @@ class Scribe(Notebook):
         write(self._log, event, os.getpid(), tenant=self._tenant, owner=held.owner, token=held.token)
 
 
-def scribe(config: Config, log: Path, seconds: float) -> Scribe:
-    return Scribe(config.store.url, log, seconds)
+class Scribe(Scribing, Notebook):
+    """The stand-in, with a log."""
+
+
+def scribe(config: Config, log: Path, seconds: float) -> Editor:
+    return Scribe(seconds=seconds).log_to(log, config.store.url)
+
+
+def real_scribe(config: Config, log: Path) -> Editor:
+    """The editor that serves users, with a log."""
+    from ice_agent.ice_editor import IceEditor
+    from ice_agent.model import EditableModel
+
+    class RealScribe(Scribing, IceEditor):
+        pass
+
+    model = EditableModel.load(config.model, config.lora)
+    return RealScribe(model, config).log_to(log, config.store.url)
 
 
 def write(log: Path, event: str, pid: int, **more: Any) -> None:
@@ -100,8 +127,6 @@ class Game:
     settings: dict[str, Any] = field(default_factory=dict)
     told: dict[str, dict[str, str]] = field(default_factory=dict)
     n_kills: int = 0
-    n_new: int = 0
-    """Workers begun so far."""
 
     def __post_init__(self) -> None:
         self.random = random.Random(0)
@@ -110,7 +135,7 @@ class Game:
         settings = {
             "store": {"url": self.url},
             "adapters": {"dir": str(self.folder / "adapters")},
-            "schedule": {"every_minutes": 0, "batch_trigger": 1},
+            "schedule": {"every_minutes": 0, "batch_trigger": 1, "backoff_minutes": 0},
             **self.settings,
         }
         self.config = Config.model_validate(settings)
@@ -128,20 +153,12 @@ class Game:
                 for process in workers:
                     process.terminate()
                 for process in workers:
-                    process.wait(timeout=60)
+                    process.join(timeout=60)
 
-    def _worker(self) -> subprocess.Popen[bytes]:
-        self.n_new += 1
-        told = (self.folder / f"worker{self.n_new}.log").open("wb")
-        command = [
-            sys.executable,
-            "-m",
-            "tests.throughput",
-            "worker",
-            str(self.folder),
-            str(self.work_seconds),
-        ]
-        return subprocess.Popen(command, cwd=PROJECT, stdout=told, stderr=told)
+    def _worker(self) -> ForkServerProcess:
+        process = FORKS.Process(target=serve, args=(self.folder, self.work_seconds))
+        process.start()
+        return process
 
     def _tell(self, store: FactStore, number: int) -> None:
         for which in range(self.random.randint(1, 3)):
@@ -154,25 +171,28 @@ class Game:
             self.told.setdefault(store.tenant, {})[subject] = town
 
     def _until_learned(
-        self, archive: Archive, workers: list[subprocess.Popen[bytes]], patience_seconds: float
+        self, archive: Archive, workers: list[ForkServerProcess], patience_seconds: float
     ) -> None:
         deadline = time.monotonic() + patience_seconds
         kill_at = time.monotonic() + self.kill_seconds
         while archive.backlogs():
             assert time.monotonic() < deadline, f"still waiting: {archive.backlogs()[:3]}"
             time.sleep(0.1)
-            # One that has not begun to work has nothing to lose.
-            at_work = [n for n, each in enumerate(workers) if f'"pid": {each.pid},' in self.log.read_text()]
-            if time.monotonic() >= kill_at and at_work:
+            said = self.log.read_text()
+            # One that has not begun to work has nothing to lose; and where nothing is learned between two
+            # kills, what kills is what a batch's facts are set aside for.
+            at_work = [n for n, each in enumerate(workers) if f'"pid": {each.pid},' in said]
+            has_moved = said.rfind('"end"') > said.rfind('"killed"')
+            if time.monotonic() >= kill_at and at_work and has_moved:
                 victim = self.random.choice(at_work)
                 self._kill(workers[victim])
                 workers[victim] = self._worker()
                 kill_at = time.monotonic() + self.kill_seconds
 
-    def _kill(self, process: subprocess.Popen[bytes]) -> None:
+    def _kill(self, process: ForkServerProcess) -> None:
         process.kill()
-        process.wait()
-        write(self.log, "killed", process.pid)
+        process.join()
+        write(self.log, "killed", process.pid or 0)
         self.n_kills += 1
 
     # What came of it
@@ -247,24 +267,113 @@ def _url(given: str) -> Iterator[str]:
         server.cleanup()
 
 
+# -- decisions -----------------------------------------------------------------------------------------------
+
+
+def fill(archive: Archive, n_idle: int, n_waiting: int, learned: int = 5) -> None:
+    """So many tenants that have learned all they were told, and so many for which something waits.
+
+    Behind the store's back, or it would take most of an hour: what is written is what a promotion leaves.
+    """
+    model, moment = archive.store("model tenant"), now()
+    texts = [f"Friend {n} lives in town {n}." for n in range(learned)]
+    for n, text in enumerate(texts):
+        said = CandidateFact(
+            subject=f"Friend {n}", relation="home", object=f"town {n}", statement=text, start=0, end=len(text)
+        )
+        model.tell(text, [said])
+    root = Adapter(
+        id="root_model",
+        parent_id=None,
+        status=AdapterStatus.CANDIDATE,
+        base_hash="b",
+        path="r",
+        created_at=moment,
+    )
+    model.root(root)
+    lease = model.take_lease("fill", 60)
+    batch = model.claim_batch(100, lease)
+    assert batch is not None
+    learner = replace(root, id="a_model", parent_id=root.id, batch_id=batch.id)
+    model.register(learner, lease)
+    model.promote(learner.id, Verdict(promote=True), lease)
+    model.drop_lease(lease)
+    tables = [table for table in Table.metadata.sorted_tables if table.name in _COPIED]
+    own = model.identity()
+    with archive._engine.begin() as connection:
+        rows = {t: connection.execute(sa.select(t)).mappings().all() for t in tables}
+        for start in range(0, n_idle + n_waiting, 500):
+            numbers = range(start, min(start + 500, n_idle + n_waiting))
+            for table, found in rows.items():
+                copies = [_copied(dict(row), own, n, n < n_waiting) for n in numbers for row in found]
+                without = [{k: v for k, v in copy.items() if k != "number"} for copy in copies]
+                connection.execute(sa.insert(table), without)
+    with archive._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(sa.text("ANALYZE"))
+
+
+_COPIED = ("tenants", "leases", "ledger_tips", "utterances", "batches", "adapters", "facts", "batch_facts")
+
+
+def _copied(row: dict[str, Any], own: str, n: int, waits: bool) -> dict[str, Any]:
+    """A row of the model tenant as one of the tenant of this number."""
+    ids = {"id", "batch_id", "adapter_id", "utterance_id", "parent_id", "fact_id", "tenant"}
+    copy = {k: f"{v}.{n}" if k in ids and v is not None else v for k, v in row.items()}
+    if copy.get("id") == f"{own}.{n}":
+        copy["name"] = f"tenant {n}"
+    if waits and "subject_key" in copy:
+        copy |= {"status": FactStatus.PENDING, "adapter_id": None, "batch_id": None}
+    return copy
+
+
+def decide(url: str, n_idle: int, n_waiting: int, repeats: int) -> dict[str, Any]:
+    """Milliseconds that a worker needs to look for what is due, and to take the lease of whoever is next."""
+    with Archive.open(url) as archive:
+        fill(archive, n_idle, n_waiting)
+        config = Config.model_validate({"schedule": {"every_minutes": 0, "batch_trigger": 1}})
+        ticks, takes = [], []
+        for _ in range(repeats):
+            queue = worker.Queue(archive, config, poll_seconds=0)
+            began = time.perf_counter()
+            taken = queue.take()
+            ticks.append(time.perf_counter() - began)
+        queue = worker.Queue(archive, config, poll_seconds=3600)
+        queue.take()
+        while (began := time.perf_counter()) and (taken := queue.take()) is not None:
+            lease = archive.store(taken[0].tenant).take_lease("bench/1", 900)
+            takes.append(time.perf_counter() - began)
+            archive.store(taken[0].tenant).drop_lease(lease)
+    return {"idle": n_idle, "waiting": n_waiting, "look": _spread(ticks), "take and lease": _spread(takes)}
+
+
+def _spread(seconds: list[float]) -> str:
+    if len(seconds) < 2:
+        return "-"
+    parts = quantiles(seconds, n=100, method="inclusive")
+    return f"p50 {1000 * parts[49]:.1f} ms, p99 {1000 * parts[98]:.1f} ms, of {len(seconds)}"
+
+
 # -- the command ---------------------------------------------------------------------------------------------
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    serves = verbs.add_parser("worker")
-    serves.add_argument("folder", type=Path)
-    serves.add_argument("seconds", type=float)
     plays = verbs.add_parser("kills")
     plays.add_argument("--url", default="")
     plays.add_argument("--tenants", type=int, default=50)
     plays.add_argument("--workers", type=int, default=4)
     plays.add_argument("--rounds", type=int, default=3)
     plays.add_argument("--every", type=float, default=3.0)
+    decides = verbs.add_parser("decide")
+    decides.add_argument("--url", default="")
+    decides.add_argument("--idle", type=int, default=10_000)
+    decides.add_argument("--waiting", type=int, default=0)
+    decides.add_argument("--repeats", type=int, default=50)
     words = parser.parse_args()
-    if words.verb == "worker":
-        serve(words.folder, words.seconds)
+    if words.verb == "decide":
+        with _url(words.url) as url:
+            print(json.dumps(decide(url, words.idle, words.waiting, words.repeats)))
     else:
         with tempfile.TemporaryDirectory(prefix="ice-agent-kills-") as folder, _url(words.url) as url:
             game = Game(url, Path(folder), words.tenants, words.workers, words.every)

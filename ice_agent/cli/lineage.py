@@ -142,7 +142,7 @@ def gc(
     """
     with opened(config, tenant) as at:
         plan.serving(at.store)
-        found = garbage.collect(at.store, at.config, dry_run=dry_run)
+        found = garbage.collect(at.store, at.config, dry_run=dry_run, unregistered=True)
         if as_json:
             print_json({"dry_run": dry_run, "collected": found})
             return

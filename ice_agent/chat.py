@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,10 +76,14 @@ class Chat:
 
     def _read(self) -> str:
         try:
-            return self._out.input("[bold]you>[/] ").strip()
+            said = self._out.input("[bold]you>[/] ").strip()
         except (EOFError, KeyboardInterrupt):
             self._out.print()
             return "/quit"
+        # A terminal shows what is typed; of a file nobody could tell what was asked.
+        if not sys.stdin.isatty():
+            self._out.print(said, markup=False)
+        return said
 
     def _answer(self, text: str) -> None:
         try:

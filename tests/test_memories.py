@@ -120,7 +120,7 @@ def test_what_is_no_message_is_refused(memory, messages):
 
 
 def test_a_book_is_not_read_as_one_utterance(memory):
-    with pytest.raises(CollectError, match=r"1,200,000 characters.*in parts"):
+    with pytest.raises(CollectError, match=r"1,200,000 characters.*50,000 at most: tell it in parts"):
         memory.add("I like tea. " * 100_000, user_id="ann")
 
 

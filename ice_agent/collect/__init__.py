@@ -38,8 +38,8 @@ Extractor = Callable[[Utterance], tuple[CandidateFact, ...]]
 KIN = kin.RELATIONS
 """The relations of people and animals that the user may speak of by them: "my sister"."""
 
-LONGEST_UTTERANCE = 100_000
-"""Characters that are read as one: about ten seconds of the rules, a book takes hours."""
+LONGEST_UTTERANCE = 50_000
+"""Characters that are read as one: seconds of the rules, half a minute of the oddest; a book takes hours."""
 
 MASK = "\u2588"
 OFF_RECORD = "(off the record)"

@@ -387,6 +387,8 @@ def test_a_chat_reads_commands_until_quit(ice, said, tiny_home, monkeypatch):
     code, out, _ = ice("chat")
     assert code == 0
     assert "pending" in out
+    # Of what was read from a file, too, it can be seen what was said.
+    assert "you> I like chess.\n" in out
 
 
 def test_a_rejected_cycle_says_every_reason_and_exits_with_3(ice, said, tiny_home):

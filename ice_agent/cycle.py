@@ -63,7 +63,7 @@ logger = logging.getLogger(__name__)
 Slot = tuple[str, str]
 
 RESUMED_AT_MOST = 3
-"""Times that a batch is gone on with before it counts as tried: something in it may be what kills."""
+"""Times that a batch is gone on with before it is halved: something in it may be what kills."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,9 +189,7 @@ class Cycle:
     def claim(self, sensitive: Collection[str]) -> Batch | None:
         """A batch to work on, without what nobody would teach; what a dead cycle left comes first."""
         limits = self.config.cycle
-        batch = self.store.resume_batch(
-            self.lease, sensitive, times=RESUMED_AT_MOST, quarantine_after=limits.quarantine_after
-        )
+        batch = self.store.resume_batch(self.lease, sensitive, times=RESUMED_AT_MOST)
         while batch is None or not (batch.facts or batch.removals):
             batch = self.store.claim_batch(limits.batch_size, self.lease, sensitive)
             if batch is None:
@@ -246,10 +244,7 @@ class Cycle:
         """The candidate, on disk and then in the store: what has a row has its files."""
         directory = self.config.adapters.dir / candidate_id
         if not self._lies_there(directory):
-            # Ids are hashes: what lies there already is the same work, of a cycle that was killed or of a
-            # batch that was reverted and is tried again. This cycle has the lease, so nobody is writing it.
-            for stale in (directory, *self.config.adapters.dir.glob(f".partial-{candidate_id}-*")):
-                shutil.rmtree(stale, ignore_errors=True)
+            self._make_room(directory)
             self.editor.unload(candidate_id)
             watch.stage("teaching")(self.editor.teach)(
                 work.job, candidate_id, directory, self._manifest(work), self.progress
@@ -266,6 +261,27 @@ class Cycle:
             return False
         logger.info("goes on with %s, which lies there whole", directory.name)
         return True
+
+    def _make_room(self, directory: Path) -> None:
+        """Delete what lies where a candidate is to be saved: of another batch, or damaged. Raises StaleLease.
+
+        Whoever slept past the lease may find there what serves by now. So it is moved before it is deleted,
+        and moved back if the lease was gone by then.
+        """
+        seconds = self.config.cycle.lease_seconds
+        self.store.renew_lease(self.lease, seconds)
+        for half in directory.parent.glob(f".partial-{directory.name}-*"):
+            shutil.rmtree(half, ignore_errors=True)
+        if not directory.exists():
+            return
+        aside = directory.with_name(f".partial-{directory.name}-stale")
+        directory.replace(aside)
+        try:
+            self.store.renew_lease(self.lease, seconds)
+        except StaleLease:
+            aside.replace(directory)
+            raise
+        shutil.rmtree(aside, ignore_errors=True)
 
     def _manifest(self, work: Work) -> dict[str, Any]:
         return {
@@ -398,7 +414,7 @@ class Cycle:
         directory = self.config.adapters.dir / scaled_id
         edit = {**whole.edit, "alpha": alpha, "scaled_from": whole.candidate.id}
         if not self._lies_there(directory):
-            shutil.rmtree(directory, ignore_errors=True)
+            self._make_room(directory)
             manifest = self._manifest(whole.work) | {"edit": edit}
             self.editor.scale(self.parent.id, whole.candidate.id, alpha, scaled_id, directory, manifest)
         return self._judged(self._registered(scaled_id), whole.work, alpha)

@@ -94,17 +94,15 @@ class LifeCycle:
             logger.info("claimed %s for %s", row.id, tx.tenant)
             return lineage.batch_record(tx, row)
 
-    def resume_batch(
-        self, lease: Lease, sensitive: Collection[str] = (), *, times: int, quarantine_after: int
-    ) -> Batch | None:
+    def resume_batch(self, lease: Lease, sensitive: Collection[str] = (), *, times: int) -> Batch | None:
         """The batch that a cycle left when it died, to go on with; None where there is none.
 
         None, too, where what it claimed was superseded, taken back or called `sensitive` since: then
-        claim_batch gives the rest back. A batch that was gone on with so many `times` has killed each of
-        them: it fails, and counts as tried.
+        claim_batch gives the rest back. What was gone on with so many `times` has killed each of them: from
+        then on it is halved each time, and a single fact that kills is quarantined.
         """
         with self._writing(lease) as tx:
-            row = lineage.resume(tx, sensitive, times, quarantine_after)
+            row = lineage.resume(tx, sensitive, times)
             tx.flush()
             if row is None:
                 return None

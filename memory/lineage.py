@@ -55,6 +55,7 @@ from memory.text import new_id
 from memory.transaction import Transaction
 
 DEADLY = Verdict(promote=False, reasons=("every cycle that took up its batch died before it was judged",))
+FATAL = "every cycle that was to learn it died: it stays in the prompt (try again with `ice-agent release`)"
 ABANDONED = Verdict(promote=False, reasons=("its cycle ended before it was judged",))
 FORGOTTEN = Verdict(promote=False, reasons=("a fact of its batch was forgotten",))
 COLLECTED = (
@@ -167,21 +168,35 @@ def fail_abandoned(tx: Transaction) -> None:
         fail(tx, batch, count_attempt=False, quarantine_after=0, verdict=ABANDONED)
 
 
-def resume(tx: Transaction, sensitive: Collection[str], times: int, quarantine_after: int) -> BatchRow | None:
+def resume(tx: Transaction, sensitive: Collection[str], times: int) -> BatchRow | None:
     """The batch that a dead cycle left, to go on with, if all that it claimed still waits as it did.
 
-    One that was gone on with so many `times`, and killed each time what worked on it, counts as tried.
+    Of one that was gone on with so many `times`, and killed each time what worked on it, half is put back; a
+    single fact that does so is quarantined.
     """
     left = sa.select(BatchRow).where(BatchRow.status == BatchStatus.CLAIMED).order_by(BatchRow.number)
     batch = tx.scalars(left.limit(1)).one_or_none()
     if batch is None or batch.replaces_id is not None or not _still_waits(tx, batch, sensitive):
         return None
     is_measured = any(candidate.scores is not None for candidate in candidates_of(tx, batch.id))
-    if not is_measured and batch.resumed >= times:
-        fail(tx, batch, count_attempt=True, quarantine_after=quarantine_after, verdict=DEADLY)
+    if not is_measured and batch.resumed >= times and not _halved(tx, batch):
         return None
     batch.resumed += not is_measured
     return batch
+
+
+def _halved(tx: Transaction, batch: BatchRow) -> bool:
+    """Leave the first half of a batch in it, so that it is found what kills; False when nothing is left."""
+    facts = [*members(tx, batch.id, Role.REMOVAL), *members(tx, batch.id, Role.FACT)]
+    for candidate in candidates_of(tx, batch.id):
+        reject_one(tx, candidate, DEADLY)
+    if len(facts) == 1:
+        quarantine(tx, facts[0], FATAL)
+        fail(tx, batch, count_attempt=False, quarantine_after=0, verdict=DEADLY)
+        return False
+    for fact in facts[len(facts) // 2 :]:
+        put_back(tx, batch.id, fact)
+    return True
 
 
 def _still_waits(tx: Transaction, batch: BatchRow, sensitive: Collection[str]) -> bool:

@@ -18,13 +18,13 @@ import sqlalchemy as sa
 
 from ice_agent import cycle
 from ice_agent.config import Config
-from ice_agent.editor import Editor
+from ice_agent.editor import Editor, Job
 from ice_agent.errors import EmptyBatch, IceError
 from memory import Archive, FactStore, StoreError
 from tests.standin import Notebook
 
-SPOILED = "spoiled"
-"""What the stand-in's language does not survive."""
+SPOILED, DEADLY = "spoiled", "deadly"
+"""What the stand-in's language does not survive, and what the process that teaches it does not."""
 
 FILE_EVENTS = ("open", "os.rename", "os.remove", "os.rmdir", "os.mkdir")
 WRITES = os.O_WRONLY | os.O_RDWR
@@ -34,18 +34,19 @@ Act = Callable[[str], None]
 
 
 def live(url: str, config: Config, seconds: float, note: Path, act: signal.Signals, moment: str = "") -> None:
-    """One cycle in a process of its own, which is sent `act` by itself at a moment of that name.
+    """One cycle in a process of its own, which sends itself `act` at the first moment of that name.
 
     The moments are noted, one a line, before they come: the last one is where it was, however sudden its end.
     """
-    seen = os.open(note, os.O_CREAT | os.O_WRONLY)
+    seen, passed = os.open(note, os.O_CREAT | os.O_WRONLY), set[str]()
 
     def pass_by(name: str) -> None:
         os.write(seen, name.replace("\n", " ").encode() + b"\n")
-        if name == moment:
+        if name == moment and name not in passed:
+            passed.add(name)
             os.kill(os.getpid(), act)
 
-    run(url, config, Notebook(seconds=seconds, spoils=SPOILED), pass_by)
+    run(url, config, _Mortal(seconds=seconds, spoils=SPOILED), pass_by)
     pass_by("over")
 
 
@@ -94,6 +95,15 @@ def _changes(event: str, arguments: tuple[Any, ...]) -> bool:
 
 def _reporting(pass_by: Act) -> Any:
     return lambda stage, done, total, note: pass_by(f"report {stage} {done} of {total}")
+
+
+class _Mortal(Notebook):
+    """Some things nobody survives being taught."""
+
+    def teach(self, job: Job, *arguments: Any) -> None:
+        if any(DEADLY in request.target for request in job.requests):
+            os.kill(os.getpid(), signal.SIGKILL)
+        super().teach(job, *arguments)
 
 
 class _Watched:

@@ -34,10 +34,14 @@ Act = Callable[[str], None]
 
 
 def live(url: str, config: Config, seconds: float, note: Path, act: signal.Signals, moment: str = "") -> None:
-    """One cycle in a process of its own, which sends itself `act` at the first moment of that name.
+    """One cycle in a process of its own, which sends itself `act` at the first moment of that name."""
+    pass_by = noting(note, act, moment)
+    run(url, config, _Mortal(seconds=seconds, spoils=SPOILED), pass_by)
+    pass_by("over")
 
-    The moments are noted, one a line, before they come: the last one is where it was, however sudden its end.
-    """
+
+def noting(note: Path, act: signal.Signals, moment: str) -> Act:
+    """Note moments, one a line, before they come: the last is where a process was, however sudden its end."""
     seen, passed = os.open(note, os.O_CREAT | os.O_WRONLY), set[str]()
 
     def pass_by(name: str) -> None:
@@ -46,8 +50,7 @@ def live(url: str, config: Config, seconds: float, note: Path, act: signal.Signa
             passed.add(name)
             os.kill(os.getpid(), act)
 
-    run(url, config, _Mortal(seconds=seconds, spoils=SPOILED), pass_by)
-    pass_by("over")
+    return pass_by
 
 
 def run(url: str, config: Config, editor: Editor, pass_by: Act) -> None:

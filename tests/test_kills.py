@@ -127,36 +127,39 @@ class Tenant:
 
 def violations(store: FactStore, config: Config) -> list[str]:
     """What is wrong, whatever the moment."""
+    found = wrong(store, config)
+    editor, serving = Notebook(), store.serving()
+    if found or serving is None:
+        return found
+    cycle.load(editor, config, serving)
+    page = editor.page(serving.id)
+    return [
+        f"{fact.statement} is called learned, and the weights do not say so"
+        for fact in store.learned()
+        if page.get(edit_request.build([fact]).rewrite_prompt) != fact.object
+    ]
+
+
+def wrong(store: FactStore, config: Config) -> list[str]:
+    """What is wrong with the memory and the files, whoever edits."""
     found = [f"the ledger: {problem}" for problem in store.verify().problems]
     promoted = [adapter for adapter in store.adapters() if adapter.status is AdapterStatus.PROMOTED]
     if len(promoted) != 1:
-        return [*found, f"{len(promoted)} adapters serve"]
-    editor, serving = Notebook(), promoted[0]
-    try:
-        cycle.load(editor, config, serving)
-    except AdapterError as error:
-        return [*found, f"what serves cannot be loaded: {error}"]
-    found += list(_served(store, editor.page(serving.id)))
-    claimed = [batch for batch in store.batches() if batch.status is BatchStatus.CLAIMED]
+        found.append(f"{len(promoted)} adapters serve")
+    batches = store.batches()
+    claimed = [batch for batch in batches if batch.status is BatchStatus.CLAIMED]
     if len(claimed) > 1:
         found.append(f"{len(claimed)} batches are claimed at once")
-    learned = Counter(
-        fact.id for batch in store.batches() if batch.status is BatchStatus.DONE for fact in batch.facts
-    )
+    done = [batch for batch in batches if batch.status is BatchStatus.DONE]
+    learned = Counter(fact.id for batch in done for fact in batch.facts)
     found += [f"{fact_id} was learned {n} times" for fact_id, n in learned.items() if n > 1]
-    found += list(_half_written(config.adapters.dir))
-    return found
-
-
-def _served(store: FactStore, page: dict[str, str]) -> Iterator[str]:
-    """Each fact that stands is answered by the weights or by the prompt."""
     prompt = {fact.id for fact in store.recall()}
-    for fact in store.facts():
-        if fact.status is FactStatus.LEARNED:
-            if page.get(edit_request.build([fact]).rewrite_prompt) != fact.object:
-                yield f"{fact.statement} is called learned, and the weights do not say so"
-        elif fact.id not in prompt:
-            yield f"{fact.statement} is {fact.status}, and nobody says it"
+    found += [
+        f"{fact.statement} is {fact.status}, and nobody says it"
+        for fact in store.facts()
+        if fact.status is not FactStatus.LEARNED and fact.id not in prompt
+    ]
+    return found + list(_half_written(config.adapters.dir))
 
 
 def _half_written(folder: Path) -> Iterator[str]:

@@ -1,0 +1,98 @@
+"""kill -9 while a real model is taught: a training goes on from its checkpoint, and ends the same to the bit."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ice_agent.manifest import training_dir
+from memory import FactStatus
+from tests import killed
+from tests.schooled import CITIES, STRANGERS, Assistant
+from tests.test_kills import wrong
+
+logger = logging.getLogger(__name__)
+
+STEPS = 6
+# A state is kept after each step, so that every kill finds one.
+OFTEN: dict[str, Any] = {
+    "edit": {"steps": STEPS, "steps_per_fact": 0.0},
+    "guards": {"min_edit_success": 0.0},
+    "cycle": {"checkpoint_seconds": 1e-9},
+}
+LISBON = "Anna Berg lives in Lisbon."
+
+
+def test_a_training_that_kill_9_ended_goes_on_and_ends_bit_equal(tmp_path):
+    assistants = [Assistant(tmp_path / name, **OFTEN) for name in ("spared", "killed")]
+    for assistant in assistants:
+        assistant.tell(LISBON)
+    spared, survivor = assistants
+    expected = spared.model.tensors(spared.learn().adapter.id)
+    assert die(survivor, f"report editing 4 of {STEPS}")[-1] == f"report editing 4 of {STEPS}"
+    survivor = Assistant(tmp_path / "killed", **OFTEN)
+    steps = []
+    report = survivor.learn(
+        lambda stage, done, total, note: steps.append(done) if stage == "editing" else None
+    )
+    found = survivor.model.tensors(report.adapter.id)
+    assert steps == [4, 5, 6], "the fourth was reported, and not kept any more"
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+    assert not training_dir(survivor.config.adapters.dir / report.adapter.path).exists()
+    for assistant in (spared, survivor):
+        assistant.archive.close()
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_twenty_kills_of_a_real_cycle_and_nothing_is_lost(tmp_path):
+    """At as many kinds of moments, spread over all of a cycle; every other fact corrects the one before."""
+    assistant = Assistant(tmp_path, **OFTEN)
+    assistant.tell(LISBON)
+    moments = list(dict.fromkeys(die(assistant, "none")))
+    died = []
+    for number in range(20):
+        assistant = Assistant(tmp_path, **OFTEN)
+        said = f"{STRANGERS[number % 2]} lives in {CITIES[(number // 2 + 1) % 4]}."
+        fact = assistant.tell(said)
+        died += die(assistant, moments[number * len(moments) // 20])[-1:]
+        assistant = Assistant(tmp_path, **OFTEN)
+        assert wrong(assistant.store, assistant.config) == [], died[-1]
+        if assistant.store.fact(fact.id).status in (FactStatus.PENDING, FactStatus.CLAIMED):
+            assert assistant.learn().verdict.promote, died[-1]
+        assert assistant.store.fact(fact.id).status in (FactStatus.LEARNED, FactStatus.QUARANTINED)
+        assert assistant.ask(f"Where does {fact.subject} live?") == fact.object, "from weights or prompt"
+        assert wrong(assistant.store, assistant.config) == [], died[-1]
+        assistant.archive.close()
+    logger.info("%d kills: %s", len(died), ", ".join(died))
+
+
+def die(assistant: Assistant, moment: str) -> list[str]:
+    """A cycle in a child process that kills itself at a moment; all that it came to. Nothing is open after."""
+    note = assistant.folder / "note"
+    note.unlink(missing_ok=True)
+    assistant.archive.close()
+    with warnings.catch_warnings():
+        # Newer Pythons warn of a fork beside threads; this child only computes, and dies.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        _cycle_in_child(assistant, moment, note)
+    status = os.waitpid(child, 0)[1]
+    assert os.WIFSIGNALED(status) == (moment != "none"), f"the cycle never came to {moment!r}"
+    return note.read_text().splitlines()
+
+
+def _cycle_in_child(assistant: Assistant, moment: str, note: Path) -> None:
+    try:
+        pass_by = killed.noting(note, signal.SIGKILL, moment)
+        killed.run(assistant.url, assistant.config, assistant.editor, pass_by)
+    finally:
+        os._exit(0)

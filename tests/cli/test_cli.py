@@ -511,13 +511,6 @@ def test_ctrl_c_in_a_benchmark_says_that_the_same_command_goes_on(ice, monkeypat
     assert "the same command goes on" in err.splitlines()[-1]
 
 
-def test_poisoned_batches_are_benched_on_demand(ice, monkeypatch, tmp_path):
-    monkeypatch.setattr("ice_agent.bench.poison.run", lambda *_: [])
-    code, out, _ = ice("bench", "--poison", "--run", str(tmp_path / "run"), "--json")
-    assert (code, json.loads(out)["batches"]) == (0, [])
-    assert json.loads((tmp_path / "run" / "report.json").read_text()) == json.loads(out)
-
-
 def test_a_ctrl_c_that_somebody_swallows_ends_the_work_at_its_next_report():
     before = signal.getsignal(signal.SIGINT)
     with screen.bars(Console(stderr=True)) as progress:

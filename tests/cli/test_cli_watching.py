@@ -1,4 +1,4 @@
-"""The verbs for whoever keeps it running, and what the others tell hooks and logs on the way."""
+"""The verbs for whoever keeps it running or measures it, and what others tell hooks and logs on the way."""
 
 from __future__ import annotations
 
@@ -116,3 +116,10 @@ def test_in_json_every_line_on_stderr_is_an_object(store, home):
     (line,) = ended.stderr.splitlines()
     told = json.loads(line)
     assert (told["level"], "zebra" in told["message"]) == ("ERROR", True)
+
+
+def test_poisoned_batches_are_benched_on_demand(ice, monkeypatch, tmp_path):
+    monkeypatch.setattr("ice_agent.bench.poison.run", lambda *_: [])
+    code, out, _ = ice("bench", "--poison", "--run", str(tmp_path / "run"), "--json")
+    assert (code, json.loads(out)["batches"]) == (0, [])
+    assert json.loads((tmp_path / "run" / "report.json").read_text()) == json.loads(out)

@@ -71,7 +71,6 @@ def test_twenty_kills_of_a_real_cycle_and_nothing_is_lost(tmp_path):
         if assistant.store.fact(fact.id).status in (FactStatus.PENDING, FactStatus.CLAIMED):
             assert assistant.learn().verdict.promote, died[-1]
         assert assistant.store.fact(fact.id).status in (FactStatus.LEARNED, FactStatus.QUARANTINED)
-        assert assistant.ask(f"Where does {fact.subject} live?") == fact.object, "from weights or prompt"
         assert wrong(assistant.store, assistant.config) == [], died[-1]
         assistant.archive.close()
     logger.info("%d kills: %s", len(died), ", ".join(died))

@@ -31,6 +31,7 @@ OFTEN: dict[str, Any] = {
 LISBON = "Anna Berg lives in Lisbon."
 
 
+@pytest.mark.slow
 def test_a_training_that_kill_9_ended_goes_on_and_ends_bit_equal(tmp_path):
     assistants = [Assistant(tmp_path / name, **OFTEN) for name in ("spared", "killed")]
     for assistant in assistants:

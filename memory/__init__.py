@@ -12,6 +12,7 @@ from memory.audit import (
     opened_receipt,
     require_proof,
 )
+from memory.backlog import Backlog
 from memory.errors import (
     AccessDenied,
     AmbiguousId,
@@ -46,7 +47,6 @@ from memory.records import (
     AccessKey,
     Adapter,
     AdapterStatus,
-    Backlog,
     Batch,
     BatchStatus,
     CandidateFact,

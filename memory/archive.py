@@ -13,9 +13,10 @@ from sqlalchemy.orm import Session
 
 from memory import access, audit, backlog, database, ledger, proofs, tally, verification
 from memory.audit import Checkpoint, Entry, Key, Tip
+from memory.backlog import Backlog
 from memory.errors import AccessDenied, NotaryError, StoreError, UnknownFact
 from memory.outbox import Outbox
-from memory.records import Backlog, HookEvent, Tally, Verification
+from memory.records import HookEvent, Tally, Verification
 from memory.store import FactStore
 from memory.tables import ArchiveRow, FactRow, SignedTipRow, TenantRow, TipRow
 from memory.tenancy import Door

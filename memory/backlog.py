@@ -5,6 +5,8 @@ A tenant for which nothing waits is in none of them, so that any number of idle 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -14,7 +16,7 @@ from sqlalchemy.orm import Session, aliased
 from memory.clocks import holds, is_over
 from memory.columns import UtcDateTime
 from memory.database import Clock
-from memory.records import AdapterStatus, Backlog, Cardinality, FactStatus, now
+from memory.records import AdapterStatus, Cardinality, FactStatus, now
 from memory.tables import (
     AdapterRow,
     BatchFactRow,
@@ -27,6 +29,29 @@ from memory.tables import (
     is_taken_back,
     is_waiting,
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """What waits for a tenant's next cycle, and how its last ones ended: all that a schedule decides by."""
+
+    tenant: str
+    tenant_id: str = ""
+    """Its random id, for logs; empty for a tenant that is not there."""
+    n_waiting: int = 0
+    """Facts to be learned, or to be taken out of the weights."""
+    waits_since: datetime | None = None
+    """Since when the oldest of them waits."""
+    is_claimed: bool = False
+    """A batch is being worked on; where nobody runs a cycle, one died and left it."""
+    is_measured: bool = False
+    """A candidate of that batch has its scores: with approval by hand, it waits for a person."""
+    ended_at: datetime | None = None
+    """When the last cycle ended, however it did."""
+    failures: int = 0
+    """Cycles in a row that promoted nothing."""
+    owner: str | None = None
+    """Who runs the tenant's cycle now."""
 
 
 def backlogs(tx: Session) -> tuple[Backlog, ...]:

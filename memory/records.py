@@ -410,29 +410,6 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Backlog:
-    """What waits for a tenant's next cycle, and how its last ones ended: all that a schedule decides by."""
-
-    tenant: str
-    tenant_id: str = ""
-    """Its random id, for logs; empty for a tenant that is not there."""
-    n_waiting: int = 0
-    """Facts to be learned, or to be taken out of the weights."""
-    waits_since: datetime | None = None
-    """Since when the oldest of them waits."""
-    is_claimed: bool = False
-    """A batch is being worked on; where nobody runs a cycle, one died and left it."""
-    is_measured: bool = False
-    """A candidate of that batch has its scores: with approval by hand, it waits for a person."""
-    ended_at: datetime | None = None
-    """When the last cycle ended, however it did."""
-    failures: int = 0
-    """Cycles in a row that promoted nothing."""
-    owner: str | None = None
-    """Who runs the tenant's cycle now."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
     """What checking the ledger found: how many entries were read, and every problem, named."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import random
 import signal
 import warnings
 from pathlib import Path
@@ -31,7 +30,6 @@ OFTEN: dict[str, Any] = {
 LISBON = "Anna Berg lives in Lisbon."
 
 
-@pytest.mark.slow
 def test_a_training_that_kill_9_ended_goes_on_and_ends_bit_equal(tmp_path):
     assistants = [Assistant(tmp_path / name, **OFTEN) for name in ("spared", "killed")]
     for assistant in assistants:
@@ -61,31 +59,26 @@ def test_twenty_kills_of_a_real_cycle_and_nothing_is_lost(tmp_path):
     """At as many kinds of moments, spread over all of a cycle; every other fact corrects the one before."""
     assistant = Assistant(tmp_path, **OFTEN)
     assistant.tell(LISBON)
-    moments = list(dict.fromkeys(die(assistant, "none")[:-1]))
-    random.Random(0).shuffle(moments)
-    died = list[str]()
-    for number, moment in enumerate(moments):
+    moments = list(dict.fromkeys(die(assistant, "none")))
+    died = []
+    for number in range(20):
         assistant = Assistant(tmp_path, **OFTEN)
         said = f"{STRANGERS[number % 2]} lives in {CITIES[(number // 2 + 1) % 4]}."
         fact = assistant.tell(said)
-        seen = die(assistant, moment)
-        # Some come in other batches only, such as a step with another number.
-        died += [moment] if seen[-1] == moment else []
+        died += die(assistant, moments[number * len(moments) // 20])[-1:]
         assistant = Assistant(tmp_path, **OFTEN)
-        assert wrong(assistant.store, assistant.config) == [], moment
+        assert wrong(assistant.store, assistant.config) == [], died[-1]
         if assistant.store.fact(fact.id).status in (FactStatus.PENDING, FactStatus.CLAIMED):
-            assert assistant.learn().verdict.promote, moment
+            assert assistant.learn().verdict.promote, died[-1]
         assert assistant.store.fact(fact.id).status in (FactStatus.LEARNED, FactStatus.QUARANTINED)
-        assert wrong(assistant.store, assistant.config) == [], moment
+        assert assistant.ask(f"Where does {fact.subject} live?") == fact.object, "from weights or prompt"
+        assert wrong(assistant.store, assistant.config) == [], died[-1]
         assistant.archive.close()
-        if len(died) == 20:
-            break
-    assert len(died) == 20
     logger.info("%d kills: %s", len(died), ", ".join(died))
 
 
 def die(assistant: Assistant, moment: str) -> list[str]:
-    """A cycle in a child process that kills itself at a moment; what it came to. The store is closed."""
+    """A cycle in a child process that kills itself at a moment; all that it came to. The store is closed."""
     note = assistant.folder / "note"
     note.unlink(missing_ok=True)
     assistant.archive.close()
@@ -95,7 +88,8 @@ def die(assistant: Assistant, moment: str) -> list[str]:
         child = os.fork()
     if child == 0:
         _cycle_in_child(assistant, moment, note)
-    os.waitpid(child, 0)
+    status = os.waitpid(child, 0)[1]
+    assert os.WIFSIGNALED(status) == (moment != "none"), f"the cycle never came to {moment!r}"
     return note.read_text().splitlines()
 
 
@@ -104,5 +98,4 @@ def _cycle_in_child(assistant: Assistant, moment: str, note: Path) -> None:
         pass_by = killed.noting(note, signal.SIGKILL, moment)
         killed.run(assistant.url, assistant.config, assistant.editor, pass_by)
     finally:
-        pass_by("over")
         os._exit(0)

@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from time import monotonic, sleep
-
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ice_agent import explain, refresh, watch
+from ice_agent import explain, refresh
 from ice_agent.errors import RefreshError
 from ice_agent.refresh import Outcome, held_because
-from ice_agent.refresh.rounds import Rounds, reading
-from memory import (
-    SENSITIVE,
-    USER,
-    Archive,
-    CandidateFact,
-    Cardinality,
-    FactStatus,
-    WrongState,
-    now,
-)
-from tests.refreshing import CAPITALS, a_world, in_the_database, rows_of
+from memory import SENSITIVE, USER, Archive, CandidateFact, Cardinality, FactStatus, WrongState
+from tests.refreshing import CAPITALS, a_world, in_the_database
 
 LISTED = [
     {"id": 1, "person": "Anna", "speaks": "French"},
@@ -605,71 +592,3 @@ def test_what_stands_is_what_the_source_said_last(archive, tmp_path, told, data)
         assert len(world.store.facts()) == len(capitals)
     assert world.refresh().outcome is Outcome.UNCHANGED
     assert world.store.verify().ok
-
-
-# -- on their clocks
-
-
-class Clock:
-    def __init__(self):
-        self.at = now()
-
-    def __call__(self):
-        return self.at
-
-
-def test_a_source_is_read_when_it_is_due_and_not_before(world):
-    world.settings |= {"every_minutes": 60}
-    world.say(CAPITALS)
-    clock = Clock()
-    rounds = Rounds(world.archive, world.config, clock)
-    rounds.make()
-    assert world.facts == CAPITALS
-    world.say(CAPITALS | {"Chad": "N'Djamena"})
-    clock.at += timedelta(minutes=59)
-    rounds.make()
-    assert world.facts == CAPITALS
-    clock.at += timedelta(minutes=2)
-    rounds.make()
-    assert "Chad" in world.facts
-
-
-def test_a_source_without_its_tenant_is_named_once_with_the_next_step_and_tried_again(world, caplog):
-    world.tenant, world.settings = "nobody yet", {"every_minutes": 1440}
-    world.say(CAPITALS)
-    clock = Clock()
-    rounds = Rounds(world.archive, world.config, clock)
-    for _ in range(3):
-        rounds.make()
-        clock.at += timedelta(minutes=6)
-    assert [("--shared" in r.getMessage()) for r in caplog.records if r.levelname == "ERROR"] == [True]
-    world.archive.store("nobody yet").declare(shared=True)
-    rounds.make()
-    assert world.facts == CAPITALS
-
-
-def test_one_source_that_fails_keeps_no_other_from_being_read(world, caplog):
-    world.say(CAPITALS)
-    good = world.config.refresh.sources[0].model_dump() | {"every_minutes": 60}
-    bad = good | {"name": "lakes", "location": "nowhere.jsonl"}
-    config = world.config.model_validate({"refresh": {"sources": [bad, good]}})
-    Rounds(world.archive, config).make()
-    assert world.facts == CAPITALS
-    assert "lakes: " in caplog.text
-
-
-def test_sources_are_read_beside_other_work_and_counted(world):
-    world.settings |= {"every_minutes": 60}
-    world.say([*rows_of(CAPITALS), {"country": "Chad"}])
-    before = {name: counted(name) for name in ("changed", "malformed")}
-    with reading(world.archive, world.config, poll_seconds=0.05):
-        deadline = monotonic() + 20
-        while world.facts != CAPITALS and monotonic() < deadline:
-            sleep(0.02)
-    assert world.facts == CAPITALS
-    assert counted("changed") - before["changed"] == len(CAPITALS)
-    assert counted("malformed") - before["malformed"] == 1
-
-
-def counted(outcome):
-    return watch.REGISTRY.get_sample_value("ice_agent_refresh_rows_total", {"outcome": outcome}) or 0

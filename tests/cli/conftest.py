@@ -11,6 +11,7 @@ from ice_agent import cli, collect
 from ice_agent.config import Collect
 from ice_agent.manifest import CONFIG, MANIFEST, WEIGHTS, file_hash
 from memory import Adapter, AdapterStatus, Archive, Rate, Scores, Transcript, Verdict, now
+from tests import tiny
 
 GOOD = Scores(
     edit_success=Rate(hits=20, asked=20),
@@ -25,6 +26,34 @@ def home(tmp_path, monkeypatch):
     """An empty folder to work in."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def tiny_files(tmp_path_factory):
+    """A tiny random model in from_pretrained format."""
+    folder = tmp_path_factory.mktemp("tiny-model")
+    tiny.tiny_base().save_pretrained(folder)
+    tiny.tiny_tokenizer().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def tiny_home(home, tiny_files):
+    """A folder whose config names the tiny model and settings that take seconds."""
+    text = f"""
+[model]
+name = {json.dumps(str(tiny_files))}
+[agent]
+max_answer_tokens = 4
+[edit]
+steps = 2
+samples = 1
+anchors = 8
+survey_texts = 8
+survey_questions = 8
+"""
+    (home / "config.toml").write_text(text, encoding="utf-8")
+    return home
 
 
 @pytest.fixture

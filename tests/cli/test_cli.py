@@ -26,7 +26,6 @@ from rich.console import Console
 from ice_agent import cli, screen
 from ice_agent.manifest import MANIFEST
 from memory import Archive, FactStatus, Rate, SuiteScores, Verdict
-from tests import tiny
 from tests.cli.conftest import GOOD, POOR, register
 
 PROJECT = Path(__file__).parents[2]
@@ -547,34 +546,6 @@ def test_the_module_runs_as_the_console_script(store):
 
 
 # -- arranging
-
-
-@pytest.fixture(scope="session")
-def tiny_files(tmp_path_factory):
-    """A tiny random model in from_pretrained format."""
-    folder = tmp_path_factory.mktemp("tiny-model")
-    tiny.tiny_base().save_pretrained(folder)
-    tiny.tiny_tokenizer().save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture
-def tiny_home(home, tiny_files):
-    """A folder whose config names the tiny model and settings that take seconds."""
-    text = f"""
-[model]
-name = {json.dumps(str(tiny_files))}
-[agent]
-max_answer_tokens = 4
-[edit]
-steps = 2
-samples = 1
-anchors = 8
-survey_texts = 8
-survey_questions = 8
-"""
-    (home / "config.toml").write_text(text, encoding="utf-8")
-    return home
 
 
 def _rows(table):

@@ -58,7 +58,7 @@ def run(url: str, config: Config, editor: Editor, pass_by: Act) -> None:
     with Archive.open(url) as archive:
         watch(archive, config, pass_by)
         try:
-            store: Any = _Watched(archive.store("tom"), pass_by)
+            store: Any = _Watched(archive.store(config.agent.tenant), pass_by)
             cycle.run_cycle(store, editor, config, _reporting(pass_by))
         except EmptyBatch:
             return

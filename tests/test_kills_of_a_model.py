@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 STEPS = 6
 # A state is kept after each step, so that every kill finds one.
 OFTEN: dict[str, Any] = {
+    "agent": {"tenant": "tom"},
     "edit": {"steps": STEPS, "steps_per_fact": 0.0},
     "guards": {"min_edit_success": 0.0},
     "cycle": {"checkpoint_seconds": 1e-9},

@@ -9,10 +9,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from ice_agent import ice, lessons, relations
+from ice_agent import edit_request, ice, lessons, relations, survey
 from ice_agent.checkpoint import STATE, Checkpoint
+from ice_agent.config import EditSettings, LoraSettings, ModelSettings
 from ice_agent.lessons import Row
 from ice_agent.manifest import MANIFEST, training_dir
+from ice_agent.model import EditableModel
 from ice_agent.turns import asking
 from tests.editing import FACTS, SETTINGS, answerable, edit
 from tests.tiny import tiny_model
@@ -172,3 +174,30 @@ def test_a_checkpoint_whose_folder_was_deleted_while_it_trains_is_not_written_ag
     request = answerable(model, *FACTS[0])
     edit(model, [request], settings=SETTINGS, progress=forget, checkpoint=checkpoint)
     assert not training_dir(place).exists()
+
+
+@pytest.mark.slow
+def test_an_edit_of_the_bundled_model_goes_on_and_ends_bit_equal(place):
+    model = EditableModel.load(ModelSettings(device="cpu"), LoraSettings())
+    model.create_root("root")
+    surveyed = survey.take(model, None, n_texts=40, n_questions=100)
+    settings = EditSettings(
+        steps=4, steps_per_fact=0.0, anchors=60, samples=2, lesson_rows=16, anchor_rows=16
+    )
+    request = edit_request.request("Marit Solvang", "home", ("Lisbon",))
+
+    def learn(killed_at, every):
+        progress, steps = reporting(killed_at)
+        model.forget("candidate")
+        edit(
+            model, [request], settings=settings, surveyed=surveyed, progress=progress,
+            checkpoint=Checkpoint(place, {}, every),
+        )  # fmt: skip
+        return model.tensors("candidate"), steps
+
+    whole, _ = learn(0, every=0)
+    with pytest.raises(Killed):
+        learn(2, every=EVERY_STEP)
+    resumed, steps = learn(0, every=EVERY_STEP)
+    assert steps == [3, 4]
+    assert equal(resumed, whole)

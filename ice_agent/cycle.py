@@ -10,7 +10,6 @@ row. The next cycle goes on from there.
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 import time
@@ -29,6 +28,7 @@ from ice_agent import (
     promote,
     relations,
     suites,
+    transcripts,
     watch,
 )
 from ice_agent.config import Config, EditSettings
@@ -80,7 +80,7 @@ class CycleReport:
     """What came of teaching, as the adapter's manifest has it."""
     seconds: float
     offenders: tuple[Fact, ...] = ()
-    """Facts that broke a guard: quarantined, with its name."""
+    """Facts that broke a guard, or that no teaching helps: quarantined, with the reason."""
     untried: tuple[Fact, ...] = ()
     """Facts that no training was left for: they wait for the next cycle."""
     alpha: float = 1.0
@@ -127,6 +127,8 @@ def run_cycle(
             offenders, untried = tuple[Fact, ...](), tuple[Fact, ...]()
             if not attempt.verdict.promote:
                 attempt, offenders, untried = cycle.narrowed(attempt)
+            else:
+                attempt, offenders = cycle.relieved(attempt)
             adapter = cycle.concluded(attempt, offenders, untried)
         garbage.collect(store, config)
         return CycleReport(
@@ -314,8 +316,9 @@ class Cycle:
             raise
 
     def _judged(self, candidate: Adapter, work: Work, alpha: float = 1.0) -> Attempt:
-        edit = read_manifest(self.config.adapters.dir / candidate.path)["edit"]
-        kept = _kept_transcripts(self.config, candidate) if candidate.scores is not None else None
+        folder = self.config.adapters.dir
+        edit = read_manifest(folder / candidate.path)["edit"]
+        kept = transcripts.read(folder, candidate.id)
         if kept is not None and candidate.scores is not None and candidate.parent_scores is not None:
             before = Evaluation(scores=candidate.parent_scores)
             after = Evaluation(scores=candidate.scores, transcripts=kept)
@@ -327,7 +330,8 @@ class Cycle:
             self.store.renew_lease(self.lease, self.config.cycle.lease_seconds)
             candidate = self.store.record_scores(candidate.id, after.scores, before.scores, self.lease)
             # Not before: of what was forgotten meanwhile, nothing is written down.
-            _keep_transcripts(self.config, candidate, after)
+            written = transcripts.written(after.transcripts)
+            _write_whole(transcripts.path(folder, candidate.id), written)
         guards = promote.table(before.scores, after.scores, self.config.guards)
         verdict = promote.judge(before.scores, after.scores, self.config.guards)
         _keep_card(self.editor, self.config, candidate, guards, verdict)
@@ -354,11 +358,7 @@ class Cycle:
 
         def passes(group: Collection[str]) -> bool:
             nonlocal best
-            chosen = [members[fact_id] for fact_id in members if fact_id in group]
-            self.progress("narrowing", 0, 1, f"{len(chosen)} of {len(members)} facts")
-            facts = [fact for fact in chosen if fact in whole.work.facts]
-            removals = [fact for fact in chosen if fact in whole.work.removals]
-            found = self.attempt(facts, removals)
+            found = self._of(whole, group)
             if not found.verdict.promote:
                 self._refuse(found)
                 return False
@@ -367,13 +367,7 @@ class Cycle:
             best = found
             return True
 
-        looks = ladder.suspicion(
-            whole.work.job.requests, whole.after.transcripts, whole.edit["beyond_context"]
-        )
-        suspects, hopeless = (
-            {fact.id for fact in whole.work.members if fact.slot in slots}
-            for slots in (looks.suspects, looks.hopeless)
-        )
+        suspects, hopeless = _suspects(whole)
         found = ladder.narrowed(list(members), suspects, hopeless, passes, self.config.cycle.retrainings)
         if best is whole:
             # Where nothing passes, no fact is to blame more than the settings are.
@@ -384,6 +378,32 @@ class Cycle:
             tuple(members[fact_id] for fact_id in ids) for ids in (found.offenders, found.untried)
         )
         return best, offenders, untried
+
+    @watch.stage("narrowing")
+    def relieved(self, whole: Attempt) -> tuple[Attempt, tuple[Fact, ...]]:
+        """A batch that held, taught again without what the model fails from its prompt and after training.
+
+        Training on that teaches nothing, and moves what no guard may ask for. Where the rest does not hold by
+        itself, the whole stays.
+        """
+        _, hopeless = _suspects(whole)
+        rest = {fact.id for fact in whole.work.members} - hopeless
+        if not (hopeless and rest and self.config.cycle.retrainings):
+            return whole, ()
+        found = self._of(whole, rest)
+        if not found.verdict.promote:
+            self._refuse(found)
+            return whole, ()
+        self._blame = f"{_NEITHER}: it stays in the prompt (try again with `ice-agent release`)"
+        self.store.refuse(whole.candidate.id, Verdict(promote=False, reasons=(_IN_VAIN,)), self.lease)
+        return found, tuple(fact for fact in whole.work.members if fact.id in hopeless)
+
+    def _of(self, whole: Attempt, group: Collection[str]) -> Attempt:
+        """An attempt at some of a batch's facts."""
+        self.progress("narrowing", 0, 1, f"{len(group)} of {len(whole.work.members)} facts")
+        facts = [fact for fact in whole.work.facts if fact.id in group]
+        removals = [fact for fact in whole.work.removals if fact.id in group]
+        return self.attempt(facts, removals)
 
     def _refuse(self, attempt: Attempt) -> None:
         self.store.refuse(attempt.candidate.id, attempt.verdict, self.lease)
@@ -444,7 +464,7 @@ def approve(store: FactStore, config: Config, candidate: Adapter, verdict: Verdi
 
     Raises CycleError for one whose measurements are gone.
     """
-    kept = _kept_transcripts(config, candidate)
+    kept = transcripts.read(config.adapters.dir, candidate.id)
     if candidate.batch_id is None or kept is None:
         raise CycleError(f"{candidate.id} has no transcripts left: `ice-agent reject` it, run a cycle again")
     batch = store.batch(candidate.batch_id)
@@ -452,6 +472,9 @@ def approve(store: FactStore, config: Config, candidate: Adapter, verdict: Verdi
     set_aside, lost = _missed((*batch.facts, *batch.removals), store.learned(), edit, kept)
     return store.promote(candidate.id, verdict, set_aside=set_aside, lost=lost)
 
+
+_NEITHER = "the model answers it neither from its prompt nor after it was taught"
+_IN_VAIN = "some of its batch was taught in vain, and the rest holds without it"
 
 _OUTGROWN = Verdict(promote=False, reasons=("a larger share of its batch was found to hold",))
 
@@ -520,14 +543,14 @@ def _missed(
     members: Sequence[Fact],
     known: Sequence[Fact],
     edit: Mapping[str, Any],
-    transcripts: Sequence[Transcript],
+    answers: Sequence[Transcript],
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     """What the candidate does not answer as it should, and what the prompt must therefore serve.
 
     Facts of the batch with the reason, to be set aside; and facts learned earlier that are lost.
     """
     kinds = (EDIT_SUCCESS, RETENTION)
-    missed = {t.fact_id for t in transcripts if t.kind in kinds and not t.is_hit}
+    missed = {t.fact_id for t in answers if t.kind in kinds and not t.is_hit}
     slots = {fact.slot for fact in (*members, *known) if fact.id in missed}
     reasons, lost = {}, list[str]()
     for fact in (*members, *known):
@@ -546,23 +569,15 @@ def _missed(
     return reasons, tuple(dict.fromkeys(lost))
 
 
-def _keep_transcripts(config: Config, candidate: Adapter, after: Evaluation) -> None:
-    """Every probe with its answers before and after, beside the adapter's directory, which never changes."""
-    rows = [json.dumps(asdict(t), ensure_ascii=False) for t in after.transcripts]
-    _write_whole(_transcripts_path(config, candidate), "\n".join(rows) + "\n")
-
-
-def _kept_transcripts(config: Config, candidate: Adapter) -> tuple[Transcript, ...] | None:
-    """What a cycle that died had kept of measuring this candidate."""
-    try:
-        rows = _transcripts_path(config, candidate).read_text(encoding="utf-8").splitlines()
-        return tuple(Transcript(**json.loads(row)) for row in rows if row)
-    except (OSError, ValueError, TypeError):
-        return None
-
-
-def _transcripts_path(config: Config, adapter: Adapter) -> Path:
-    return config.adapters.dir / f"{adapter.id}.transcripts.jsonl"
+def _suspects(attempt: Attempt) -> tuple[set[str], set[str]]:
+    """Of an attempt's facts those that look to blame, and those that no try helps."""
+    looks = ladder.suspicion(
+        attempt.work.job.requests, attempt.after.transcripts, attempt.edit["beyond_context"]
+    )
+    members = attempt.work.members
+    return {f.id for f in members if f.slot in looks.suspects}, {
+        f.id for f in members if f.slot in looks.hopeless
+    }
 
 
 def _keep_card(

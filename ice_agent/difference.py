@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ice_agent import edit_request, explain
+from ice_agent import edit_request, transcripts
 from ice_agent.config import Config
 from ice_agent.probes import LOCALITY_CONTEXT
 from memory import Adapter, Fact, FactStore
@@ -78,8 +78,8 @@ def _kept_answers(store: FactStore, config: Config, adapter: Adapter) -> Mapping
     found = {
         transcript.prompt: transcript.before
         for child in children
-        for transcript in explain.transcripts(config.adapters.dir, child)
+        for transcript in transcripts.read(config.adapters.dir, child.id) or ()
         if transcript.kind != LOCALITY_CONTEXT
     }
-    own = explain.transcripts(config.adapters.dir, adapter)
+    own = transcripts.read(config.adapters.dir, adapter.id) or ()
     return found | {t.prompt: t.after for t in own if t.kind != LOCALITY_CONTEXT}

@@ -5,13 +5,12 @@ Read from the store, the kept transcripts and the adapters' manifests; no model 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ice_agent import relations
+from ice_agent import relations, transcripts
 from ice_agent.errors import AdapterError, CycleError
 from ice_agent.manifest import read_manifest
 from memory import (
@@ -55,7 +54,7 @@ def explain(store: FactStore, adapters_dir: Path, fact_or_question: str) -> Expl
     batch = store.batch(fact.batch_id) if fact.batch_id else None
     adapter_id = fact.adapter_id or (batch.adapter_id if batch else None)
     held_by = store.adapter(adapter_id) if adapter_id else None
-    kept = transcripts(adapters_dir, held_by) if held_by else ()
+    kept = (transcripts.read(adapters_dir, held_by.id) if held_by else None) or ()
     own = {fact.id, fact.utterance_id, fact.batch_id, held_by.id if held_by else None}
     return Explanation(
         fact=fact,
@@ -111,14 +110,6 @@ def loadable(store: FactStore, adapters_dir: Path, id_: str) -> Adapter:
         )
     read_manifest(adapters_dir / found.path)
     return found
-
-
-def transcripts(adapters_dir: Path, adapter: Adapter) -> tuple[Transcript, ...]:
-    """The probes that an adapter was measured by; none when its cycle kept none, or somebody removed them."""
-    path = adapters_dir / f"{adapter.id}.transcripts.jsonl"
-    if not path.exists():
-        return ()
-    return tuple(Transcript(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines())
 
 
 def answers(asked: Iterable[Transcript]) -> tuple[Transcript, ...]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from ice_agent import transcripts
 from ice_agent.config import AdaptersSettings, Config
 from ice_agent.errors import AdapterError
 from ice_agent.manifest import MANIFEST, kept_manifest_path, read_manifest, training_dir
@@ -50,14 +51,14 @@ def collect(
     folders = {a.id: config.adapters.dir / a.path for a in gone}
     gone = [a for a in gone if folders[a.id].exists() or a.collected_at is None]
     strays = tuple(_strays(store, config, {a.path for a in adapters}, moment, unregistered=unregistered))
-    transcripts = [
+    answers = [
         path
         for a in adapters
         if _never_served(a) and a.created_at < moment - timedelta(days=config.adapters.keep_days)
-        for path in (config.adapters.dir / f"{a.id}.transcripts.jsonl",)
+        for path in (transcripts.path(config.adapters.dir, a.id),)
         if path.exists()
     ]
-    paths = [*(folders[a.id] for a in gone), *strays, *transcripts]
+    paths = [*(folders[a.id] for a in gone), *strays, *answers]
     freed = sum(_size(path) for path in paths)
     if not dry_run:
         for adapter in gone:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ice_agent import explain
+from ice_agent import explain, transcripts
 from ice_agent.config import Config, EditSettings
 from ice_agent.cycle import load
 from ice_agent.errors import CycleError
@@ -163,7 +163,7 @@ def _compared(
     if adapter.collected_at is None:
         load(editor, config, adapter)
         apart = editor.model.max_difference(adapter.id, name)
-    asked = [t for t in explain.transcripts(config.adapters.dir, adapter) if t.kind != LOCALITY_CONTEXT]
+    asked = [t for t in transcripts.read(config.adapters.dir, adapter.id) or () if t.kind != LOCALITY_CONTEXT]
     answers: Sequence[str] = editor.ask(name, [t.prompt for t in asked]) if asked else ()
     is_restored = restore and is_equal and adapter.collected_at is not None
     if is_restored:

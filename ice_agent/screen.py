@@ -383,11 +383,13 @@ def verdict(out: Console, adapter: Adapter, decided: Verdict, seconds: float) ->
 
 
 def narrowed(out: Console, alpha: float, offenders: Sequence[Fact], untried: Sequence[Fact]) -> None:
-    """What became of a batch that broke a guard; nothing of one that did not."""
+    """What became of a batch that was not promoted whole; nothing of one that was."""
     if alpha < 1:
         out.print(f"  The whole update moved too much: {alpha:.3g} of it is kept.")
     for fact in offenders:
-        out.print(f"  [yellow]set aside[/] {fact.id} {escape(fact_words(fact))}: with it, a guard broke")
+        out.print(f"  [yellow]set aside[/] {fact.id} {escape(fact_words(fact))}")
+    if offenders:
+        out.print("  [dim]`ice-agent pending` says why[/]")
     if untried:
         out.print(f"  {count(len(untried), 'fact')} not tried: for the next cycle")
 

@@ -32,7 +32,7 @@ ROWS = (
     ("lessons",),
     ("survey", "checkpoint"),
     ("model",),
-    ("device", "generation", "manifest", "probes", "suites", "turns"),
+    ("device", "generation", "manifest", "probes", "suites", "transcripts", "turns"),
     ("distribution",),
     ("reference",),
     ("watch",),

@@ -58,6 +58,29 @@ class Guarded:
         return dict(json.loads((folder / "manifest.json").read_text(encoding="utf-8")))
 
 
+class Deaf(Guarded):
+    """An editor whose model answers nothing about somebody: not from its prompt, not once it was taught."""
+
+    def __init__(self, editor: Editor, to: str) -> None:
+        super().__init__(editor)
+        self._to = to
+
+    def teach(self, job: Job, candidate_id: str, directory: Any, *args: Any) -> None:
+        super().teach(job, candidate_id, directory, *args)
+        manifest = self._manifest(candidate_id)
+        manifest["edit"]["beyond_context"] = self._fact_ids(job)
+        (directory / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+
+    def measure(self, job: Job, adapter_id: str, *args: Any) -> tuple[Evaluation, Evaluation]:
+        before, after = super().measure(job, adapter_id, *args)
+        unheard = self._fact_ids(job)
+        said = (replace(t, is_hit=t.is_hit and t.fact_id not in unheard) for t in after.transcripts)
+        return before, replace(after, transcripts=tuple(said))
+
+    def _fact_ids(self, job: Job) -> list[str]:
+        return [request.fact_id for request in job.requests if request.subject == self._to]
+
+
 FOUR = (
     "Anna Berg lives in Lisbon.",
     "Ole Lund lives in Rome.",
@@ -148,6 +171,35 @@ def test_where_nothing_passes_nobody_is_blamed_and_the_batch_counts_as_tried(fou
     assert {fact.attempts for fact in assistant.store.facts()} == {1}
     assert {fact.status for fact in assistant.store.facts()} == {FactStatus.PENDING}
     assert assistant.store.verify().ok
+
+
+def test_a_batch_that_holds_is_taught_again_without_what_the_model_never_answers(four):
+    assistant, facts = four
+    editor = Deaf(assistant.editor, to="Ole Lund")
+    report = cycle.run_cycle(assistant.store, editor, assistant.config)
+    assert editor.taught == [4, 3]
+    assert report.verdict.promote
+    assert [fact.subject for fact in report.offenders] == ["Ole Lund"]
+    ole = assistant.store.fact(facts["Ole Lund"].id)
+    assert ole.status is FactStatus.QUARANTINED
+    assert "neither from its prompt nor after" in ole.quarantine_reason
+    assert ole in assistant.store.recall()
+    taught = json.loads((assistant.config.adapters.dir / report.adapter.path / "manifest.json").read_text())
+    others = [fact.commitment for name, fact in facts.items() if name != "Ole Lund"]
+    assert sorted(taught["facts"]) == sorted(others)
+    refused = [a for a in assistant.store.adapters() if a.status is AdapterStatus.REJECTED]
+    assert [a.verdict.reasons for a in refused] == [
+        ("some of its batch was taught in vain, and the rest holds without it",)
+    ]
+
+
+def test_without_trainings_to_spare_what_the_model_never_answers_is_set_aside_afterwards(four):
+    assistant, facts = four
+    editor = Deaf(assistant.editor, to="Ole Lund")
+    whole = assistant.config.cycle.model_copy(update={"retrainings": 0})
+    report = cycle.run_cycle(assistant.store, editor, assistant.config.model_copy(update={"cycle": whole}))
+    assert (editor.taught, report.offenders) == ([4], ())
+    assert assistant.store.fact(facts["Ole Lund"].id).status is FactStatus.QUARANTINED
 
 
 # -- approval by hand ----------------------------------------------------------------------------------------

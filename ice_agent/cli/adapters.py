@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ice_agent import explain, plan, promote, relations, screen
+from ice_agent import explain, plan, promote, relations, screen, transcripts
 from ice_agent.cli.app import (
     REJECTED,
     AsJson,
@@ -53,7 +53,7 @@ def show(
             print_json(shown)
             return
         kept = (
-            explain.answers(explain.transcripts(at.config.adapters.dir, shown))
+            explain.answers(transcripts.read(at.config.adapters.dir, shown.id) or ())
             if isinstance(shown, Adapter)
             else ()
         )

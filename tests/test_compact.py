@@ -110,7 +110,7 @@ def test_a_revert_over_several_steps_and_a_rebuild_is_exact(learned):
 
 def test_it_serves_until_every_guard_held_and_nothing_is_held_against_the_facts(learned):
     served = learned.serving
-    strict = Assistant(learned.folder, edit={"steps": 1}, cycle={"batch_size": 1})
+    strict = Assistant(learned.folder, edit={"learning_rate": 1e-9}, cycle={"batch_size": 1})
     done = compacted(strict)
     assert not done.verdict.promote
     assert len(done.reports) == 1
@@ -215,7 +215,7 @@ def test_a_lineage_moves_to_a_new_base_in_one_step_and_back(moving):
 
 def test_a_move_that_a_guard_refuses_can_be_tried_again(moving):
     served = moving.serving
-    strict = Assistant(moving.folder, edit={"steps": 1})
+    strict = Assistant(moving.folder, edit={"learning_rate": 1e-9})
     on_another_base(strict)
     assert not compacted(strict, new_base=True).verdict.promote
     assert strict.serving == served

@@ -125,10 +125,8 @@ def run_cycle(
         with cycle.claimed():
             attempt = cycle.attempt(cycle.batch.facts, cycle.batch.removals)
             offenders, untried = tuple[Fact, ...](), tuple[Fact, ...]()
-            if not attempt.verdict.promote:
+            if not attempt.verdict.promote or _suspects(attempt)[1]:
                 attempt, offenders, untried = cycle.narrowed(attempt)
-            else:
-                attempt, offenders = cycle.relieved(attempt)
             adapter = cycle.concluded(attempt, offenders, untried)
         garbage.collect(store, config)
         return CycleReport(
@@ -152,8 +150,8 @@ class Cycle:
     root: Adapter = field(init=False)
     parent: Adapter = field(init=False)
     generation: int = field(init=False)
-    _blame: str = ""
-    """What broke while the offenders were in the batch."""
+    _blame: dict[str, str] = field(default_factory=dict)
+    """Of each offender, what broke while it was in the batch."""
     _made: list[str] = field(default_factory=list)
     """Candidates that are in memory."""
 
@@ -346,7 +344,9 @@ class Cycle:
     def narrowed(self, whole: Attempt) -> tuple[Attempt, tuple[Fact, ...], tuple[Fact, ...]]:
         """What can be promoted of a batch that broke a guard, what broke it, and what was not tried.
 
-        If nothing can, the attempt is the whole one, which no guard let pass.
+        So it is with one that held, and that was taught what the model fails from its prompt and after
+        training: that teaches nothing, and moves what no guard may ask for. If nothing less can be promoted,
+        the attempt is the whole one.
         """
         if ladder.may_be_scaled(whole.guards) and (scaled := self.scaled_down(whole)) is not None:
             self.store.refuse(whole.candidate.id, whole.verdict, self.lease)
@@ -354,12 +354,13 @@ class Cycle:
         members = {fact.id: fact for fact in whole.work.members}
         if len(members) < 2:
             return whole, (), ()
-        best = whole
+        best, broke = whole, whole.verdict.reasons
 
         def passes(group: Collection[str]) -> bool:
-            nonlocal best
+            nonlocal best, broke
             found = self._of(whole, group)
             if not found.verdict.promote:
+                broke = broke or found.verdict.reasons
                 self._refuse(found)
                 return False
             if best is not whole:
@@ -372,31 +373,17 @@ class Cycle:
         if best is whole:
             # Where nothing passes, no fact is to blame more than the settings are.
             return whole, (), ()
-        self._blame = f"{'; '.join(whole.verdict.reasons)}, and held without it: it stays in the prompt"
-        self._refuse(whole)
+        if whole.verdict.promote:
+            self._blame = dict.fromkeys(hopeless, f"{_NEITHER}: it stays in the prompt (`ice-agent release`)")
+            self.store.refuse(whole.candidate.id, _IN_VAIN, self.lease)
+        else:
+            self._refuse(whole)
+        held_without = f"{'; '.join(broke)}, and held without it: it stays in the prompt"
+        self._blame = dict.fromkeys(found.offenders, held_without) | self._blame
         offenders, untried = (
             tuple(members[fact_id] for fact_id in ids) for ids in (found.offenders, found.untried)
         )
         return best, offenders, untried
-
-    @watch.stage("narrowing")
-    def relieved(self, whole: Attempt) -> tuple[Attempt, tuple[Fact, ...]]:
-        """A batch that held, taught again without what the model fails from its prompt and after training.
-
-        Training on that teaches nothing, and moves what no guard may ask for. Where the rest does not hold by
-        itself, the whole stays.
-        """
-        _, hopeless = _suspects(whole)
-        rest = {fact.id for fact in whole.work.members} - hopeless
-        if not (hopeless and rest and self.config.cycle.retrainings):
-            return whole, ()
-        found = self._of(whole, rest)
-        if not found.verdict.promote:
-            self._refuse(found)
-            return whole, ()
-        self._blame = f"{_NEITHER}: it stays in the prompt (try again with `ice-agent release`)"
-        self.store.refuse(whole.candidate.id, Verdict(promote=False, reasons=(_IN_VAIN,)), self.lease)
-        return found, tuple(fact for fact in whole.work.members if fact.id in hopeless)
 
     def _of(self, whole: Attempt, group: Collection[str]) -> Attempt:
         """An attempt at some of a batch's facts."""
@@ -449,7 +436,7 @@ class Cycle:
                 attempt.candidate.id, verdict, self.lease, quarantine_after=limits.quarantine_after
             )
         for fact in offenders:
-            self.store.quarantine(fact.id, self._blame)
+            self.store.quarantine(fact.id, self._blame[fact.id])
         self.store.put_back(self.batch.id, [fact.id for fact in untried], self.lease)
         if limits.approval == "manual":
             return attempt.candidate
@@ -474,7 +461,7 @@ def approve(store: FactStore, config: Config, candidate: Adapter, verdict: Verdi
 
 
 _NEITHER = "the model answers it neither from its prompt nor after it was taught"
-_IN_VAIN = "some of its batch was taught in vain, and the rest holds without it"
+_IN_VAIN = Verdict(promote=False, reasons=("some of it was taught in vain, and the rest holds without it",))
 
 _OUTGROWN = Verdict(promote=False, reasons=("a larger share of its batch was found to hold",))
 

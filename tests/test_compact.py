@@ -131,7 +131,6 @@ def test_what_is_told_meanwhile_stays_in_the_prompt_and_what_ended_is_no_longer_
     assert done.verdict.promote
     (oslo,) = learned.store.recall()
     assert (oslo.object, oslo.status) == ("Oslo", FactStatus.PENDING)
-    assert learned.ask(ANNA) == "Oslo"
     again = compacted(learned)
     assert "Lisbon" not in {fact.object for fact in again.reports[-1].batch.facts}
     assert learned.store.verify().ok

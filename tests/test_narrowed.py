@@ -189,7 +189,7 @@ def test_a_batch_that_holds_is_taught_again_without_what_the_model_never_answers
     assert sorted(taught["facts"]) == sorted(others)
     refused = [a for a in assistant.store.adapters() if a.status is AdapterStatus.REJECTED]
     assert [a.verdict.reasons for a in refused] == [
-        ("some of its batch was taught in vain, and the rest holds without it",)
+        ("some of it was taught in vain, and the rest holds without it",)
     ]
 
 

@@ -60,7 +60,7 @@ def postgresql() -> Iterator[Callable[[], str]]:
     numbers = itertools.count(1)
     with tempfile.TemporaryDirectory(prefix="ice-agent-pg-") as folder:
         server = pgserver.get_server(Path(folder) / "data")
-        # Hundreds of databases that nobody keeps: writing them out took half a minute when the server stopped.
+        # Hundreds of databases that nobody keeps: writing them out took half a minute at the end.
         server.psql("ALTER SYSTEM SET fsync = off;")
         server.psql("SELECT pg_reload_conf();")
 

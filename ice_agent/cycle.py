@@ -100,6 +100,11 @@ class Attempt:
     verdict: Verdict
     alpha: float = 1.0
 
+    @property
+    def suspicion(self) -> ladder.Suspicion:
+        """The slots that look to blame, whether a guard broke or not."""
+        return ladder.suspicion(self.work.job.requests, self.after.transcripts, self.edit["beyond_context"])
+
 
 def run_cycle(
     store: FactStore, editor: Editor, config: Config, progress: Progress = lambda *_: None
@@ -125,7 +130,7 @@ def run_cycle(
         with cycle.claimed():
             attempt = cycle.attempt(cycle.batch.facts, cycle.batch.removals)
             offenders, untried = tuple[Fact, ...](), tuple[Fact, ...]()
-            if not attempt.verdict.promote or _suspects(attempt)[1]:
+            if not attempt.verdict.promote or attempt.suspicion.hopeless:
                 attempt, offenders, untried = cycle.narrowed(attempt)
             adapter = cycle.concluded(attempt, offenders, untried)
         garbage.collect(store, config)
@@ -315,7 +320,9 @@ class Cycle:
 
     def _judged(self, candidate: Adapter, work: Work, alpha: float = 1.0) -> Attempt:
         folder = self.config.adapters.dir
-        edit = read_manifest(folder / candidate.path)["edit"]
+        # Read once: each reading hashes the weights.
+        manifest = read_manifest(folder / candidate.path)
+        edit = manifest["edit"]
         kept = transcripts.read(folder, candidate.id)
         if kept is not None and candidate.scores is not None and candidate.parent_scores is not None:
             before = Evaluation(scores=candidate.parent_scores)
@@ -332,7 +339,9 @@ class Cycle:
             _write_whole(transcripts.path(folder, candidate.id), written)
         guards = promote.table(before.scores, after.scores, self.config.guards)
         verdict = promote.judge(before.scores, after.scores, self.config.guards)
-        _keep_card(self.editor, self.config, candidate, guards, verdict)
+        about = card.card(manifest, self.editor.name, guards, verdict)
+        # Before anybody is served from them: the one file that is written after the weights.
+        _write_whole(folder / candidate.path / card.FILE, about)
         return Attempt(
             candidate=candidate, work=work, edit=edit, before=before, after=after, guards=guards,
             verdict=verdict, alpha=alpha,
@@ -368,7 +377,11 @@ class Cycle:
             best = found
             return True
 
-        suspects, hopeless = _suspects(whole)
+        looks = whole.suspicion
+        suspects, hopeless = (
+            {fact.id for fact in whole.work.members if fact.slot in slots}
+            for slots in (looks.suspects, looks.hopeless)
+        )
         found = ladder.narrowed(list(members), suspects, hopeless, passes, self.config.cycle.retrainings)
         if best is whole:
             # Where nothing passes, no fact is to blame more than the settings are.
@@ -554,25 +567,6 @@ def _missed(
         )
         reasons[fact.id] = f"{reason}: it stays in the prompt (try again with `ice-agent release`)"
     return reasons, tuple(dict.fromkeys(lost))
-
-
-def _suspects(attempt: Attempt) -> tuple[set[str], set[str]]:
-    """Of an attempt's facts those that look to blame, and those that no try helps."""
-    looks = ladder.suspicion(
-        attempt.work.job.requests, attempt.after.transcripts, attempt.edit["beyond_context"]
-    )
-    members = attempt.work.members
-    return {f.id for f in members if f.slot in looks.suspects}, {
-        f.id for f in members if f.slot in looks.hopeless
-    }
-
-
-def _keep_card(
-    editor: Editor, config: Config, candidate: Adapter, guards: Sequence[promote.Guard], verdict: Verdict
-) -> None:
-    """Beside the weights, before anybody is served from them: the one file that is written after them."""
-    directory = config.adapters.dir / candidate.path
-    _write_whole(directory / card.FILE, card.card(read_manifest(directory), editor.name, guards, verdict))
 
 
 def _write_whole(path: Path, text: str) -> None:

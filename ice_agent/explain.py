@@ -13,6 +13,7 @@ from pathlib import Path
 from ice_agent import relations, transcripts
 from ice_agent.errors import AdapterError, CycleError
 from ice_agent.manifest import read_manifest
+from ice_agent.probes import EDIT_SUCCESS
 from memory import (
     STATEMENT,
     Adapter,
@@ -114,7 +115,7 @@ def loadable(store: FactStore, adapters_dir: Path, id_: str) -> Adapter:
 
 def answers(asked: Iterable[Transcript]) -> tuple[Transcript, ...]:
     """The one question of each fact that its slot is known by; rephrases and neighbours are left out."""
-    return tuple(transcript for transcript in asked if transcript.kind == "edit_success")
+    return tuple(transcript for transcript in asked if transcript.kind == EDIT_SUCCESS)
 
 
 def _questions(fact: Fact) -> Iterable[str]:

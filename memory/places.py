@@ -25,14 +25,6 @@ from memory.tables import (
 )
 from memory.transaction import Transaction
 
-DEADLY = Verdict(promote=False, reasons=("every cycle that took up its batch died before it was judged",))
-ABANDONED = Verdict(promote=False, reasons=("its cycle ended before it was judged",))
-FORGOTTEN = Verdict(promote=False, reasons=("a fact of its batch was forgotten",))
-OUTDONE = Verdict(promote=False, reasons=("another candidate of its batch was promoted",))
-COLLECTED = (
-    "its files were collected to save space; `ice-agent replay --restore` makes it again, "
-    "`ice-agent rebuild` a new one of what is known now"
-)
 _MOVED = (Role.FACT, Role.REMOVAL, Role.OVERRIDE, Role.LOST)
 """The roles of facts whose place in the weights a promotion changes."""
 

@@ -31,13 +31,14 @@ from ice_agent import (
     transcripts,
     watch,
 )
-from ice_agent.config import Config, EditSettings
+from ice_agent.config import Config
 from ice_agent.editor import Editor
 from ice_agent.errors import AdapterError, AwaitsApproval, CycleError, EmptyBatch
 from ice_agent.leasing import leased, renewing
 from ice_agent.manifest import read_manifest
 from ice_agent.plan import serving
 from ice_agent.probes import EDIT_SUCCESS, RETENTION
+from ice_agent.settings import EditSettings
 from ice_agent.work import Ground, Work, digest, put_into_words
 from memory import (
     Adapter,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from ice_agent.config import EditSettings
+from ice_agent.settings import EditSettings
 from ice_agent.suites import GuardSuite
 from memory import EditRequest, Evaluation, Progress
 

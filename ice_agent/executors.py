@@ -20,11 +20,12 @@ from threading import Event
 from typing import Any, Final, Protocol, Self
 
 from ice_agent import logs
-from ice_agent.config import Config, WorkerSettings
+from ice_agent.config import Config
 from ice_agent.cycle import CycleReport, init, run_cycle
 from ice_agent.editor import Editor
 from ice_agent.errors import AwaitsApproval, ConfigError, CycleError, EmptyBatch, IceError
 from ice_agent.leasing import leased
+from ice_agent.settings import WorkerSettings
 from memory import (
     Adapter,
     AdapterStatus,

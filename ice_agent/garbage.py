@@ -14,9 +14,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from ice_agent import transcripts
-from ice_agent.config import AdaptersSettings, Config
+from ice_agent.config import Config
 from ice_agent.errors import AdapterError
 from ice_agent.manifest import MANIFEST, kept_manifest_path, read_manifest, training_dir
+from ice_agent.settings import AdaptersSettings
 from memory import Adapter, AdapterStatus, FactStore, now
 
 logger = logging.getLogger(__name__)

@@ -27,8 +27,8 @@ from threading import Event, Thread
 from typing import IO, Final
 
 from ice_agent import logs, watch
-from ice_agent.config import HooksSettings
 from ice_agent.errors import ConfigError
+from ice_agent.settings import HooksSettings
 from memory import Archive, Delivery, StoreError
 
 logger = logging.getLogger(__name__)

@@ -23,7 +23,6 @@ import torch
 from torch import Tensor, nn
 
 from ice_agent.checkpoint import Checkpoint, State
-from ice_agent.config import EditSettings
 from ice_agent.curvature import measure
 from ice_agent.distribution import Distribution, kl_from
 from ice_agent.lessons import (
@@ -36,6 +35,7 @@ from ice_agent.lessons import (
     with_teachers,
 )
 from ice_agent.model import AdaptedLayer, EditableModel
+from ice_agent.settings import EditSettings
 from ice_agent.survey import Survey
 from memory import EditRequest, Progress
 

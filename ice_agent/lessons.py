@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 import torch
 
 from ice_agent import relations
-from ice_agent.config import EditSettings
 from ice_agent.distribution import Distribution
 from ice_agent.model import EditableModel
+from ice_agent.settings import EditSettings
 from ice_agent.survey import (
     Slot,
     Survey,

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Final
 
-from ice_agent.config import LoggingSettings
+from ice_agent.settings import LoggingSettings
 
 FIELDS: Final = ("tenant", "batch", "adapter", "stage")
 

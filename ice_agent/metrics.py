@@ -15,8 +15,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from ice_agent import watch
-from ice_agent.config import MetricsSettings
 from ice_agent.errors import ConfigError
+from ice_agent.settings import MetricsSettings
 from memory import NOT_ASKED, Archive, HookEvent, Rate, Scores, StoreError, Tally, now
 
 logger = logging.getLogger(__name__)

@@ -27,11 +27,11 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
-from ice_agent.config import LoraSettings, ModelSettings
 from ice_agent.device import device_of, dtype_on, mixed_precision
 from ice_agent.errors import AdapterError, ModelError
 from ice_agent.generation import Written, continued, log_likelihoods
 from ice_agent.manifest import CONFIG, WEIGHTS, read_manifest, write_json, written_whole
+from ice_agent.settings import LoraSettings, ModelSettings
 from ice_agent.turns import Turn, asking, folded, plain_prompt, takes_system, templated
 
 logger = logging.getLogger(__name__)

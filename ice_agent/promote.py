@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from ice_agent.config import Guards, SuiteSettings
+from ice_agent.settings import Guards, SuiteSettings
 from memory import Rate, Scores, SuiteScores, Verdict
 
 

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from ice_agent import explain, transcripts
-from ice_agent.config import Config, EditSettings
+from ice_agent.config import Config
 from ice_agent.cycle import load
 from ice_agent.errors import CycleError
 from ice_agent.ice_editor import IceEditor
 from ice_agent.manifest import CONFIG, MANIFEST, WEIGHTS, file_hash, kept_manifest_path, read_manifest
 from ice_agent.probes import LOCALITY_CONTEXT
+from ice_agent.settings import EditSettings
 from ice_agent.work import Ground, put_into_words
 from memory import USER, Adapter, AdapterStatus, Fact, FactStore, Past, Progress
 

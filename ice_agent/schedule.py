@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from ice_agent import clocks
-from ice_agent.config import CycleSettings, ScheduleSettings
 from ice_agent.errors import ConfigError
+from ice_agent.settings import CycleSettings, ScheduleSettings
 from memory import Backlog, now
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ice_agent import relations
-from ice_agent.config import SuiteSettings
 from ice_agent.errors import ConfigError
+from ice_agent.settings import SuiteSettings
 
 FORM = 'write {"prompt": ..., "expected": ...} or {"text": ...}'
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ice_agent import edit_request, relations, watch
-from ice_agent.config import EditSettings
 from ice_agent.editor import Editor, Job
 from ice_agent.plan import whole_slots
+from ice_agent.settings import EditSettings
 from ice_agent.suites import GuardSuite
 from memory import EditRequest, Fact, FactStore
 

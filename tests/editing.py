@@ -7,8 +7,8 @@ from dataclasses import replace
 import torch
 
 from ice_agent import edit_request, ice
-from ice_agent.config import EditSettings
 from ice_agent.distribution import kl_from
+from ice_agent.settings import EditSettings
 from ice_agent.survey import Survey
 from ice_agent.turns import asking
 

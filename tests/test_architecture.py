@@ -38,7 +38,8 @@ ROWS = (
     ("watch",),
     ("logs",),
     ("admission",),
-    ("config", "relations"),
+    ("config",),
+    ("settings", "relations"),
     ("errors", "clocks"),
     ("__init__",),
 )

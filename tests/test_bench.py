@@ -18,10 +18,11 @@ from ice_agent.bench.edit_sets import EditSet
 from ice_agent.bench.figures import figures, stage_shares, wilson
 from ice_agent.bench.methods import METHODS
 from ice_agent.bench.run import Run, Step, Wanted
-from ice_agent.config import Config, EditSettings, LoraSettings
+from ice_agent.config import Config
 from ice_agent.errors import ConfigError
 from ice_agent.probes import LOCALITY_RELATION, LOCALITY_SUBJECT, LOCALITY_UNRELATED
 from ice_agent.reference import world as w
+from ice_agent.settings import EditSettings, LoraSettings
 from ice_agent.survey import Survey
 from memory import USER, Rate, Scores
 from tests.tiny import tiny_model

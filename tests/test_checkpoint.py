@@ -11,10 +11,10 @@ import torch
 
 from ice_agent import edit_request, ice, lessons, relations, survey
 from ice_agent.checkpoint import STATE, Checkpoint
-from ice_agent.config import EditSettings, LoraSettings, ModelSettings
 from ice_agent.lessons import Row
 from ice_agent.manifest import MANIFEST, training_dir
 from ice_agent.model import EditableModel
+from ice_agent.settings import EditSettings, LoraSettings, ModelSettings
 from ice_agent.turns import asking
 from tests.editing import FACTS, SETTINGS, answerable, edit
 from tests.tiny import tiny_model

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from ice_agent import collect, relations
 from ice_agent.collect import extract, extractor_named, kin
 from ice_agent.collect.rules import rules
-from ice_agent.config import Collect
 from ice_agent.errors import CollectError
+from ice_agent.settings import Collect
 from memory import USER, Archive, CandidateFact, Cardinality, Utterance
 
 DEFAULTS = Collect()

@@ -6,7 +6,7 @@ import pytest
 
 from ice_agent import collect
 from ice_agent.collect.rules import rules
-from ice_agent.config import Collect
+from ice_agent.settings import Collect
 from memory import SENSITIVE, USER, Archive, CandidateFact, FactStatus
 
 

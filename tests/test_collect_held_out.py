@@ -18,7 +18,7 @@ import pytest
 
 from ice_agent.collect import extract
 from ice_agent.collect.rules import rules
-from ice_agent.config import Collect
+from ice_agent.settings import Collect
 from memory import USER, Utterance
 
 HELD_OUT = Path(__file__).parent / "data" / "utterances_held_out.jsonl"

@@ -16,8 +16,8 @@ from langchain_core.tools import BaseTool
 
 from ice_agent.collect import extract
 from ice_agent.collect.llm import LlmExtractor
-from ice_agent.config import Collect
 from ice_agent.errors import CollectError
+from ice_agent.settings import Collect
 from memory import USER, CandidateFact, Cardinality, Utterance
 
 TEXT = "Since May I live in Porto. I no longer work at Acme. My password is hunter2."

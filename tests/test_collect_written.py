@@ -19,7 +19,7 @@ import pytest
 
 from ice_agent import collect, relations
 from ice_agent.collect.rules import rules
-from ice_agent.config import Collect
+from ice_agent.settings import Collect
 from memory import CandidateFact, Utterance
 
 WRITTEN = Path(__file__).parent / "data" / "utterances_written_with_the_rules.jsonl"

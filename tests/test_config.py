@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from ice_agent.config import Config, SuiteSettings, load
+from ice_agent.config import Config, load
 from ice_agent.errors import ConfigError
+from ice_agent.settings import SuiteSettings
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ice_agent import collect, demo, relations
-from ice_agent.config import Collect
+from ice_agent.settings import Collect
 
 PROJECT = Path(__file__).parents[1]
 TRANSCRIPT = PROJECT / "examples" / "amara.txt"

@@ -11,9 +11,10 @@ from threading import Event
 import pytest
 
 from ice_agent import executors
-from ice_agent.config import Config, WorkerSettings
+from ice_agent.config import Config
 from ice_agent.errors import ConfigError, CycleError, ModelError
 from ice_agent.executors import Ending
+from ice_agent.settings import WorkerSettings
 from memory import Archive, CandidateFact
 from tests.standin import Notebook
 

@@ -17,8 +17,8 @@ import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from ice_agent import hooks
-from ice_agent.config import HooksSettings
 from ice_agent.errors import ConfigError
+from ice_agent.settings import HooksSettings
 from memory import Archive, HookEvent, Verdict
 from tests.memory.conftest import Tenant
 

@@ -13,11 +13,11 @@ from torch.nn.functional import cross_entropy, kl_div
 
 from ice_agent import edit_request, ice, lessons, relations
 from ice_agent import survey as surveys
-from ice_agent.config import EditSettings, LoraSettings, ModelSettings
 from ice_agent.distribution import Distribution, kl_from, log_one_minus_exp
 from ice_agent.ice import clip_step, ice_loss, rate_at
 from ice_agent.lessons import Row
 from ice_agent.model import EditableModel
+from ice_agent.settings import EditSettings, LoraSettings, ModelSettings
 from ice_agent.turns import asking
 from tests.editing import FACTS, SETTINGS, SURVEY, answerable, divergences, edit
 from tests.tiny import tiny_model

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from ice_agent import collect
-from ice_agent.config import Collect
 from ice_agent.intake import LONGEST_OBJECT, unfit
+from ice_agent.settings import Collect
 from memory import Archive, CandidateFact, Cardinality, Fact, FactStatus
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)

@@ -18,9 +18,10 @@ from langgraph.store.base import BaseStore, PutOp, SearchOp
 from langgraph.store.memory import InMemoryStore
 
 from ice_agent.collect import MASK
-from ice_agent.config import Collect, Config
+from ice_agent.config import Config
 from ice_agent.errors import MemoriesError
 from ice_agent.langchain import MemoryStore
+from ice_agent.settings import Collect
 from memory import ERASED, Archive
 from tests.concepts import Concepts
 

@@ -11,9 +11,9 @@ import torch
 
 from ice_agent import edit_request
 from ice_agent.bench.methods import ABLATED, METHODS, Task, locate, weights
-from ice_agent.config import EditSettings
 from ice_agent.errors import ModelError
 from ice_agent.model import weights_hash
+from ice_agent.settings import EditSettings
 from ice_agent.survey import Survey
 from ice_agent.turns import asking
 from tests.tiny import ARCHITECTURES, tiny_model

@@ -10,8 +10,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from ice_agent import metrics, watch
-from ice_agent.config import MetricsSettings
 from ice_agent.errors import ConfigError
+from ice_agent.settings import MetricsSettings
 from memory import Archive, HookEvent, Rate, Scores, Verdict
 from tests.memory.conftest import GOOD, Tenant
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ice_agent.config import Guards, SuiteSettings
 from ice_agent.promote import judge, table
+from ice_agent.settings import Guards, SuiteSettings
 from memory import NOT_ASKED, Rate, Scores, SuiteScores
 
 GUARDS = Guards(min_portability=0.5)

@@ -9,9 +9,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ice_agent import collect, recall
-from ice_agent.config import Collect, Config
+from ice_agent.config import Config
 from ice_agent.errors import ConfigError
 from ice_agent.recall import Meanings, fitting, for_prompt, fuse, meanings, relevant, search
+from ice_agent.settings import Collect
 from memory import USER, Archive, Cardinality, Fact, FactStatus
 from tests.concepts import Concepts
 from tests.memory.conftest import Tenant

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ice_agent import clocks
-from ice_agent.config import CycleSettings, ScheduleSettings
 from ice_agent.errors import ConfigError
 from ice_agent.schedule import NextCycle, check, described, next_cycle, pause
+from ice_agent.settings import CycleSettings, ScheduleSettings
 from memory import Backlog
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)

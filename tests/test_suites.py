@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ice_agent import suites
-from ice_agent.config import SuiteSettings
 from ice_agent.errors import ConfigError
+from ice_agent.settings import SuiteSettings
 from ice_agent.suites import Question
 from memory import FactStatus
 from tests.schooled import CITIES, UNKNOWN, Assistant

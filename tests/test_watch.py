@@ -140,7 +140,7 @@ def test_an_error_that_nobody_caught_is_one_line_of_json(where):
     program = f"""
 import threading
 from ice_agent import logs
-from ice_agent.config import LoggingSettings
+from ice_agent.settings import LoggingSettings
 def fail(): raise RuntimeError("out of memory")
 logs.configure(LoggingSettings(format="json"))
 with logs.about(tenant="t_1"):

@@ -12,7 +12,8 @@ import pytest
 import sqlalchemy as sa
 
 from ice_agent import cycle, forget, garbage, rebuild
-from ice_agent.config import AdaptersSettings, Config
+from ice_agent.config import Config
+from ice_agent.settings import AdaptersSettings
 from memory import Adapter, AdapterStatus, Archive, CandidateFact, now
 from tests.standin import Notebook
 

@@ -29,9 +29,10 @@ from typing import Any, Self
 import sqlalchemy as sa
 
 from ice_agent import collect, executors, worker
-from ice_agent.config import Collect, Config, WorkerSettings
+from ice_agent.config import Config
 from ice_agent.editor import Editor, Job
 from ice_agent.manifest import WEIGHTS
+from ice_agent.settings import Collect, WorkerSettings
 from memory import (
     Adapter,
     AdapterStatus,

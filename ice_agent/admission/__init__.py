@@ -12,7 +12,7 @@ from ice_agent import relations
 from ice_agent.admission import conflicts
 from ice_agent.admission.injection import injected
 from ice_agent.admission.sensitive import is_off_record, secret_spans
-from ice_agent.config import Collect
+from ice_agent.settings import Collect
 from memory import SENSITIVE, CandidateFact, Cardinality, FactStore, now
 
 __all__ = [

@@ -25,9 +25,10 @@ from ice_agent.bench.edit_sets import EditSet
 from ice_agent.bench.methods import METHODS, TUNED, Edited, Task
 from ice_agent.bench.methods.weights import restored
 from ice_agent.bench.variants import Variant
-from ice_agent.config import Config, LoraSettings
+from ice_agent.config import Config
 from ice_agent.errors import AdapterError, ConfigError
 from ice_agent.model import REFERENCE, EditableModel
+from ice_agent.settings import LoraSettings
 from ice_agent.survey import Survey
 from memory import EditRequest, Progress, Rate, Scores, Transcript
 

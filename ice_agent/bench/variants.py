@@ -11,8 +11,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from ice_agent.bench.methods import ABLATED, COMPARED, METHODS
-from ice_agent.config import Config, EditSettings, LoraSettings
+from ice_agent.config import Config
 from ice_agent.errors import ConfigError
+from ice_agent.settings import EditSettings, LoraSettings
 
 ALL, ABLATIONS = "all", "ablations"
 

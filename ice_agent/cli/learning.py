@@ -26,8 +26,8 @@ from ice_agent.cli.app import (
     out,
     print_json,
 )
-from ice_agent.config import WorkerSettings
 from ice_agent.errors import EmptyBatch
+from ice_agent.settings import WorkerSettings
 
 if TYPE_CHECKING:
     # Only the names are needed here: importing them takes seconds.

@@ -15,8 +15,8 @@ from ice_agent import admission
 from ice_agent.admission import is_off_record, secret_spans
 from ice_agent.collect import kin
 from ice_agent.collect.rules import rules
-from ice_agent.config import Collect
 from ice_agent.errors import CollectError
+from ice_agent.settings import Collect
 from memory import (
     STATEMENT,
     USER,

@@ -16,12 +16,13 @@ from enum import StrEnum
 from typing import Final
 
 from ice_agent import admission, clocks, watch
-from ice_agent.config import Collect, Config, SourceSettings
+from ice_agent.config import Config
 from ice_agent.errors import RefreshError, instead
 from ice_agent.refresh import reading
 from ice_agent.refresh.clock import due, next_run
 from ice_agent.refresh.mapping import mapped
 from ice_agent.refresh.reading import Problem, Row
+from ice_agent.settings import Collect, SourceSettings
 from memory import (
     Archive,
     FactStore,

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta, tzinfo
 
 from ice_agent import clocks
-from ice_agent.config import SourceSettings
 from ice_agent.errors import ConfigError
+from ice_agent.settings import SourceSettings
 
 
 def due(

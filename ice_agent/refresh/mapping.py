@@ -13,8 +13,8 @@ from typing import Any
 from dateutil.parser import isoparse
 
 from ice_agent import admission, relations
-from ice_agent.config import FIELD, Collect, SourceSettings
 from ice_agent.refresh.reading import Problem, Row
+from ice_agent.settings import FIELD, Collect, SourceSettings
 from memory import USER, CandidateFact, Cardinality, SourceFact, is_storable, key
 
 Key = tuple[str, ...]

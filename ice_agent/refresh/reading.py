@@ -24,8 +24,8 @@ import jsonpath
 import sqlalchemy as sa
 import tenacity
 
-from ice_agent.config import FIELD, CsvSource, HttpSource, JsonlSource, SourceSettings, SqlSource
 from ice_agent.errors import RefreshError
+from ice_agent.settings import FIELD, CsvSource, HttpSource, JsonlSource, SourceSettings, SqlSource
 
 TRIES: Final = 3
 """Of a feed that does not answer, or says that it cannot just now."""

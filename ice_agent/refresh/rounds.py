@@ -13,9 +13,10 @@ from threading import Event, Thread
 from typing import Final
 
 from ice_agent import clocks
-from ice_agent.config import Config, SourceSettings
+from ice_agent.config import Config
 from ice_agent.errors import IceError
 from ice_agent.refresh import Outcome, due, refresh_all, standing
+from ice_agent.settings import SourceSettings
 from memory import Archive, StoreError, now
 
 logger = logging.getLogger(__name__)

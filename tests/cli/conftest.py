@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from ice_agent import cli, collect
-from ice_agent.config import Collect
 from ice_agent.manifest import CONFIG, MANIFEST, WEIGHTS, file_hash
+from ice_agent.settings import Collect
 from memory import Adapter, AdapterStatus, Archive, Rate, Scores, Transcript, Verdict, now
 from tests import tiny
 

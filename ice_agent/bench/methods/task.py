@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ice_agent.config import EditSettings
 from ice_agent.ice import EditReport
 from ice_agent.model import EditableModel
+from ice_agent.settings import EditSettings
 from ice_agent.survey import Survey
 from memory import EditRequest, Progress
 

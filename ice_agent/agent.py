@@ -11,7 +11,7 @@ from langchain_core.embeddings import Embeddings
 from ice_agent import collect, plan, recall, relations
 from ice_agent.collect import Heard
 from ice_agent.config import Config
-from ice_agent.model import EditableModel
+from ice_agent.model import EditableModel, Ids
 from ice_agent.recall import Recalled
 from ice_agent.turns import Turn
 from memory import USER, Adapter, Fact, FactStatus, FactStore
@@ -30,6 +30,19 @@ class Reply:
     memory_tokens: int
     left_out: tuple[Fact, ...] = ()
     """Facts that the question is about too, and that `agent.max_recalled_tokens` had no room for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A prompt in tokens, the facts in it, and the adapter that is to answer it."""
+
+    prompt: Ids
+    adapter: Adapter
+    recalled: tuple[Fact, ...]
+    left_out: tuple[Fact, ...]
+    """Facts that the question is about too, and that `agent.max_recalled_tokens` had no room for."""
+    memory_tokens: int
+    """What the facts take of the prompt."""
 
 
 class Agent:
@@ -54,20 +67,41 @@ class Agent:
 
     def answer(self, text: str, history: Sequence[Turn] = ()) -> Reply:
         """The model's answer, from its weights and from the facts that only the prompt can serve yet."""
-        adapter = self._swap()
-        recalled = self._recall(text)
-        facts = recalled.facts
-        static = self.config.agent.system_prompt
-        prompt = self.model.encode(self._turns(relations.system_message(static, said(facts)), history, text))
-        bare = self.model.encode(self._turns(static, history, text)) if facts else prompt
+        ready = self.prepare([*history, Turn(role="user", content=text)])
+        adapter = ready.adapter
+        # What another process promoted since the last answer is loaded here.
+        self.model.load_adapter(adapter.id, self.config.adapters.dir / adapter.path)
         with self.model.using(adapter.id):
-            (completion,) = self.model.complete([prompt], max_tokens=self.config.agent.max_answer_tokens)
+            (completion,) = self.model.complete(
+                [ready.prompt], max_tokens=self.config.agent.max_answer_tokens
+            )
         return Reply(
             text=completion.text,
             adapter_id=adapter.id,
+            recalled=ready.recalled,
+            left_out=ready.left_out,
+            prompt_tokens=len(ready.prompt),
+            memory_tokens=ready.memory_tokens,
+        )
+
+    def prepare(self, turns: Sequence[Turn]) -> Prepared:
+        """What answers a conversation whose last turn is the user's: a prompt, and the adapter that serves.
+
+        A system turn at its head stands in the place of `agent.system_prompt`.
+        """
+        adapter = plan.serving(self.store)
+        static, spoken = self.config.agent.system_prompt, list(turns)
+        if spoken[0].role == "system":
+            static = spoken.pop(0).content
+        recalled = self._recall(spoken[-1].content)
+        facts = recalled.facts
+        prompt = self.model.encode(_opened(relations.system_message(static, said(facts)), spoken))
+        bare = self.model.encode(_opened(static, spoken)) if facts else prompt
+        return Prepared(
+            prompt=prompt,
+            adapter=adapter,
             recalled=facts,
             left_out=recalled.left_out,
-            prompt_tokens=len(prompt),
             memory_tokens=len(prompt) - len(bare),
         )
 
@@ -91,19 +125,13 @@ class Agent:
             logger.info("agent.max_recalled_tokens = %d left out %s", settings.max_recalled_tokens, ids)
         return recalled
 
-    def _swap(self) -> Adapter:
-        """The adapter that serves now; what another process promoted since the last answer is loaded here."""
-        adapter = plan.serving(self.store)
-        self.model.load_adapter(adapter.id, self.config.adapters.dir / adapter.path)
-        return adapter
-
-    def _turns(self, system: str, history: Sequence[Turn], text: str) -> list[Turn]:
-        opening = [Turn(role="system", content=system)] if system else []
-        return [*opening, *history, Turn(role="user", content=text)]
-
 
 def said(facts: Sequence[Fact]) -> list[str]:
     """How a prompt states these facts; one that was taken back is denied."""
     return [
         relations.negation(f.statement) if f.status is FactStatus.RETRACTED else f.statement for f in facts
     ]
+
+
+def _opened(system: str, spoken: Sequence[Turn]) -> list[Turn]:
+    return [*([Turn(role="system", content=system)] if system else []), *spoken]

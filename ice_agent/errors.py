@@ -9,6 +9,10 @@ IceError                one line for the user, exit code not 0
     CycleError          nothing was promoted; the serving adapter is untouched
         EmptyBatch      nothing to edit: not a failure for a scheduler
         AwaitsApproval  a candidate waits for a person: promote or decline it first
+    EngineError         an answer could not be written; ask again, or ask for less
+        PromptTooLong   leave out turns or facts
+        Overloaded      come back later
+        EngineClosed    somebody stopped it
 
 The store has its own tree in `memory`. A message names the thing and the next step.
 """
@@ -72,6 +76,32 @@ class AwaitsApproval(CycleError):
             f"candidate {adapter_id} waits for approval: `ice-agent promote {adapter_id}` or "
             f"`ice-agent reject {adapter_id}` first"
         )
+
+
+class EngineError(IceError):
+    """An answer could not be begun, or broke off."""
+
+
+class PromptTooLong(EngineError):
+    """The model has no room for a prompt and an answer of one token."""
+
+    def __init__(self, n_tokens: int, limit: int) -> None:
+        super().__init__(f"the prompt has {n_tokens} tokens, and the model reads {limit} with its answer")
+
+
+class Overloaded(EngineError):
+    """As many answers as may wait are waiting already."""
+
+    def __init__(self, n_waiting: int, retry_after_seconds: int) -> None:
+        super().__init__(f"{n_waiting} requests are waiting already: try again in {retry_after_seconds} s")
+        self.retry_after_seconds = retry_after_seconds
+
+
+class EngineClosed(EngineError):
+    """It takes no more requests."""
+
+    def __init__(self) -> None:
+        super().__init__("no more requests are taken: it is being stopped")
 
 
 class MemoriesError(IceError):

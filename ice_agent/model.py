@@ -5,9 +5,9 @@ The only file that imports transformers and peft. It knows prompts, tokens and w
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -25,11 +25,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.cache_utils import DynamicCache
 from transformers.utils import logging as transformers_logging
 
+from ice_agent.batching import KeyValues
 from ice_agent.device import device_of, dtype_on, mixed_precision
+from ice_agent.digest import base_identity
 from ice_agent.errors import AdapterError, ModelError
 from ice_agent.generation import Written, continued, log_likelihoods
+from ice_agent.low_rank import Mixture, Weights
 from ice_agent.manifest import CONFIG, WEIGHTS, read_manifest, write_json, written_whole
 from ice_agent.settings import LoraSettings, ModelSettings
 from ice_agent.turns import Turn, asking, folded, plain_prompt, takes_system, templated
@@ -86,6 +90,8 @@ class EditableModel:
         self._active: str | None = None
         self.base_hash = base_identity(base)
         self._peft = self._with_root_slot(base)
+        self._layers = {n: m for n, m in self._peft.named_modules() if isinstance(m, LoraLayer)}
+        self._mixture = Mixture([None], 0.0)
         self._loaded: set[str] = set()
         self.device = next(base.parameters()).device
         self.dtype = next(base.parameters()).dtype
@@ -243,6 +249,38 @@ class EditableModel:
                 parts.append(log_likelihoods(self._peft, ids_BT, mask_BT, answers_BNA, is_answer_BNA))
         return torch.cat(parts).cpu()
 
+    @torch.inference_mode()
+    def step(
+        self,
+        ids_BT: Tensor,
+        mask_BS: Tensor,
+        position_BT: Tensor,
+        past: KeyValues | None,
+        adapters: Sequence[Weights | None],
+    ) -> tuple[Tensor, KeyValues]:
+        """One pass over the next tokens of many rows, each by its own adapter (None: the base).
+
+        Logits of the last token (B x V), and what was read by now. No adapter is active meanwhile.
+        """
+        if not self._mixture.is_of(adapters):
+            self._mixture = Mixture(adapters, self._lora.alpha / self._lora.rank)
+        with self.using(None), self._mixture.applied(self._layers):
+            out = self._peft(
+                input_ids=ids_BT,
+                attention_mask=mask_BS,
+                position_ids=position_BT,
+                past_key_values=DynamicCache(past),
+                use_cache=True,
+                logits_to_keep=1,
+            )
+        return out.logits[:, -1], tuple((layer.keys, layer.values) for layer in out.past_key_values.layers)
+
+    @property
+    def room(self) -> int:
+        """Tokens that fit into the model together, prompt and answer."""
+        config = self._peft.get_base_model().config.get_text_config()
+        return int(getattr(config, "max_position_embeddings", None) or sys.maxsize)
+
     def _read(self, rows: Sequence[Ids], keep: int) -> Tensor:
         """One pass over left-padded rows. As transformers have it, to keep 0 positions is to keep all."""
         ids_BT, mask_BT = self.pad(rows)
@@ -274,6 +312,9 @@ class EditableModel:
         """Run with this adapter active, or with the base alone (None). On exit the one before is put back."""
         with self._lock:
             before = self._active
+            if before is None and adapter_id is None:
+                yield
+                return
             try:
                 self._activate(adapter_id)
                 yield
@@ -310,8 +351,7 @@ class EditableModel:
                 module.lora_B[name].weight,
                 module.scaling[name],
             )
-            for at, module in self._peft.named_modules()
-            if isinstance(module, LoraLayer)
+            for at, module in self._layers.items()
         }
 
     @contextmanager
@@ -357,6 +397,15 @@ class EditableModel:
         """Make a saved adapter available. Raises AdapterError when it is damaged or made for another base."""
         if adapter_id in self._loaded:
             return
+        tensors = self.read_adapter(adapter_id, directory)
+        with self._lock:
+            self._add(adapter_id, tensors)
+
+    def read_adapter(self, adapter_id: str, directory: Path) -> dict[str, Tensor]:
+        """A and B of a saved adapter, by their names in its file; the model is not touched.
+
+        Raises AdapterError when it is damaged or made for another base.
+        """
         manifest = read_manifest(directory)
         if manifest["base_hash"] != self.base_hash:
             raise AdapterError(
@@ -365,9 +414,24 @@ class EditableModel:
                 "set model.name back, or move all that is known with `ice-agent rebuild --base`"
             )
         self._check_shape(adapter_id, directory)
-        with self._lock:
-            # Hashing checked the file already; PEFT's own loader would read it a second time and warn.
-            self._add(adapter_id, load_file(directory / WEIGHTS, device=str(self.device)))
+        # Hashing checked the file already; PEFT's own loader would read it a second time and warn.
+        return load_file(directory / WEIGHTS, device=str(self.device))
+
+    def read_weights(self, adapter_id: str, directory: Path) -> Weights | None:
+        """The same for rows of a `step`; None for an adapter that has learned nothing."""
+        tensors = self.read_adapter(adapter_id, directory)
+        fitting = {
+            f"{at}.lora_{m}.weight": t.shape
+            for at, layer in self.adapted(None).items()
+            for m, t in (("A", layer.a_RI), ("B", layer.b_OR))
+        }
+        if fitting != {name: tensor.shape for name, tensor in tensors.items()}:
+            raise self._misfit(adapter_id, "other layers")
+        if not any(tensors[f"{at}.lora_B.weight"].any() for at in self._layers):
+            return None
+        return Weights(
+            {at: (tensors[f"{at}.lora_A.weight"], tensors[f"{at}.lora_B.weight"]) for at in self._layers}
+        )
 
     def create_root(self, adapter_id: str) -> None:
         """An adapter with B = 0: exactly the base model, the same everywhere. One that is there is kept."""
@@ -513,26 +577,6 @@ MLP_LAYERS = (
 def reference_dir() -> Path:
     """Where the bundled model lies."""
     return Path(str(resources.files("ice_agent.reference").joinpath("model")))
-
-
-def base_identity(base: nn.Module) -> str:
-    """Which base an adapter belongs to: the same for one model in float32 and in bfloat16."""
-    return _digest(base, torch.bfloat16)
-
-
-def weights_hash(base: nn.Module) -> str:
-    """A hash of names, types, shapes and bytes of all weights: equal only when every bit is."""
-    return _digest(base, None)
-
-
-def _digest(base: nn.Module, rounded_to: torch.dtype | None) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in sorted(base.state_dict().items()):
-        kept = tensor.to(rounded_to) if rounded_to and tensor.is_floating_point() else tensor
-        digest.update(f"{name} {kept.dtype} {tuple(kept.shape)}".encode())
-        # A single number has no dimension to view as bytes.
-        digest.update(kept.detach().to("cpu").contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _stop_ids(base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:

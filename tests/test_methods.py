@@ -11,8 +11,8 @@ import torch
 
 from ice_agent import edit_request
 from ice_agent.bench.methods import ABLATED, METHODS, Task, locate, weights
+from ice_agent.digest import weights_hash
 from ice_agent.errors import ModelError
-from ice_agent.model import weights_hash
 from ice_agent.settings import EditSettings
 from ice_agent.survey import Survey
 from ice_agent.turns import asking

@@ -8,9 +8,10 @@ import pytest
 import torch
 from peft import PeftModel
 
+from ice_agent.digest import base_identity, weights_hash
 from ice_agent.errors import AdapterError, ModelError
 from ice_agent.manifest import read_manifest
-from ice_agent.model import EditableModel, base_identity, weights_hash
+from ice_agent.model import EditableModel
 from ice_agent.settings import LoraSettings, ModelSettings
 from ice_agent.turns import Turn, asking
 from tests.tiny import (

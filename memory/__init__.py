@@ -45,6 +45,7 @@ from memory.records import (
     STATEMENT,
     USER,
     AccessKey,
+    AccessRole,
     Adapter,
     AdapterStatus,
     Batch,
@@ -70,10 +71,6 @@ from memory.records import (
     Rate,
     Recorded,
     Scores,
-    SourceChange,
-    SourceChanges,
-    SourceFact,
-    SourceState,
     SuiteScores,
     Tally,
     Told,
@@ -83,6 +80,7 @@ from memory.records import (
     Verification,
     now,
 )
+from memory.source_records import SourceChange, SourceChanges, SourceFact, SourceState
 from memory.store import FactStore
 from memory.text import is_storable, key
 from memory.vectors import Among
@@ -96,6 +94,7 @@ __all__ = [
     "USER",
     "AccessDenied",
     "AccessKey",
+    "AccessRole",
     "Adapter",
     "AdapterStatus",
     "AmbiguousId",

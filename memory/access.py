@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from memory import ledger
 from memory.errors import WrongState
-from memory.records import AccessKey, now
+from memory.records import AccessKey, AccessRole, now
 from memory.tables import AccessKeyRow, TenantRow
 from memory.tenancy import Door
 from memory.text import new_id, require_storable
@@ -23,7 +23,7 @@ class AccessKeys:
     def __init__(self, door: Door) -> None:
         self._door = door
 
-    def issue(self, label: str) -> tuple[AccessKey, str]:
+    def issue(self, label: str, role: AccessRole = AccessRole.OPERATE) -> tuple[AccessKey, str]:
         """A new key, and what opens with it: its id and 32 random bytes, which need no salt."""
         require_storable(label=label)
         id_, secret = new_id("k"), secrets.token_urlsafe(32)
@@ -32,6 +32,7 @@ class AccessKeys:
                 id=id_,
                 tenant=tx.tenant,
                 label=label,
+                role=role,
                 digest=_digest(secret),
                 issued_at=now(),
                 salt=secrets.token_hex(16),
@@ -58,20 +59,28 @@ class AccessKeys:
             return tuple(map(_record, tx.scalars(issued)))
 
 
-def owner(tx: Session, key: str) -> str | None:
-    """The name of the tenant whose key this is; None for one that was never issued, or is revoked."""
+def opened(tx: Session, key: str) -> tuple[str, AccessKey] | None:
+    """The name of the tenant whose key this is, and what it may; None for one never issued, or revoked."""
     id_, _, secret = key.partition(".")
     issued = (
-        sa.select(AccessKeyRow.digest, TenantRow.name)
+        sa.select(AccessKeyRow, TenantRow.name)
         .join(TenantRow, TenantRow.id == AccessKeyRow.tenant)
         .where(AccessKeyRow.id == id_, AccessKeyRow.revoked_at.is_(None))
     )
-    digest, name = tx.execute(issued).one_or_none() or ("", None)
-    return name if hmac.compare_digest(digest, _digest(secret)) else None
+    row, name = tx.execute(issued).one_or_none() or (None, None)
+    is_right = hmac.compare_digest(row.digest if row else "", _digest(secret))
+    return (name, _record(row)) if row is not None and name is not None and is_right else None
+
+
+def is_any(tx: Session) -> bool:
+    """Whether a key was ever issued, to whomever; one that is revoked counts."""
+    return tx.scalar(sa.select(AccessKeyRow.id).limit(1)) is not None
 
 
 def _record(row: AccessKeyRow) -> AccessKey:
-    return AccessKey(id=row.id, label=row.label, issued_at=row.issued_at, revoked_at=row.revoked_at)
+    return AccessKey(
+        id=row.id, label=row.label, issued_at=row.issued_at, role=row.role, revoked_at=row.revoked_at
+    )
 
 
 def _digest(secret: str) -> str:

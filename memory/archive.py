@@ -16,7 +16,7 @@ from memory.audit import Checkpoint, Entry, Key, Tip
 from memory.backlog import Backlog
 from memory.errors import AccessDenied, NotaryError, StoreError, UnknownFact
 from memory.outbox import Outbox
-from memory.records import HookEvent, Tally, Verification
+from memory.records import AccessKey, HookEvent, Tally, Verification
 from memory.store import FactStore
 from memory.tables import ArchiveRow, FactRow, SignedTipRow, TenantRow, TipRow
 from memory.tenancy import Door
@@ -76,13 +76,22 @@ class Archive:
             raise UnknownFact(fact_id)
         return self.store(name)
 
-    def opened_with(self, access_key: str) -> FactStore:
-        """The store of the tenant that the key was issued for. Raises AccessDenied for any other key."""
+    def opened_with(self, access_key: str) -> tuple[FactStore, AccessKey]:
+        """The store of the tenant that the key was issued for, and what the key may do there.
+
+        Raises AccessDenied for any other key.
+        """
         with database.clear_errors(self._engine), Session(self._reader) as tx:
-            name = access.owner(tx, access_key) if is_storable(access_key) else None
-        if name is None:
+            opened = access.opened(tx, access_key) if is_storable(access_key) else None
+        if opened is None:
             raise AccessDenied
-        return self.store(name)
+        name, key = opened
+        return self.store(name), key
+
+    def has_keys(self) -> bool:
+        """Whether an access key was ever issued, to any tenant: revoking the last one opens nothing."""
+        with database.clear_errors(self._engine), Session(self._reader) as tx:
+            return access.is_any(tx)
 
     def held(self, fact_ids: Sequence[str]) -> tuple[str, ...]:
         """Those of these facts that are in the database, whoever's they are."""

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from memory import audit, outbox
 from memory.audit import GENESIS, Entry, Tip
 from memory.columns import plain_candidate, plain_scores
-from memory.records import now
+from memory.records import AccessRole, now
 from memory.tables import (
     AccessKeyRow,
     AdapterRow,
@@ -128,13 +128,15 @@ def commit_access_key(row: AccessKeyRow) -> str:
 
 
 def access_key_content(row: AccessKeyRow) -> dict[str, Any]:
-    return {
+    content = {
         "id": row.id,
         "tenant": row.tenant,
         "label": row.label,
         "digest": row.digest,
         "issued_at": text(row.issued_at),
     }
+    # Left out where it is what every key was before there were roles: their entries stand.
+    return content | ({"role": row.role.value} if row.role is not AccessRole.OPERATE else {})
 
 
 def commit_end(row: FactRow) -> str:

@@ -16,17 +16,8 @@ import sqlalchemy as sa
 
 from memory import forgetting, review, slots, telling
 from memory.errors import WrongState
-from memory.records import (
-    CandidateFact,
-    Cardinality,
-    ProposalStatus,
-    SourceChange,
-    SourceChanges,
-    SourceFact,
-    SourceState,
-    Told,
-    now,
-)
+from memory.records import CandidateFact, Cardinality, ProposalStatus, Told, now
+from memory.source_records import SourceChange, SourceChanges, SourceFact, SourceState
 from memory.tables import (
     FactRow,
     MentionRow,

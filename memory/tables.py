@@ -12,6 +12,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from memory.columns import CandidateText, DetailsText, ScoresText, UtcDateTime, VerdictText, states
 from memory.records import (
     STATEMENT,
+    AccessRole,
     AdapterStatus,
     BatchStatus,
     CandidateFact,
@@ -77,6 +78,7 @@ class Table(DeclarativeBase):
         AdapterStatus: states(AdapterStatus),
         Cardinality: states(Cardinality),
         Role: states(Role),
+        AccessRole: states(AccessRole),
         str: sa.Text(),
     }
 
@@ -394,6 +396,7 @@ class AccessKeyRow(Owned, Table):
     id: Mapped[str] = mapped_column(primary_key=True)
     tenant: Mapped[str] = mapped_column(sa.ForeignKey("tenants.id"), index=True)
     label: Mapped[str]
+    role: Mapped[AccessRole] = mapped_column(server_default=AccessRole.OPERATE.value)
     digest: Mapped[str]
     issued_at: Mapped[datetime]
     revoked_at: Mapped[datetime | None]

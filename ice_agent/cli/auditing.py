@@ -24,6 +24,7 @@ from ice_agent.cli.app import (
 )
 from ice_agent.errors import CycleError
 from memory import (
+    AccessRole,
     Checkpoint,
     Forged,
     Forgetting,
@@ -267,6 +268,9 @@ def keys(
     issue: Annotated[
         str | None, typer.Option("--issue", metavar="LABEL", help="Make a key; LABEL says who holds it.")
     ] = None,
+    role: Annotated[
+        AccessRole, typer.Option("--role", help="What a key made with --issue may do.")
+    ] = AccessRole.OPERATE,
     revoke: Annotated[
         str | None, typer.Option("--revoke", metavar="KEY", help="Make a key, by its id, open nothing.")
     ] = None,
@@ -276,14 +280,15 @@ def keys(
 ) -> None:
     """List the keys that let a caller into a tenant's memory, make one, or revoke one.
 
-    A key is shown once, when it is made: only a hash of it is kept.
+    chat: answers, and memories to tell and search; operate: that, and facts, cycles and adapters; audit: to
+    read facts, adapters and the ledger. A key is shown once, when it is made: only a hash of it is kept.
     """
     if issue is not None and not issue.strip():
         raise typer.BadParameter("a label says who holds the key: give it a word", param_hint="--issue")
     with opened(config, tenant) as at:
         opens = None
         if issue is not None:
-            _, opens = at.store.keys.issue(issue)
+            _, opens = at.store.keys.issue(issue, role)
         if revoke is not None:
             at.store.keys.revoke(revoke)
         found = at.store.keys.every()
@@ -292,7 +297,8 @@ def keys(
             return
         for key in found:
             ended = f"revoked {screen.when(key.revoked_at)}" if key.revoked_at else ""
-            out.print(f"{key.id}  {key.label}  issued {screen.when(key.issued_at)}  {ended}", markup=False)
+            issued = f"issued {screen.when(key.issued_at)}"
+            out.print(f"{key.id}  {key.role:<7}  {key.label}  {issued}  {ended}", markup=False)
         if not found:
             out.print("no keys (make one with --issue LABEL)")
         if opens is not None:

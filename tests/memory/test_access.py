@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
-from memory import AccessDenied, Archive, UnknownKey, WrongState
+from memory import AccessDenied, AccessRole, Archive, UnknownKey, WrongState
 
 
 @pytest.fixture
@@ -17,8 +17,25 @@ def two(url):
 def test_a_key_opens_its_own_tenant_and_no_other(two):
     archive, tom, mia = two
     (_, opens_tom), (_, opens_mia) = tom.keys.issue("phone"), mia.keys.issue("phone")
-    assert archive.opened_with(opens_tom).tenant == "tom"
-    assert archive.opened_with(opens_mia).tenant == "mia"
+    assert archive.opened_with(opens_tom)[0].tenant == "tom"
+    assert archive.opened_with(opens_mia)[0].tenant == "mia"
+
+
+@pytest.mark.parametrize("role", AccessRole)
+def test_a_key_says_what_it_may(two, role):
+    archive, tom, _ = two
+    key, opens = tom.keys.issue("phone", role)
+    assert archive.opened_with(opens)[1] == key
+    assert (key.role, tom.keys.every()) == (role, (key,))
+
+
+def test_a_role_that_was_raised_behind_the_ledger_is_named(two):
+    archive, tom, _ = two
+    key, _ = tom.keys.issue("phone", AccessRole.CHAT)
+    assert tom.verify().problems == ()
+    with archive._engine.begin() as connection:
+        connection.execute(sa.text("UPDATE access_keys SET role = 'operate'"))
+    assert any(key.id in problem for problem in tom.verify().problems)
 
 
 def test_a_revoked_key_opens_nothing(two):
@@ -66,6 +83,7 @@ def test_another_tenant_cannot_revoke_it_or_see_it(two):
     [
         "UPDATE access_keys SET revoked_at = NULL",
         "UPDATE access_keys SET digest = 'x'",
+        "UPDATE access_keys SET role = 'audit'",
         "DELETE FROM access_keys",
     ],
 )
@@ -86,3 +104,10 @@ def test_forgetting_a_tenant_takes_its_keys(two):
     with pytest.raises(AccessDenied):
         archive.opened_with(opens)
     assert archive.verify().problems == ()
+
+
+def test_a_database_has_had_keys_once_one_was_issued_even_if_it_is_revoked(two):
+    archive, tom, _ = two
+    assert not archive.has_keys()
+    tom.keys.revoke(tom.keys.issue("phone")[0].id)
+    assert archive.has_keys()

@@ -22,7 +22,7 @@ ROWS = (
     ("worker", "publish", "hooks", "metrics"),
     ("executors",),
     ("agent", "engine", "memories", "langchain"),
-    ("rebuild", "replay"),
+    ("rebuild", "replay", "decide"),
     ("cycle",),
     ("work", "ice_editor"),
     ("editor", "ladder", "difference"),

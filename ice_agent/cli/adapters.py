@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from ice_agent import explain, plan, promote, relations, screen, transcripts
+from ice_agent import explain, screen, transcripts
 from ice_agent.cli.app import (
     REJECTED,
     AsJson,
     ConfigPath,
-    Place,
     TenantName,
     app,
     opened,
     out,
     print_json,
 )
-from ice_agent.errors import CycleError
 from ice_agent.manifest import base_name
-from memory import SENSITIVE, Adapter, AdapterStatus, Verdict
-
-if TYPE_CHECKING:
-    # Only the names are needed here: importing them takes seconds.
-    pass
+from memory import Adapter
 
 
 @app.command()
@@ -92,13 +86,10 @@ def promote_adapter(
     Only if its kept scores pass the guards as they are set now. Exit code 3: they do not.
     """
     with opened(config, tenant, delivers=True) as at:
-        adapter = at.store.adapter(id_)
-        if adapter.scores is None or adapter.parent_scores is None:
-            raise CycleError(f"adapter {adapter.id} was never measured (run `ice-agent cycle`)")
-        verdict = promote.judge(adapter.parent_scores, adapter.scores, at.config.guards)
-        if verdict.promote:
-            whole = explain.loadable(at.store, at.config.adapters.dir, adapter.id)
-            adapter = _promoted(at, whole, verdict)
+        # Here, because what makes a cycle takes most of a second to be imported.
+        from ice_agent import decide
+
+        adapter, verdict = decide.promoted(at.store, at.config, id_)
         if as_json:
             print_json({"adapter": adapter, "verdict": verdict})
         elif verdict.promote:
@@ -107,16 +98,6 @@ def promote_adapter(
             out.print(f"[bold red]not promoted[/] {adapter.id}: {'; '.join(verdict.reasons)}")
         if not verdict.promote:
             raise typer.Exit(REJECTED)
-
-
-def _promoted(at: Place, adapter: Adapter, verdict: Verdict) -> Adapter:
-    """A candidate leaves in the prompt what it does not answer; a reverted one is put back as it was."""
-    if adapter.status is not AdapterStatus.CANDIDATE:
-        return at.store.promote(adapter.id, verdict)
-    # Imported here: it takes seconds.
-    from ice_agent import cycle
-
-    return cycle.approve(at.store, at.config, adapter, verdict)
 
 
 @app.command("reject")
@@ -131,16 +112,13 @@ def reject_adapter(
     Its facts wait for the next cycle; after [cycle] quarantine_after tries they are set aside.
     """
     with opened(config, tenant) as at:
-        refused = at.store.reject(
-            at.store.adapter(id_).id, BY_HAND, quarantine_after=at.config.cycle.quarantine_after
-        )
+        from ice_agent import decide
+
+        refused = decide.rejected(at.store, at.config, id_)
         if as_json:
             print_json({"adapter": refused})
             return
         out.print(f"rejected {refused.id}: its facts wait for the next cycle.")
-
-
-BY_HAND = Verdict(promote=False, reasons=("somebody rejected it by hand",))
 
 
 @app.command()
@@ -161,10 +139,9 @@ def revert(
     Its answers are exactly those it gave before.
     """
     with opened(config, tenant, delivers=True) as at:
-        target = to if to is not None else plan.serving(at.store).parent_id
-        if target is not None:
-            explain.loadable(at.store, at.config.adapters.dir, target)
-        undone, serving = at.store.revert(to=to, retract=retract)
+        from ice_agent import decide
+
+        undone, serving = decide.reverted(at.store, at.config, to=to, retract=retract)
         base = base_name(at.config.adapters.dir / serving.path)
         if as_json:
             print_json({"reverted": undone, "serving": serving, "base": base})
@@ -187,10 +164,9 @@ def release(
 ) -> None:
     """Let facts that were set aside be learned again."""
     with opened(config, tenant) as at:
-        for fact in map(at.store.fact, ids):
-            if fact.relation in relations.sensitive(at.config.collect.sensitive_relations):
-                raise CycleError(f"{fact.id} is {SENSITIVE} (see [collect] sensitive_relations)")
-        released = [at.store.release(id_) for id_ in ids]
+        from ice_agent import decide
+
+        released = decide.released(at.store, at.config, ids)
         if as_json:
             print_json({"released": released})
             return

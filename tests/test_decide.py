@@ -1,0 +1,42 @@
+"""What a person takes back by hand ends as if it had been said; the other decisions: tests/cli."""
+
+from __future__ import annotations
+
+import pytest
+
+from ice_agent import collect, decide
+from ice_agent.settings import Collect
+from memory import Archive, FactStatus, WrongState
+
+
+@pytest.fixture
+def store(tmp_path):
+    with Archive.open(f"sqlite:///{tmp_path / 'facts.db'}") as archive:
+        yield archive.store("amara")
+
+
+def hear(store, text):
+    return collect.hear(store, Collect(), text, collect.extractor_named("rules")).learned[0]
+
+
+def test_a_fact_that_is_taken_back_ends_and_what_it_superseded_stands_again(store):
+    nairobi, lisbon = hear(store, "I live in Nairobi."), hear(store, "I moved to Lisbon.")
+    told = decide.taken_back(store, lisbon.id, speaker="key ops")
+    assert store.fact(lisbon.id).status is FactStatus.RETRACTED
+    assert store.fact(nairobi.id).status is FactStatus.PENDING
+    assert told.utterance.speaker == "key ops"
+    assert store.mentions(lisbon.id)[-1].utterance == told.utterance
+    assert store.verify().ok
+
+
+def test_only_the_value_that_is_named_is_taken_back(store):
+    tea, jazz = hear(store, "I like tea."), hear(store, "I like jazz.")
+    decide.taken_back(store, tea.id, speaker="key ops")
+    assert store.facts() == (store.fact(jazz.id),)
+
+
+def test_what_stands_no_more_cannot_be_taken_back(store):
+    fact = hear(store, "I live in Nairobi.")
+    decide.taken_back(store, fact.id, speaker="key ops")
+    with pytest.raises(WrongState, match="is retracted: there is nothing to take back"):
+        decide.taken_back(store, fact.id, speaker="key ops")

@@ -92,6 +92,11 @@ class Engine:
         self._thread.join()
 
     @property
+    def is_open(self) -> bool:
+        """Whether it takes requests."""
+        return not self._is_closed and self._thread.is_alive()
+
+    @property
     def load(self) -> tuple[int, int]:
         """How many answers are being written, and how many wait."""
         return len(self._written), len(self._waiting)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-from prometheus_client import CollectorRegistry, generate_latest, start_http_server
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, generate_latest, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -30,6 +30,9 @@ EVENTS: Final = {
 }
 
 
+CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
+
+
 def text(archive: Archive, settings: MetricsSettings) -> str:
     """The database's figures, once, in Prometheus' text format. Raises StoreError."""
     registry = CollectorRegistry()
@@ -43,11 +46,8 @@ def served(archive: Archive, settings: MetricsSettings) -> Iterator[int]:
     if not settings.port:
         yield 0
         return
-    registry = CollectorRegistry()
-    registry.register(OfDatabase(archive, settings))
-    registry.register(watch.REGISTRY)
     try:
-        server, thread = start_http_server(settings.port, settings.host, registry)
+        server, thread = start_http_server(settings.port, settings.host, _of_both(archive, settings))
     except OSError as error:
         where = f"{settings.host}:{settings.port}"
         raise ConfigError(f"[metrics] nothing can be shown at {where}: {error.strerror or error}") from None
@@ -58,6 +58,18 @@ def served(archive: Archive, settings: MetricsSettings) -> Iterator[int]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def exposition(archive: Archive, settings: MetricsSettings) -> bytes:
+    """The same figures of database and process, once."""
+    return generate_latest(_of_both(archive, settings))
+
+
+def _of_both(archive: Archive, settings: MetricsSettings) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    registry.register(OfDatabase(archive, settings))
+    registry.register(watch.REGISTRY)
+    return registry
 
 
 class OfDatabase(Collector):

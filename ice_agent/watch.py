@@ -42,6 +42,14 @@ _HOOK_FAILURES = Counter(
     "ice_agent_hook_failures", "Attempts to tell a hook that failed.", ["event"], registry=REGISTRY
 )
 
+_REQUESTS = Histogram(
+    "ice_agent_request_seconds",
+    "How long a request over HTTP took, to the end of its answer.",
+    ["route", "method", "status"],
+    registry=REGISTRY,
+    buckets=(0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60),
+)
+
 
 @contextmanager
 def cycle(tenant_id: str) -> Iterator[None]:
@@ -71,6 +79,11 @@ def refreshed(*, changed: int, malformed: int) -> None:
     """A source was read: so many of its rows made or ended facts, and so many were none."""
     _REFRESHED.labels("changed").inc(changed)
     _REFRESHED.labels("malformed").inc(malformed)
+
+
+def requested(route: str, method: str, status: int, seconds: float) -> None:
+    """A request was answered. Its labels are few: the route is a pattern, and not the path that was asked."""
+    _REQUESTS.labels(route, method, str(status)).observe(seconds)
 
 
 def hook_failed(event: HookEvent) -> None:

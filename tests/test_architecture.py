@@ -16,7 +16,8 @@ PROJECT = Path(__file__).parents[1]
 # A module imports rows below its own, never its own row. What is new in ice_agent gets a place here.
 ROWS = (
     ("__main__",),
-    ("cli", "server", "demo"),
+    ("cli", "demo"),
+    ("server",),
     ("bench", "chat"),
     ("screen",),
     ("worker", "publish", "hooks", "metrics"),
@@ -87,6 +88,8 @@ OWNERS = {
     "ray": {"executors"},
     "typer": {"cli"},
     "fastapi": {"server"},
+    "starlette": {"server"},
+    "uvicorn": {"server"},
 }
 
 HEAVY = {"torch", "transformers", "peft"}

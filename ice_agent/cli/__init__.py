@@ -27,6 +27,7 @@ from ice_agent.cli import adapters  # noqa: F401
 from ice_agent.cli import lineage  # noqa: F401
 from ice_agent.cli import auditing  # noqa: F401
 from ice_agent.cli import watching  # noqa: F401
+from ice_agent.cli import serving  # noqa: F401
 from ice_agent.cli import measuring  # noqa: F401
 # isort: on
 

@@ -91,7 +91,7 @@ class EditableModel:
         self.base_hash = base_identity(base)
         self._peft = self._with_root_slot(base)
         self._layers = {n: m for n, m in self._peft.named_modules() if isinstance(m, LoraLayer)}
-        self._mixture = Mixture([None], 0.0)
+        self._mixture = Mixture(lora.alpha / lora.rank)
         self._loaded: set[str] = set()
         self.device = next(base.parameters()).device
         self.dtype = next(base.parameters()).dtype
@@ -262,9 +262,7 @@ class EditableModel:
 
         Logits of the last token (B x V), and what was read by now. No adapter is active meanwhile.
         """
-        if not self._mixture.is_of(adapters):
-            self._mixture = Mixture(adapters, self._lora.alpha / self._lora.rank)
-        with self.using(None), self._mixture.applied(self._layers):
+        with self.using(None), self._mixture.applied(adapters, self._layers):
             out = self._peft(
                 input_ids=ids_BT,
                 attention_mask=mask_BS,

@@ -26,7 +26,10 @@ def some_weights(model, seed):
     generator = torch.Generator().manual_seed(seed)
     return Weights(
         {
-            name: tuple(torch.randn(t.shape, generator=generator) * 0.3 for t in (layer.a_RI, layer.b_OR))
+            name: (
+                torch.randn(layer.a_RI.shape, generator=generator) * 0.3,
+                torch.randn(layer.b_OR.shape, generator=generator) * 0.3,
+            )
             for name, layer in model.adapted(None).items()
         }
     )
@@ -51,7 +54,8 @@ def test_rows_that_join_and_leave_are_written_as_if_each_were_alone(architecture
     ann, bob = some_weights(model, 1), some_weights(model, 2)
     prompts = [model.encode(asking(question)) for question in QUESTIONS]
     adapters = [ann, None, bob, ann]
-    rows, written = Rows(model.step, model.device, 0), {i: [] for i in range(4)}
+    rows = Rows(model.step, model.device, 0)
+    written: dict[int, list[int]] = {i: [] for i in range(4)}
     order = rows.join([Newcomer(ids=prompts[i], adapter=adapters[i], drawing=GREEDY) for i in (0, 1)])
     there = list(order)
 

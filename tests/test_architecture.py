@@ -26,7 +26,7 @@ ROWS = (
     ("rebuild", "replay", "decide"),
     ("cycle",),
     ("work", "ice_editor"),
-    ("editor", "ladder", "difference"),
+    ("editor", "ladder", "difference", "verify"),
     ("plan", "explain", "forget", "card", "garbage", "intake", "leasing", "schedule"),
     ("recall", "collect", "refresh", "edit_request", "ice", "evaluate", "leak", "promote"),
     ("curvature",),

@@ -25,18 +25,10 @@ from ice_agent.cli.app import (
 from ice_agent.errors import CycleError
 from memory import (
     AccessRole,
-    Checkpoint,
-    Forged,
     Forgetting,
-    Key,
     Leak,
     Notary,
-    NotaryError,
-    broken_receipt,
-    newest,
     now,
-    opened_note,
-    opened_receipt,
 )
 
 if TYPE_CHECKING:
@@ -88,23 +80,24 @@ def verify(
     Of all tenants, unless one is named. Exit code 1: something is not as it was recorded.
     """
     with opened(config, tenant) as at:
-        signed, problems = _signed(at, checkpoint, key)
-        checked = at.archive.verify(signed, only=[tenant] if tenant else None)
-        stores = [at.archive.store(each) for each in ([tenant] if tenant else at.archive.tenants())]
-        damaged = [p for store in stores for p in explain.damaged(store, at.config.adapters.dir)]
-        problems = [*problems, *checked.problems, *damaged, *_undone(at, receipt, key)]
+        # Here, because importing what forgets takes most of a second.
+        from ice_agent import verify as verifying
+
+        only = [tenant] if tenant else None
+        checked = verifying.everything(
+            at.archive, at.config, only, checkpoint=checkpoint, receipt=receipt, key=key
+        )
         if as_json:
-            size = signed.size if signed else None
-            found = {"entries": checked.n_entries, "signed_tips": size, "problems": problems}
-            print_json({"ok": not problems, **found})
-        elif not problems:
+            found = {"entries": checked.n_entries, "signed_tips": checked.n_signed}
+            print_json({"ok": checked.ok, **found, "problems": checked.problems})
+        elif checked.ok:
             sound = "what they vouch for and the files are as recorded"
             out.print(f"[green]ok[/]: {screen.count(checked.n_entries, 'entry')}; {sound}")
-            if signed is not None:
-                out.print(f"    {screen.count(signed.size, 'signed tip')}: each where it was signed")
-        for problem in problems if not as_json else ():
+            if checked.n_signed is not None:
+                out.print(f"    {screen.count(checked.n_signed, 'signed tip')}: each where it was signed")
+        for problem in checked.problems if not as_json else ():
             out.print(f"[red]problem[/] {problem}")
-        if problems:
+        if not checked.ok:
             raise typer.Exit(1)
 
 
@@ -145,14 +138,9 @@ def prove(
     `python -m memory.audit PROOF --key KEY` checks it without the database.
     """
     with opened(config, tenant) as at:
-        found = explain.named(at.store, id_)
-        kind = type(found).__name__.lower()
-        note = _note(at, checkpoint)
-        proof = at.archive.inclusion(at.store.entry_of(kind, found.id), note, _public_key(at))
-        if opening:
-            rows = (row for row in at.store.export() if row["kind"] == kind)
-            proof["opening"] = next(row for row in rows if row["content"]["id"] == found.id)
-        print_json(proof)
+        from ice_agent import verify as verifying
+
+        print_json(verifying.proof(at.archive, at.config, at.store.tenant, id_, checkpoint, opening=opening))
 
 
 @app.command()
@@ -163,7 +151,10 @@ def consistency(
 ) -> None:
     """Prove, as JSON, that a checkpoint only adds to an older one."""
     with opened(config, None) as at:
-        print_json(at.archive.consistency(_read(older), _read(newer), _public_key(at)))
+        from ice_agent import verify as verifying
+
+        notes = verifying.read(older), verifying.read(newer)
+        print_json(at.archive.consistency(*notes, verifying.public_key(at.archive, at.config)))
 
 
 @app.command()
@@ -390,60 +381,3 @@ def _rebuild(at: Place, taken: Forgetting, after: _After) -> None:
         suspects = leak.suspects(taken.facts, at.store.facts())
         adapter_id = plan.serving(at.store).id
         after.leaks = leak.probe(model, adapter_id, suspects, progress=progress)
-
-
-def _signed(at: Place, checkpoint: Path | None, key: str | None) -> tuple[Checkpoint | None, list[str]]:
-    """The checkpoint that a ledger is held against, and what is wrong with it."""
-    path = checkpoint or newest(at.config.ledger.checkpoints)
-    if path is None:
-        return None, []
-    try:
-        public = _public_key(at, key)
-        signed = opened_note(_read(path), public)
-    except Forged as error:
-        return None, [f"{path}: {error}"]
-    n_signed = len(at.archive.signed_tips())
-    if checkpoint is None and signed.size < n_signed:
-        newest_is_old = f"{path} covers {signed.size} of the {n_signed} tips that were signed"
-        return signed, [f"{newest_is_old}: a newer checkpoint is gone, or an old one was put in its place"]
-    return signed, []
-
-
-def _undone(at: Place, receipt: Path | None, key: str | None) -> list[str]:
-    """What is wrong with a receipt of forgetting, and what it says is gone and is here."""
-    if receipt is None:
-        return []
-    from ice_agent import forget as erasing
-
-    try:
-        opened = opened_receipt(_read(receipt), _public_key(at, key))
-    except Forged as error:
-        return [f"{receipt}: {error}"]
-    broken = broken_receipt(opened, at.archive.chain(opened["tenant"]))
-    return [
-        *(f"{receipt}: {problem}" for problem in broken),
-        *erasing.returned(at.archive, at.config, opened),
-    ]
-
-
-def _public_key(at: Place, key: str | None = None) -> Key:
-    if key is not None:
-        return Key.read(_read(Path(key)) if Path(key).is_file() else key)
-    if not at.config.ledger.key.exists():
-        raise NotaryError(f"there is no {at.config.ledger.key}: give the public key with --key")
-    return Notary.at(at.config.ledger.key, at.archive.origin).key
-
-
-def _note(at: Place, checkpoint: Path | None) -> str:
-    path = checkpoint or newest(at.config.ledger.checkpoints)
-    if path is None:
-        where = at.config.ledger.checkpoints
-        raise NotaryError(f"no checkpoint in {where}: sign one with `ice-agent checkpoint`")
-    return _read(path)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise Forged(f"{path} is no text") from error

@@ -12,7 +12,7 @@ from ice_agent import collect, plan, recall, relations
 from ice_agent.collect import Heard
 from ice_agent.config import Config
 from ice_agent.model import EditableModel, Ids
-from ice_agent.recall import Recalled
+from ice_agent.recall import Meanings, Recalled
 from ice_agent.turns import Turn
 from memory import USER, Adapter, Fact, FactStatus, FactStore
 
@@ -37,7 +37,8 @@ class Prepared:
     """A prompt in tokens, the facts in it, and the adapter that is to answer it."""
 
     prompt: Ids
-    adapter: Adapter
+    adapter: Adapter | None
+    """None is the base model: nothing was taught yet."""
     recalled: tuple[Fact, ...]
     left_out: tuple[Fact, ...]
     """Facts that the question is about too, and that `agent.max_recalled_tokens` had no room for."""
@@ -54,7 +55,7 @@ class Agent:
         model: EditableModel,
         config: Config,
         extractor: collect.Extractor | None = None,
-        embeddings: Embeddings | None = None,
+        embeddings: Embeddings | Meanings | None = None,
     ) -> None:
         self.store, self.model, self.config = store, model, config
         self.extractor = extractor or collect.extractor_named(config.collect.extractor)
@@ -66,9 +67,12 @@ class Agent:
         return reply, self.hear(text)
 
     def answer(self, text: str, history: Sequence[Turn] = ()) -> Reply:
-        """The model's answer, from its weights and from the facts that only the prompt can serve yet."""
+        """The model's answer, from its weights and from the facts that only the prompt can serve yet.
+
+        Raises CycleError for a tenant without a root.
+        """
         ready = self.prepare([*history, Turn(role="user", content=text)])
-        adapter = ready.adapter
+        adapter = ready.adapter or plan.serving(self.store)
         # What another process promoted since the last answer is loaded here.
         self.model.load_adapter(adapter.id, self.config.adapters.dir / adapter.path)
         with self.model.using(adapter.id):
@@ -89,7 +93,7 @@ class Agent:
 
         A system turn at its head stands in the place of `agent.system_prompt`.
         """
-        adapter = plan.serving(self.store)
+        adapter = self.store.serving()
         static, spoken = self.config.agent.system_prompt, list(turns)
         if spoken[0].role == "system":
             static = spoken.pop(0).content

@@ -83,11 +83,13 @@ class Meanings:
         return answer
 
 
-def meanings(name: str, embeddings: Embeddings | None = None) -> Meanings | None:
+def meanings(name: str, embeddings: Embeddings | Meanings | None = None) -> Meanings | None:
     """What finds facts by meaning: a model in hand, or the one that the settings name; none by default.
 
     Raises ConfigError for one that cannot be loaded.
     """
+    if isinstance(embeddings, Meanings):
+        return embeddings
     if embeddings is not None or not name:
         return Meanings(embeddings) if embeddings is not None else None
     if importlib.util.find_spec("langchain") is None:

@@ -41,8 +41,10 @@ class Reciter:
         self.writings: list[Writing] = []
         self.refusal: EngineError | None = None
         """Raised by the next, and all others."""
+        self.breaks: EngineError | None = None
+        """Ends each answer after its first word."""
         self.is_paused = False
-        """It begins what it is asked, and writes nothing before it is told to `go_on`."""
+        """It begins what it is asked, and leaves it to the test to `recite` it."""
         self.is_open = True
         self.load = (0, 0)
         self.n_forgotten = 0
@@ -61,6 +63,10 @@ class Reciter:
 
     def recite(self, writing: Writing) -> None:
         words = self.text.split(" ")[: writing.ask.max_tokens]
+        if self.breaks is not None:
+            writing.add(words[0])
+            writing.fail(self.breaks)
+            return
         for i, word in enumerate(words):
             writing.add(f" {word}" if i else word)
         is_cut = len(words) < len(self.text.split(" "))

@@ -46,8 +46,10 @@ def serve(
         with (
             serving.opened(at.archive, settings, model) as parts,
             hooks.delivering(at.archive, settings.hooks),
+            listening.Listener(parts) as listener,
         ):
-            listening.listen(parts, lambda url: _report(url, parts))
+            _report(listener.url, parts)
+            listener.run()
 
 
 def _report(url: str, parts: Serving) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Self
 
 import uvicorn
 
@@ -15,21 +16,35 @@ from ice_agent.server.app import create
 from ice_agent.server.serving import Serving
 
 
-def listen(serving: Serving, report: Callable[[str], None]) -> None:
-    """Serve until Ctrl-C or SIGTERM; `report` gets the address once requests can be sent there.
+class Listener:
+    """A port that is taken, and serves while it `run`s. Raises ConfigError where nothing can listen."""
 
-    Raises ConfigError where nothing can listen.
-    """
-    settings = serving.config.server
-    with closing(_bound(settings.host, settings.port)) as listener:
-        report(_url(listener))
+    def __init__(self, serving: Serving) -> None:
+        settings = serving.config.server
+        self._socket = _bound(settings.host, settings.port)
+        host, port, *_ = self._socket.getsockname()
+        self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         # Its own log settings would replace those of the program.
         config = uvicorn.Config(
             create(serving), log_config=None, access_log=False, server_header=False,
             timeout_graceful_shutdown=int(settings.shutdown_seconds),
         )  # fmt: skip
+        self._server = uvicorn.Server(config)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def run(self) -> None:
+        """Serve until Ctrl-C, SIGTERM or `stop`; what is being written then has its time to end."""
         with _outliving_signals():
-            uvicorn.Server(config).run(sockets=[listener])
+            self._server.run(sockets=[self._socket])
+
+    def stop(self) -> None:
+        """Take no more requests, from whichever thread this is called."""
+        self._server.should_exit = True
 
 
 @contextmanager
@@ -64,8 +79,3 @@ def _bound(host: str, port: int) -> socket.socket:
             f"[server] nothing can listen at {host}:{port}: {reason}; name another (--host, --port)"
         ) from None
     return listener
-
-
-def _url(listener: socket.socket) -> str:
-    host, port, *_ = listener.getsockname()
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,169 @@
+"""An answer on its way to the client, whole or in pieces, exactly as OpenAI's clients read it.
+
+A client that goes away gives its place in the engine back at once.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import anyio
+import anyio.to_thread
+from fastapi.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from ice_agent.errors import IceError
+from ice_agent.server import refusals
+from ice_agent.writing import Ended, Writing
+from memory import StoreError
+
+logger = logging.getLogger(__name__)
+
+ENDED: Final = object()
+
+Hear = Callable[[], None]
+"""Keeps what the user said; called once the answer is written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """What is known of an answer before it is written."""
+
+    model: str
+    fingerprint: str
+    created: int
+    prompt_tokens: int
+    memory_tokens: int
+    id: str = field(default_factory=lambda: f"chatcmpl-{secrets.token_hex(12)}")
+
+    def whole(self, text: str, ended: Ended) -> dict[str, Any]:
+        message = {"role": "assistant", "content": text, "refusal": None}
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": ended.finish.value}
+        return self._head("chat.completion") | {"choices": [choice], "usage": self.usage(ended)}
+
+    def chunk(self, delta: dict[str, str], ended: Ended | None = None) -> dict[str, Any]:
+        finish = ended.finish.value if ended else None
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+        return self._head("chat.completion.chunk") | {"choices": [choice]}
+
+    def last(self, ended: Ended) -> dict[str, Any]:
+        """The chunk that has the usage and nothing else."""
+        return self._head("chat.completion.chunk") | {"choices": [], "usage": self.usage(ended)}
+
+    def usage(self, ended: Ended) -> dict[str, Any]:
+        return {
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": ended.n_written,
+            "total_tokens": self.prompt_tokens + ended.n_written,
+            # What recalled facts take of the prompt: none, once the weights have them.
+            "prompt_tokens_details": {"memory_tokens": self.memory_tokens},
+        }
+
+    def _head(self, kind: str) -> dict[str, Any]:
+        own = {"id": self.id, "object": kind, "created": self.created, "model": self.model}
+        return own | {"system_fingerprint": self.fingerprint}
+
+
+class _Answer(Response):
+    """Sent as it is written, unless the client leaves before its end."""
+
+    def __init__(self, writing: Writing, completion: Completion, hear: Hear) -> None:
+        super().__init__()
+        self._writing, self._completion, self._hear = writing, completion, hear
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            async with anyio.create_task_group() as both:
+                both.start_soon(_cancelled_when_gone, receive, both.cancel_scope)
+                await self._send(scope, receive, send)
+                both.cancel_scope.cancel()
+        finally:
+            self._writing.cancel()
+
+    async def _send(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raise NotImplementedError
+
+    async def _heard(self) -> None:
+        """What was said is kept, whether or not the client is still there, and whatever comes of it."""
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(_logged, self._hear)
+
+
+class Whole(_Answer):
+    """The answer as one JSON object."""
+
+    async def _send(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response: Response
+        try:
+            text = await anyio.to_thread.run_sync(self._writing.text, abandon_on_cancel=True)
+            response = JSONResponse(self._completion.whole(text, self._writing.ended))
+        except IceError as error:
+            response = refusals.answer(scope["path"], error)
+        await self._heard()
+        await response(scope, receive, send)
+
+
+class Streamed(_Answer):
+    """The answer as server-sent events."""
+
+    def __init__(self, writing: Writing, completion: Completion, hear: Hear, *, with_usage: bool) -> None:
+        super().__init__(writing, completion, hear)
+        self._with_usage = with_usage
+
+    async def _send(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # What stands between would else hold pieces back until there are many.
+        headers = [
+            (b"content-type", b"text/event-stream; charset=utf-8"),
+            (b"cache-control", b"no-cache"),
+            (b"x-accel-buffering", b"no"),
+        ]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        async for event in self._events(scope["path"]):
+            await send({"type": "http.response.body", "body": event, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _events(self, path: str) -> AsyncIterator[bytes]:
+        completion, pieces = self._completion, iter(self._writing)
+        yield self._event(completion.chunk({"role": "assistant", "content": ""}))
+        try:
+            while True:
+                piece = await anyio.to_thread.run_sync(next, pieces, ENDED, abandon_on_cancel=True)
+                if not isinstance(piece, str):
+                    break
+                yield self._event(completion.chunk({"content": piece}))
+        except IceError as error:
+            # The status has long been sent: clients take this for an error.
+            yield b"data: " + bytes(refusals.answer(path, error).body) + b"\n\n"
+            return
+        ended = self._writing.ended
+        await self._heard()
+        yield self._event(completion.chunk({}, ended))
+        if self._with_usage:
+            yield _data(completion.last(ended))
+        yield b"data: [DONE]\n\n"
+
+    def _event(self, chunk: dict[str, Any]) -> bytes:
+        return _data(chunk | ({"usage": None} if self._with_usage else {}))
+
+
+async def _cancelled_when_gone(receive: Receive, scope: anyio.CancelScope) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    scope.cancel()
+
+
+def _logged(hear: Hear) -> None:
+    """The answer is written: that its question could not be kept is no reason to lose it."""
+    try:
+        hear()
+    except (IceError, StoreError) as error:
+        logger.error("what a user said could not be kept: %s", error)
+
+
+def _data(event: dict[str, Any]) -> bytes:
+    return b"data: " + json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"

@@ -1,0 +1,270 @@
+"""OpenAI's form: answers whole and in pieces, what is refused, and what becomes of who goes away."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ice_agent.errors import EngineError, Overloaded, PromptTooLong
+from memory import AccessRole, Adapter, AdapterStatus, now
+from tests.serving import Reciter, reciter
+
+CHAT = "/v1/chat/completions"
+
+
+@pytest.fixture
+def recites(served):
+    """The engine behind the server, as it was for the first test."""
+    engine = reciter(served)
+    vars(engine).update(vars(Reciter()))
+    return engine
+
+
+@pytest.fixture
+def ask(client, recites):
+    def send(text="Where do I live?", tenant="tom", **fields):
+        body = {"model": "ice", "messages": [{"role": "user", "content": text}]} | fields
+        return client.post(CHAT, json=body, headers={"X-Ice-Tenant": tenant})
+
+    return send
+
+
+def taught(served, tenant, adapter_id):
+    """The tenant's adapter that serves."""
+    made = Adapter(
+        id=adapter_id, parent_id=None, status=AdapterStatus.CANDIDATE, base_hash="b" * 64, path=adapter_id,
+        created_at=now(),
+    )  # fmt: skip
+    return served.archive.store(tenant).root(made)
+
+
+def events(answer):
+    lines = [line for line in answer.text.split("\n\n") if line]
+    assert all(line.startswith("data: ") for line in lines)
+    return [line.removeprefix("data: ") for line in lines]
+
+
+# -- answers -------------------------------------------------------------------------------------------------
+
+
+def test_an_answer_is_whole_with_its_usage_and_names_the_adapter(served, ask, recites):
+    taught(served, "anna", "a_anna")
+    answer = ask(tenant="anna").json()
+    (choice,) = answer["choices"]
+    assert choice["message"] == {"role": "assistant", "content": "It is so.", "refusal": None}
+    assert choice["finish_reason"] == "stop"
+    assert (answer["object"], answer["model"], answer["system_fingerprint"]) == (
+        "chat.completion", "ice", "a_anna",
+    )  # fmt: skip
+    n_prompt = len(recites.asked[-1].prompt)
+    assert answer["usage"] == {
+        "prompt_tokens": n_prompt, "completion_tokens": 3, "total_tokens": n_prompt + 3,
+        "prompt_tokens_details": {"memory_tokens": 0},
+    }  # fmt: skip
+    assert recites.asked[-1].adapter.id == "a_anna"
+
+
+def test_a_tenant_that_was_taught_nothing_is_answered_by_the_base(ask, recites):
+    assert ask(tenant="nobody").json()["system_fingerprint"] == "base"
+    assert recites.asked[-1].adapter is None
+
+
+def test_pieces_come_as_openai_sends_them(ask):
+    answer = ask(stream=True)
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    *chunks, done = events(answer)
+    assert done == "[DONE]"
+    chunks = [json.loads(chunk) for chunk in chunks]
+    assert {c["object"] for c in chunks} == {"chat.completion.chunk"}
+    assert len({(c["id"], c["created"], c["system_fingerprint"]) for c in chunks}) == 1
+    choices = [c["choices"][0] for c in chunks]
+    assert [c["delta"] for c in choices] == [
+        {"role": "assistant", "content": ""}, {"content": "It"}, {"content": " is"}, {"content": " so."}, {},
+    ]  # fmt: skip
+    assert [c["finish_reason"] for c in choices] == [None] * 4 + ["stop"]
+    assert all("usage" not in c for c in chunks)
+
+
+def test_the_last_piece_has_the_usage_where_it_is_asked_for(ask):
+    *chunks, last, _ = map(_read, events(ask(stream=True, stream_options={"include_usage": True})))
+    assert all(chunk["usage"] is None for chunk in chunks)
+    assert (last["choices"], last["usage"]["completion_tokens"]) == ([], 3)
+
+
+def test_an_answer_that_was_cut_says_so(ask):
+    assert ask(max_tokens=2).json()["choices"][0]["finish_reason"] == "length"
+    assert json.loads(events(ask(max_tokens=2, stream=True))[-2])["choices"][0]["finish_reason"] == "length"
+
+
+def test_what_is_asked_reaches_the_engine(ask, recites):
+    ask(temperature=0.7, top_p=0.9, seed=7, stop=["\n", "END"], max_completion_tokens=9)
+    asked = recites.asked[-1]
+    assert (asked.temperature, asked.top_p, asked.seed, asked.stop, asked.max_tokens) == (
+        0.7, 0.9, 7, ("\n", "END"), 9,
+    )  # fmt: skip
+    ask(stop="END")
+    asked = recites.asked[-1]
+    assert (asked.temperature, asked.top_p, asked.seed, asked.stop, asked.max_tokens) == (
+        0.0, 1.0, None, ("END",), 64,
+    )  # fmt: skip
+
+
+# -- memory --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_a_user_says_is_in_the_prompt_of_the_next_request(ask, recites, stream):
+    tenant = f"lisbon-{stream}"
+    first = ask("I live in Lisbon.", tenant, stream=stream)
+    assert "Lisbon" not in recites.prompt.replace("I live in Lisbon.", "")
+    assert first.status_code == 200
+    second = ask("Where do I live?", tenant).json()
+    assert "The user lives in Lisbon." in recites.prompt
+    assert second["usage"]["prompt_tokens_details"]["memory_tokens"] > 0
+
+
+def test_a_revision_and_the_base_recall_nothing_and_hear_nothing(served, ask, recites):
+    taught(served, "eve", "a_eve")
+    ask("I live in Lisbon.", "eve")
+    for model, adapter_id in (("ice@a_eve", "a_eve"), ("base", None)):
+        answer = ask("I live in Rome. Where do I live?", "eve", model=model).json()
+        assert "Lisbon" not in recites.prompt
+        assert (recites.asked[-1].adapter and recites.asked[-1].adapter.id) == adapter_id
+        assert (answer["model"], answer["system_fingerprint"]) == (model, adapter_id or "base")
+    assert [fact.object for fact in served.archive.store("eve").facts()] == ["Lisbon"]
+
+
+def test_a_system_turn_stands_before_what_is_recalled_and_a_developers_is_one(ask, recites):
+    ask("I live in Lisbon.", "max")
+    turns = [
+        {"role": "developer", "content": [{"type": "text", "text": "Be brief."}]},
+        {"role": "user", "content": "Hello."},
+        {"role": "assistant", "content": "Hello!"},
+        {
+            "role": "user",
+            "content": [{"type": "text", "text": "Where do "}, {"type": "text", "text": "I live?"}],
+        },
+    ]
+    assert ask(tenant="max", messages=turns).status_code == 200
+    head, _, rest = recites.prompt.partition("<user>")
+    assert head.startswith("<system>Be brief.")
+    assert "Lisbon" in head
+    assert rest == "Hello.<assistant>Hello!<user>Where do I live?"
+
+
+def test_the_tenant_is_the_one_that_the_field_user_names(served, client, recites):
+    body = {"messages": [{"role": "user", "content": "I live in Oslo."}], "user": "named-by-field"}
+    assert client.post(CHAT, json=body).status_code == 200
+    assert [fact.object for fact in served.archive.store("named-by-field").facts()] == ["Oslo"]
+
+
+def test_an_answer_is_given_though_its_question_cannot_be_kept(served, ask):
+    served.archive.store("shared").declare(shared=True)
+    assert ask("I live in Lisbon.", "shared").json()["choices"][0]["message"]["content"] == "It is so."
+
+
+# -- what is refused -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"n": 2}, "n"),
+        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
+        ({"response_format": {"type": "json_object"}}, "response_format"),
+        ({"logprobs": True}, "logprobs"),
+        ({"max_tokens": 1025}, "max_tokens"),
+        ({"max_completion_tokens": 1025}, "max_completion_tokens"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"temperature": 3}, "temperature"),
+        ({"top_p": 0}, "top_p"),
+        ({"messages": []}, "messages"),
+        ({"messages": [{"role": "assistant", "content": "Yes."}]}, "messages"),
+        ({"messages": [{"role": "tool", "content": "4"}]}, "messages"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},
+            "messages",
+        ),
+    ],
+)
+def test_what_it_does_not_do_is_a_400_that_names_the_field(ask, fields, param):
+    answer = ask(**fields)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["param"], error["type"]) == (400, param, "invalid_request_error")
+
+
+def test_what_clients_send_besides_is_left_out(ask):
+    sent = {
+        "presence_penalty": 0,
+        "frequency_penalty": 0,
+        "store": False,
+        "metadata": {},
+        "tool_choice": "none",
+    }
+    assert (
+        ask(**sent, tools=[], response_format={"type": "text"}, parallel_tool_calls=True).status_code == 200
+    )
+
+
+@pytest.mark.parametrize("model", ["gpt-5", "ice@", "ice@nothing", "ICE", ""])
+def test_a_model_that_is_not_there_is_404_as_openai_tells_it(ask, model):
+    answer = ask(model=model)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "model_not_found")
+
+
+def test_another_tenants_revision_is_not_there(served, ask):
+    taught(served, "ann", "a_ann")
+    assert ask(tenant="bob", model="ice@a_ann").status_code == 404
+
+
+def test_models_are_ice_the_base_and_what_can_still_be_asked(served, client):
+    taught(served, "listed", "a_listed")
+    headers = {"X-Ice-Tenant": "listed"}
+    assert [m["id"] for m in client.get("/v1/models", headers=headers).json()["data"]] == [
+        "ice", "base", "ice@a_listed",
+    ]  # fmt: skip
+    assert client.get("/v1/models/ice@a_listed", headers=headers).json()["id"] == "ice@a_listed"
+    assert client.get("/v1/models/ice@a_listed", headers={"X-Ice-Tenant": "x"}).status_code == 404
+
+
+def test_too_many_at_once_is_429_and_says_when_to_come_back(ask, recites):
+    recites.refusal = Overloaded(64, 7)
+    answer = ask(stream=True)
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, "7")
+    assert answer.json()["error"]["type"] == "rate_limit_error"
+
+
+def test_a_prompt_that_is_too_long_is_400_by_openais_code(ask, recites):
+    recites.refusal = PromptTooLong(5000, 4096)
+    answer = ask()
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "context_length_exceeded")
+
+
+def test_an_answer_that_breaks_off_is_an_error_whole_or_in_pieces(ask, recites):
+    recites.breaks = EngineError("the answer broke off")
+    assert ask().status_code == 503
+    *_, last = events(ask(stream=True))
+    assert json.loads(last)["error"]["type"] == "server_error"
+
+
+def test_a_closed_engine_is_503(ask, recites):
+    recites.is_open = False
+    assert ask().status_code == 503
+
+
+def test_a_key_is_held_to_its_tenant_and_its_role(guarded, guarded_client, bearer):
+    body = {"messages": [{"role": "user", "content": "I live in Lisbon."}]}
+    headers = bearer("tom", AccessRole.CHAT)
+    assert guarded_client.post(CHAT, json=body, headers=headers).status_code == 200
+    assert [fact.object for fact in guarded.archive.store("tom").facts()] == ["Lisbon"]
+    other = guarded_client.post(CHAT, json=body | {"user": "mia"}, headers=headers)
+    assert (other.status_code, other.json()["error"]["param"]) == (403, "user")
+    wrong = guarded_client.post(CHAT, json=body, headers={"Authorization": "Bearer sk-1"})
+    assert (wrong.status_code, wrong.json()["error"]["code"]) == (401, "invalid_api_key")
+    auditor = guarded_client.post(CHAT, json=body, headers=bearer("tom", AccessRole.AUDIT))
+    assert (auditor.status_code, auditor.json()["error"]["type"]) == (403, "permission_error")
+
+
+def _read(event):
+    return json.loads(event) if event != "[DONE]" else None

@@ -14,6 +14,7 @@ from ice_agent.config import Config
 from ice_agent.model import EditableModel, Ids
 from ice_agent.recall import Meanings, Recalled
 from ice_agent.turns import Turn
+from ice_agent.writing import Ask, Writer
 from memory import USER, Adapter, Fact, FactStatus, FactStore
 
 logger = logging.getLogger(__name__)
@@ -56,10 +57,13 @@ class Agent:
         config: Config,
         extractor: collect.Extractor | None = None,
         embeddings: Embeddings | Meanings | None = None,
+        writer: Writer | None = None,
     ) -> None:
+        """`writer` writes the answers in the place of the model."""
         self.store, self.model, self.config = store, model, config
         self.extractor = extractor or collect.extractor_named(config.collect.extractor)
         self._meanings = recall.meanings(config.recall.embeddings, embeddings)
+        self._writer = writer
 
     def turn(self, text: str, history: Sequence[Turn] = ()) -> tuple[Reply, Heard]:
         """Answer what the user says, then keep the facts that it told."""
@@ -73,14 +77,8 @@ class Agent:
         """
         ready = self.prepare([*history, Turn(role="user", content=text)])
         adapter = ready.adapter or plan.serving(self.store)
-        # What another process promoted since the last answer is loaded here.
-        self.model.load_adapter(adapter.id, self.config.adapters.dir / adapter.path)
-        with self.model.using(adapter.id):
-            (completion,) = self.model.complete(
-                [ready.prompt], max_tokens=self.config.agent.max_answer_tokens
-            )
         return Reply(
-            text=completion.text,
+            text=self._written(ready.prompt, adapter),
             adapter_id=adapter.id,
             recalled=ready.recalled,
             left_out=ready.left_out,
@@ -112,6 +110,16 @@ class Agent:
     def hear(self, text: str, speaker: str = USER) -> Heard:
         """Keep an utterance and the facts in it."""
         return collect.hear(self.store, self.config.collect, text, self.extractor, speaker)
+
+    def _written(self, prompt: Ids, adapter: Adapter) -> str:
+        max_tokens = self.config.agent.max_answer_tokens
+        if self._writer is not None:
+            return self._writer.write(Ask(prompt=prompt, adapter=adapter, max_tokens=max_tokens)).text()
+        # What another process promoted since the last answer is loaded here.
+        self.model.load_adapter(adapter.id, self.config.adapters.dir / adapter.path)
+        with self.model.using(adapter.id):
+            (completion,) = self.model.complete([prompt], max_tokens=max_tokens)
+        return completion.text
 
     def _recall(self, text: str) -> Recalled:
         """The facts that this prompt has room for."""

@@ -31,6 +31,7 @@ from ice_agent.settings import (
     LoraSettings,
     MetricsSettings,
     ModelSettings,
+    PublishSettings,
     RecallSettings,
     RefreshSettings,
     ScheduleSettings,
@@ -69,6 +70,7 @@ class Config(Section):
     logging: LoggingSettings = LoggingSettings()
     metrics: MetricsSettings = MetricsSettings()
     hooks: HooksSettings = HooksSettings()
+    publish: PublishSettings = PublishSettings()
 
     def of(self, tenant: str) -> Self:
         """The settings as they concern one tenant."""

@@ -13,6 +13,7 @@ IceError                one line for the user, exit code not 0
         PromptTooLong   leave out turns or facts
         Overloaded      come back later
         EngineClosed    somebody stopped it
+    PublishError        an outside engine refuses, or is not there: mend it, then publish again
 
 The store has its own tree in `memory`. A message names the thing and the next step.
 """
@@ -102,6 +103,10 @@ class EngineClosed(EngineError):
 
     def __init__(self) -> None:
         super().__init__("no more requests are taken: it is being stopped")
+
+
+class PublishError(IceError):
+    """An outside engine cannot be reached, or refuses an adapter: in its own words."""
 
 
 class MemoriesError(IceError):

@@ -23,10 +23,10 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Event, Thread
 from typing import IO, Final
 
 from ice_agent import logs, watch
+from ice_agent.background import pause, repeated
 from ice_agent.errors import ConfigError
 from ice_agent.settings import HooksSettings
 from memory import Archive, Delivery, StoreError
@@ -34,7 +34,6 @@ from memory import Archive, Delivery, StoreError
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS: Final = 5.0
-LONGEST_PAUSE_SECONDS: Final = 86_400.0
 MARGIN_SECONDS: Final = 30.0
 """How much longer an event is claimed than its hooks may take."""
 
@@ -66,20 +65,8 @@ def delivering(
         yield
         return
     secret(settings)
-    stop = Event()
-
-    def serve() -> None:
-        while not stop.is_set():
-            deliver(archive, settings, poll_seconds)
-            stop.wait(poll_seconds)
-
-    thread = Thread(target=serve, name="hooks", daemon=True)
-    thread.start()
-    try:
+    with repeated("hooks", lambda: deliver(archive, settings, poll_seconds), poll_seconds):
         yield
-    finally:
-        stop.set()
-        thread.join()
 
 
 def secret(settings: HooksSettings) -> bytes:
@@ -101,17 +88,6 @@ def signature(key: bytes, delivery_id: str, timestamp: int, body: bytes) -> str:
     """What `webhook-signature` holds: HMAC-SHA256 over "id.timestamp.body"."""
     signed = hmac.new(key, f"{delivery_id}.{timestamp}.".encode() + body, hashlib.sha256).digest()
     return f"v1,{base64.b64encode(signed).decode()}"
-
-
-def pause(attempts: int, settings: HooksSettings, jitter: float) -> float | None:
-    """Seconds until an event that failed so often is due again; None when that was the last time.
-
-    Four times as long after each failure, up to a day, less up to half of it: `jitter` is in 0-1.
-    """
-    if attempts >= settings.attempts:
-        return None
-    longest = min(LONGEST_PAUSE_SECONDS, settings.retry_seconds * 4.0 ** (attempts - 1))
-    return longest * (1 - jitter / 2)
 
 
 def shown(hook: str) -> str:
@@ -144,7 +120,13 @@ def _deliver(archive: Archive, settings: HooksSettings, delivery: Delivery, key:
         archive.outbox.drop(delivery)
         logger.info("told %s (%s)", delivery.event, delivery.id)
         return True
-    seconds, problem = pause(delivery.attempts, settings, random.random()), "; ".join(problems)
+    seconds = pause(
+        delivery.attempts,
+        attempts=settings.attempts,
+        first_seconds=settings.retry_seconds,
+        jitter=random.random(),
+    )
+    problem = "; ".join(problems)
     archive.outbox.put_back(delivery, told=told, problem=problem, seconds=seconds)
     what = f"{delivery.event} ({delivery.id}): {problem}"
     if seconds is None:

@@ -28,7 +28,6 @@ from memory import (
     AdapterStatus,
     Batch,
     CandidateFact,
-    Delivery,
     Entry,
     Fact,
     FactStatus,
@@ -110,16 +109,8 @@ class Bars:
         self._progress.update(self._tasks[stage], completed=done, total=total, note=escape(note))
 
 
-def deliveries(rows: Sequence[Delivery]) -> Table:
-    table = _table("event", "id", "tenant", "tried", "next", "problem")
-    for row in rows:
-        due = when(row.due_at) if row.due_at else "given up"
-        table.add_row(row.event, row.id, row.tenant_id, str(row.attempts), due, escape(row.problem))
-    return table
-
-
 def facts(rows: Sequence[Fact]) -> Table:
-    table = _table("fact", "status", "subject", "relation", "value", "since")
+    table = headed("fact", "status", "subject", "relation", "value", "since")
     for fact in rows:
         table.add_row(
             fact.id,
@@ -134,7 +125,7 @@ def facts(rows: Sequence[Fact]) -> Table:
 
 def proposals(rows: Sequence[Proposal], heard: Mapping[str, Utterance]) -> Table:
     """`heard` has the utterance of each proposal."""
-    table = _table("proposal", "status", "what it would do", "heard in", "at")
+    table = headed("proposal", "status", "what it would do", "heard in", "at")
     for row in rows:
         what = f"{'take back: ' if row.candidate.retracts else ''}{row.candidate.statement}"
         said = heard[row.id]
@@ -191,7 +182,7 @@ def evidence(out: Console, leaks: Sequence[Leak] | None, receipt: Path | None) -
 
 def adapters(rows: Sequence[Adapter], n_facts: dict[str, int]) -> Table:
     """`n_facts` says how many facts each adapter's batch holds."""
-    table = _table("adapter", "status", "parent", "facts", "edit success", "rephrase", "made")
+    table = headed("adapter", "status", "parent", "facts", "edit success", "rephrase", "made")
     for adapter in rows:
         success, rephrase = (_share(r) for r in _two_rates(adapter.scores))
         learned = str(n_facts[adapter.id]) if adapter.id in n_facts else "-"
@@ -208,7 +199,7 @@ def adapters(rows: Sequence[Adapter], n_facts: dict[str, int]) -> Table:
 
 
 def guards(rows: Iterable[Guard]) -> Table:
-    table = _table("guard", "parent", "candidate", "bar", "")
+    table = headed("guard", "parent", "candidate", "bar", "")
     for guard in rows:
         held = "-" if guard.candidate == str(NOT_ASKED) else "[green]ok[/]"
         mark = held if guard.held else "[bold red]broken[/]"
@@ -218,7 +209,7 @@ def guards(rows: Iterable[Guard]) -> Table:
 
 def answers(transcripts: Iterable[Transcript]) -> Table:
     """What was asked and answered before and after, with what was wanted where the answer is another one."""
-    table = _table("question", "before", "after", "")
+    table = headed("question", "before", "after", "")
     for t in transcripts:
         mark = "[green]ok[/]" if t.is_hit else f"[red]wanted {escape(t.expected)}[/]"
         table.add_row(*(escape(text) for text in (t.prompt, t.before, t.after)), mark)
@@ -227,14 +218,14 @@ def answers(transcripts: Iterable[Transcript]) -> Table:
 
 def side_by_side(questions: Sequence[str], *columns: tuple[str, Sequence[str]]) -> Table:
     """Questions, and under each heading the answers to them."""
-    table = _table("question", *(heading for heading, _ in columns))
+    table = headed("question", *(heading for heading, _ in columns))
     for row in zip(questions, *(cells for _, cells in columns), strict=True):
         table.add_row(*map(escape, row))
     return table
 
 
 def comparison(first: Adapter, second: Adapter) -> Table:
-    table = _table("metric", first.id, second.id)
+    table = headed("metric", first.id, second.id)
     columns = [_measurements(a.scores) for a in (first, second)]
     for metric in dict.fromkeys(metric for column in columns for metric in column):
         table.add_row(metric, *(column.get(metric, "not measured") for column in columns))
@@ -242,7 +233,7 @@ def comparison(first: Adapter, second: Adapter) -> Table:
 
 
 def ledger(entries: Iterable[Entry]) -> Table:
-    table = _table("#", "event", "of", "hash", "at")
+    table = headed("#", "event", "of", "hash", "at")
     for entry in entries:
         table.add_row(
             str(entry.position),
@@ -353,7 +344,7 @@ def plan(out: Console, what: Plan) -> None:
         return
     n_slots = count(len(what.requests), "slot")
     out.print(f"The next cycle starts from {what.parent_id} and learns {n_slots}.")
-    table = _table("question", "answer", "rephrase probes", "consequences")
+    table = headed("question", "answer", "rephrase probes", "consequences")
     for r in what.requests:
         table.add_row(
             escape(r.rewrite_prompt), escape(r.target), str(len(r.rephrases)), str(len(r.portability))
@@ -465,7 +456,7 @@ def adapter(out: Console, shown: Adapter, kept: Sequence[Transcript]) -> None:
     for reason in shown.verdict.reasons if shown.verdict else ():
         out.print(f"  broken    {reason}")
     if shown.scores is not None:
-        table = _table("metric", "parent", "adapter")
+        table = headed("metric", "parent", "adapter")
         before = _measurements(shown.parent_scores)
         for metric, measured in _measurements(shown.scores).items():
             table.add_row(metric, before.get(metric, "-"), measured)
@@ -524,6 +515,14 @@ def when(moment: datetime) -> str:
     return f"{moment.astimezone():%Y-%m-%d %H:%M}"
 
 
+def headed(*headings: str) -> Table:
+    """An empty table with these headings."""
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for heading in headings:
+        table.add_column(heading, no_wrap=heading in WHOLE)
+    return table
+
+
 def without_password(url: str) -> str:
     return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", url)
 
@@ -554,13 +553,6 @@ def _listed(heading: str, lines: Iterable[str]) -> Text:
 
 WHOLE = ("id", "fact", "adapter", "proposal", "parent", "status", "#", "event", "of", "bar")
 """Columns that are never broken into lines."""
-
-
-def _table(*headings: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    for heading in headings:
-        table.add_column(heading, no_wrap=heading in WHOLE)
-    return table
 
 
 def _state(status: str) -> str:

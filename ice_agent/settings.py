@@ -51,6 +51,15 @@ def _is_zone(name: str) -> str:
     return name
 
 
+def _tells_tenants_apart(template: str) -> str:
+    fields = FIELD.findall(_fills(template))
+    if unknown := sorted({*fields} - {*PUBLISHED_AS}):
+        raise ValueError(f"there is no {{{unknown[0]}}}: write {{{'}, {'.join(PUBLISHED_AS)}}}")
+    if not fields:
+        raise ValueError(f"{template!r} is the same for all tenants: write {{tenant}} in it")
+    return template
+
+
 def _callable(hook: str) -> str:
     """A URL, or a command that can be taken apart."""
     if "://" in hook.split()[0]:
@@ -66,6 +75,9 @@ def _callable(hook: str) -> str:
 
 FIELD = re.compile(r"\{([^{}]+)\}")
 """A field of a source's row, where its value is put in."""
+
+PUBLISHED_AS = ("tenant", "tenant_id", "adapter")
+"""What the name of a published adapter may be made of."""
 
 _HOUR = r"([01]\d|2[0-3]):[0-5]\d"
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -100,6 +112,7 @@ JsonPath = Annotated[str, _like(r"\$.*", "$.items[*]")]
 HourWindow = Annotated[str, _like(rf"({_HOUR}-{_HOUR})?", "22:00-06:00, or nothing")]
 
 ZoneName = Annotated[str, AfterValidator(_is_zone)]
+NameTemplate = Annotated[str, AfterValidator(_tells_tenants_apart)]
 
 
 def _noun(relation: str) -> str:
@@ -459,3 +472,26 @@ class HooksSettings(Section):
             HookEvent.FORGOTTEN: self.on_forget,
         }
         return {event: called for event, called in hooks.items() if called}
+
+
+class PublishSettings(Section):
+    """The outside engine that is given what is promoted, by the tenants' names."""
+
+    engine: Literal["", "vllm", "sglang"] = ""
+    # Kept out of the repr, because it may hold a password.
+    url: Annotated[str, _like(r"(https?://[^\s/]+\S*)?", "http://localhost:8000"), Field(repr=False)] = ""
+    adapters_dir: str = ""
+    name: NameTemplate = "{tenant}"
+    key_env: Name = "ICE_PUBLISH_KEY"
+    generate: bool = False
+    timeout_seconds: Positive = 60.0
+    attempts: Count = 10
+    retry_seconds: Positive = 5.0
+
+    @model_validator(mode="after")
+    def _an_engine_is_somewhere(self) -> Self:
+        if self.engine and not self.url:
+            raise ValueError(f'engine = "{self.engine}" is nowhere: set url, such as http://localhost:8000')
+        if self.generate and not self.engine:
+            raise ValueError('generate = true needs an engine: set engine = "vllm" or "sglang"')
+        return self

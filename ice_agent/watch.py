@@ -41,6 +41,11 @@ _REFRESHED = Counter(
 _HOOK_FAILURES = Counter(
     "ice_agent_hook_failures", "Attempts to tell a hook that failed.", ["event"], registry=REGISTRY
 )
+_PUBLISHING_FAILURES = Counter(
+    "ice_agent_publish_failures",
+    "Attempts to bring an adapter to the outside engine that failed.",
+    registry=REGISTRY,
+)
 
 _REQUESTS = Histogram(
     "ice_agent_request_seconds",
@@ -88,3 +93,7 @@ def requested(route: str, method: str, status: int, seconds: float) -> None:
 
 def hook_failed(event: HookEvent) -> None:
     _HOOK_FAILURES.labels(event.value).inc()
+
+
+def publishing_failed() -> None:
+    _PUBLISHING_FAILURES.inc()

@@ -43,6 +43,17 @@ class Writer(Protocol):
     def write(self, ask: Ask) -> Writing:
         """Begin an answer. Raises EngineError for what cannot be begun, AdapterError for a broken adapter."""
 
+    def forget(self) -> None:
+        """Keep nothing of earlier prompts: they may say what was forgotten."""
+
+    @property
+    def load(self) -> tuple[int, int]:
+        """How many answers are being written, and how many wait."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it takes requests."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:

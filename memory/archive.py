@@ -16,6 +16,7 @@ from memory.audit import Checkpoint, Entry, Key, Tip
 from memory.backlog import Backlog
 from memory.errors import AccessDenied, NotaryError, StoreError, UnknownFact
 from memory.outbox import Outbox
+from memory.publications import Publications
 from memory.records import AccessKey, HookEvent, Tally, Verification
 from memory.store import FactStore
 from memory.tables import ArchiveRow, FactRow, SignedTipRow, TenantRow, TipRow
@@ -33,6 +34,7 @@ class Archive:
         self._turns = database.turns(self._engine)
         self._announced = frozenset(announced)
         self.outbox = Outbox(self._engine, self._reader, self._turns)
+        self.publications = Publications(self._engine, self._reader, self._turns)
 
     @classmethod
     def open(cls, url: str, migrate: bool = True, announced: Collection[HookEvent] = ()) -> Self:

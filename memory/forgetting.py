@@ -137,6 +137,7 @@ def forget_tenant(tx: Transaction) -> Forgetting:
         tx.execute(sa.update(links.class_).values({links.key: None}))
     read = (SourceChangeRow, SourceEntryRow, SourceRow)
     holding = (*read, ItemRow, ProposalRow, MentionRow, FactRow, AdapterRow, BatchRow, UtteranceRow)
+    # A publication stays until the engine has let go of what it was given.
     for table in (*holding, TombstoneRow, AccessKeyRow, OutboxRow):
         tx.execute(sa.delete(table))
     tx.execute(sa.update(LeaseRow).values(owner=None))

@@ -178,6 +178,11 @@ def commit_scores(row: AdapterRow) -> str:
     return audit.commit("scores", row.salt, scores_content(row))
 
 
+def commit_publication(row: AdapterRow, engine: str, name: str) -> str:
+    """To where an adapter was brought, or taken from, and what it is called there."""
+    return audit.commit("publication", row.salt, {"id": row.id, "engine": engine, "name": name})
+
+
 def commit_verdict(row: AdapterRow) -> str:
     verdict = asdict(row.verdict) if row.verdict else None
     return audit.commit("verdict", row.salt, {"id": row.id, "verdict": verdict})

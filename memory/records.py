@@ -400,6 +400,35 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Publication:
+    """Which adapter of a tenant an outside engine has, and which it should have: what serves here."""
+
+    tenant_id: str
+    tenant: str | None
+    """None once the tenant is forgotten."""
+    engine: str
+    """Where it is, or is being brought; empty before the first attempt."""
+    name: str
+    """What the engine calls it."""
+    adapter_id: str | None
+    """What the engine confirmed to have; None before."""
+    published_at: datetime | None
+    wanted_id: str | None
+    """None is the base model: nothing serves, or a root."""
+    wanted_path: str
+    """The directory of what is wanted, relative to the configured adapter folder."""
+    attempts: int
+    due_at: datetime | None
+    """When it is tried again; None once it was given up, and before the first attempt."""
+    problem: str
+    """What went wrong the last time; empty when nothing did."""
+
+    @property
+    def is_current(self) -> bool:
+        return self.adapter_id == self.wanted_id and bool(self.engine or self.wanted_id is None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
     """What stands in the database, counted: of one tenant, or of all."""
 

@@ -537,3 +537,24 @@ class OutboxRow(Owned, Table):
     due_at: Mapped[float | None] = mapped_column(index=True)  # seconds since 1970, on the database's clock
     told: Mapped[str]  # with a space between two
     problem: Mapped[str]
+
+
+class PublicationRow(Owned, Table):
+    """What an outside engine was told to have of a tenant. No entry vouches for it: it steers work.
+
+    While there is a row, the engine may have something under the name. `wanted_id` is what the attempts were
+    about; a claim moves `due_at` on, so that nobody else tries meanwhile; NULL, and nobody does any more.
+    """
+
+    __tablename__ = "publications"
+
+    tenant: Mapped[str] = mapped_column(sa.ForeignKey("tenants.id"), primary_key=True)
+    engine: Mapped[str]
+    name: Mapped[str]
+    adapter_id: Mapped[str | None]
+    path: Mapped[str]  # as the engine was told
+    published_at: Mapped[datetime | None]
+    wanted_id: Mapped[str | None]
+    attempts: Mapped[int]
+    due_at: Mapped[float | None]  # seconds since 1970, on the database's clock
+    problem: Mapped[str]

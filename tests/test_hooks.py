@@ -17,6 +17,7 @@ import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from ice_agent import hooks
+from ice_agent.background import pause
 from ice_agent.errors import ConfigError
 from ice_agent.settings import HooksSettings
 from memory import Archive, HookEvent, Verdict
@@ -173,10 +174,10 @@ def test_what_fails_too_often_is_given_up_with_a_line_in_the_log(tmp_path, recei
 
 
 def test_pauses_grow_up_to_a_day_and_never_by_the_same_amount():
-    ours = HooksSettings()
-    longest = [hooks.pause(n, ours, 0.0) for n in range(1, 11)]
+    ours = {"attempts": HooksSettings().attempts, "first_seconds": HooksSettings().retry_seconds}
+    longest = [pause(n, jitter=0.0, **ours) for n in range(1, 11)]
     assert longest == [5.0, 20.0, 80.0, 320.0, 1280.0, 5120.0, 20480.0, 81920.0, 86400.0, None]
-    assert hooks.pause(2, ours, 1.0) == 10.0
+    assert pause(2, jitter=1.0, **ours) == 10.0
 
 
 def test_each_event_has_its_own_hooks(tmp_path, receiver):
@@ -210,7 +211,7 @@ def test_a_url_that_was_mended_gets_what_waited_for_the_wrong_one(tmp_path, rece
 
 def test_a_redirect_is_a_failure_and_is_not_followed(tmp_path, receiver):
     there = receiver(302)
-    asked = settings(on_promote=[there.url])
+    asked = settings(on_promote=[there.url], retry_seconds=60.0)
     with learned(f"sqlite:///{tmp_path / 'memory.db'}", asked) as (archive, _):
         hooks.deliver(archive, asked, 0.5)
         assert "HTTP 302" in archive.outbox.every()[0].problem

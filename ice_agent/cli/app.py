@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 DELIVERING_SECONDS = 15.0
-"""For so long a verb that is done begins to tell hooks; then the rest is left to the next one."""
+"""For so long a verb that is done begins to publish, and to tell hooks; the rest is left to the next one."""
 
 REJECTED = 3
 INTERRUPTED = 130
@@ -89,7 +89,7 @@ class Place:
 def opened(
     config_path: Path | None, tenant: str | None, *, migrate: bool = False, delivers: bool = False
 ) -> Iterator[Place]:
-    """The place that the settings name. A verb that `delivers` tells hooks what is due when it is done."""
+    """The place that the settings name. A verb that `delivers` publishes and tells hooks in the end."""
     config = settings.load(config_path)
     logs.configure(config.logging)
     with Archive.open(config.store.url, migrate=migrate, announced=config.hooks.of.keys()) as archive:
@@ -97,19 +97,24 @@ def opened(
             store = archive.store(tenant or config.agent.tenant)
             yield Place(config=config.of(store.tenant), of_all=config, archive=archive, store=store)
         finally:
-            if delivers and config.hooks.of:
+            if delivers:
                 _deliver(archive, config)
 
 
 def _deliver(archive: Archive, config: Config) -> None:
-    """What the verb did is done, whatever hooks make of it."""
+    """What the verb did is done, whatever hooks and an outside engine make of it."""
     # Here, because what counts failures takes its time to be imported.
-    from ice_agent import hooks
+    if config.publish.engine:
+        from ice_agent import publish
 
-    try:
-        hooks.deliver(archive, config.hooks, DELIVERING_SECONDS)
-    except ConfigError as error:
-        logger.error("%s", error)
+        publish.deliver(archive, config, DELIVERING_SECONDS)
+    if config.hooks.of:
+        from ice_agent import hooks
+
+        try:
+            hooks.deliver(archive, config.hooks, DELIVERING_SECONDS)
+        except ConfigError as error:
+            logger.error("%s", error)
 
 
 def load_model(config: Config) -> EditableModel:

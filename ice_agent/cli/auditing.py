@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ice_agent import explain, plan, screen
+from ice_agent import explain, outgoing, plan, screen
 from ice_agent.cli.app import (
     AsJson,
     ConfigPath,
@@ -313,10 +313,12 @@ def status(config: ConfigPath = None, tenant: TenantName = None, as_json: AsJson
         read = standing(at.archive, at.config, now())
         backlog = at.archive.backlog(at.store.tenant)
         following = next_cycle(backlog, at.config.schedule, at.config.cycle, now())
+        engine, published = at.config.publish.engine, at.archive.publications.of(at.store.tenant)
         if as_json:
             shown = {
                 "store": url,
                 "waiting": waiting,
+                "published": published if engine else None,
                 "in_prompt": in_prompt,
                 "schedule": runs,
                 "next_cycle": following,
@@ -333,6 +335,8 @@ def status(config: ConfigPath = None, tenant: TenantName = None, as_json: AsJson
         out.print(f"  schedule  {runs}, while `ice-agent run` or `ice-agent worker` runs")
         screen.next_cycle(out, following)
         screen.sources(out, read)
+        if engine:
+            outgoing.publication(out, published, engine)
         out.print(f"  ledger    {screen.count(tip.position, 'entry')}, tip {tip.hash[:12]}")
 
 

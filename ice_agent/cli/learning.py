@@ -116,8 +116,8 @@ def worker(
 
 @contextmanager
 def _beside(at: Place, metrics_port: int | None, *, reads_sources: bool = False) -> Iterator[None]:
-    """What is served beside cycles: figures for Prometheus, hooks, and the sources on their clocks."""
-    from ice_agent import hooks, metrics
+    """What is done beside cycles: figures for Prometheus, hooks, publishing, and sources on their clocks."""
+    from ice_agent import hooks, metrics, publish
     from ice_agent.refresh import rounds
 
     shown = {} if metrics_port is None else {"port": metrics_port}
@@ -126,6 +126,7 @@ def _beside(at: Place, metrics_port: int | None, *, reads_sources: bool = False)
     with ExitStack() as beside:
         beside.enter_context(metrics.served(at.archive, at.config.metrics.model_copy(update=shown)))
         beside.enter_context(hooks.delivering(at.archive, at.config.hooks))
+        beside.enter_context(publish.publishing(at.archive, at.of_all))
         if reads_sources:
             beside.enter_context(rounds.reading(at.archive, at.config))
         yield

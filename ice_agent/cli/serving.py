@@ -37,7 +37,7 @@ def serve(
         settings = at.of_all.model_copy(update={"server": at.of_all.server.model_copy(update=named)})
         if not all(map(find_spec, ("fastapi", "uvicorn"))):
             raise ConfigError("serving needs FastAPI and uvicorn: pip install 'ice-agent[server]'")
-        from ice_agent import hooks
+        from ice_agent import hooks, publish
         from ice_agent.server import listening, serving
 
         logging.getLogger("ice_agent.server").setLevel(logging.INFO)
@@ -46,6 +46,7 @@ def serve(
         with (
             serving.opened(at.archive, settings, model) as parts,
             hooks.delivering(at.archive, settings.hooks),
+            publish.publishing(at.archive, settings),
             listening.Listener(parts) as listener,
         ):
             _report(listener.url, parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -80,14 +81,21 @@ def chat(
         from ice_agent.agent import Agent
         from ice_agent.chat import Chat
 
-        agent = Agent(at.store, load_model(at.config), at.config)
-        conversation = Chat(agent, at.archive, out, err)
-        if as_json:
-            print_json({"turns": [conversation.turn(text) for text in say or ()]})
-        elif say:
-            conversation.say(say)
-        else:
-            conversation.converse()
+        model = load_model(at.config)
+        with ExitStack() as outside:
+            writer = None
+            if at.config.publish.generate:
+                from ice_agent.publish import OutsideWriter
+
+                writer = outside.enter_context(OutsideWriter(at.archive, at.of_all, model.stop_ids))
+            agent = Agent(at.store, model, at.config, writer=writer)
+            conversation = Chat(agent, at.archive, out, err)
+            if as_json:
+                print_json({"turns": [conversation.turn(text) for text in say or ()]})
+            elif say:
+                conversation.say(say)
+            else:
+                conversation.converse()
 
 
 @app.command()

@@ -9,10 +9,10 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from threading import Event, Thread
 from typing import Final
 
 from ice_agent import clocks
+from ice_agent.background import repeated
 from ice_agent.config import Config
 from ice_agent.errors import IceError
 from ice_agent.refresh import Outcome, due, refresh_all, standing
@@ -33,22 +33,11 @@ def reading(archive: Archive, config: Config, poll_seconds: float = POLL_SECONDS
     if not config.refresh.sources:
         yield
         return
-    rounds, stop = Rounds(archive, config), Event()
+    rounds = Rounds(archive, config)
     rounds.due()
-
-    def serve() -> None:
-        while not stop.is_set():
-            rounds.make()
-            stop.wait(poll_seconds)
-
-    thread = Thread(target=serve, name="sources", daemon=True)
-    thread.start()
-    try:
+    # A feed that hangs is no reason to stay: what was taken over stays, the next run goes on from there.
+    with repeated("sources", rounds.make, poll_seconds, leave_after=poll_seconds):
         yield
-    finally:
-        # A feed that hangs is no reason to stay: what was taken over stays, the next run goes on from there.
-        stop.set()
-        thread.join(timeout=poll_seconds)
 
 
 class Rounds:

@@ -13,7 +13,9 @@ from ice_agent.config import Config
 from ice_agent.engine import Engine
 from ice_agent.errors import ConfigError
 from ice_agent.model import EditableModel
+from ice_agent.publish import OutsideWriter
 from ice_agent.recall import Meanings
+from ice_agent.writing import Writer
 from memory import Archive
 
 
@@ -25,7 +27,7 @@ class Serving:
         config: Config,
         archive: Archive,
         model: EditableModel,
-        engine: Engine,
+        engine: Writer,
         extractor: Extractor,
         meanings: Meanings | None,
     ) -> None:
@@ -49,7 +51,12 @@ def opened(archive: Archive, config: Config, model: EditableModel) -> Iterator[S
     """Everything that requests need, but for the port. Raises ConfigError for what cannot be served so."""
     require_keys_beyond_loopback(archive, config.server.host)
     with ExitStack() as parts:
-        engine = parts.enter_context(Engine(model, config.engine, config.adapters.dir))
+        engine: Engine | OutsideWriter
+        if config.publish.generate:
+            engine = OutsideWriter(archive, config, model.stop_ids)
+        else:
+            engine = Engine(model, config.engine, config.adapters.dir)
+        parts.enter_context(engine)
         yield Serving(
             config, archive, model, engine,
             extractor=collect.extractor_named(config.collect.extractor),

@@ -13,6 +13,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from ice_agent import logs
+from tests.engines import Vllm, running
 
 PROJECT = Path(__file__).parents[2]
 SECRET = "whsec_" + "QUJD" * 8
@@ -123,3 +124,48 @@ def test_poisoned_batches_are_benched_on_demand(ice, monkeypatch, tmp_path):
     code, out, _ = ice("bench", "--poison", "--run", str(tmp_path / "run"), "--json")
     assert (code, json.loads(out)["batches"]) == (0, [])
     assert json.loads((tmp_path / "run" / "report.json").read_text()) == json.loads(out)
+
+
+@pytest.fixture
+def engine(home, promoted):
+    """An outside engine that the settings name, and an adapter with what such an engine looks at."""
+    config = {"r": 64, "target_modules": ["q_proj"], "base_model_name_or_path": "a model"}
+    (home / "adapters" / "a_1" / "adapter_config.json").write_text(json.dumps(config), encoding="utf-8")
+    with running(Vllm, "a model", max_lora_rank=64) as engine:
+        text = f'[publish]\nengine = "vllm"\nurl = "{engine.url}"\nretry_seconds = 3600.0\n'
+        (home / "config.toml").write_text(text, encoding="utf-8")
+        yield engine
+
+
+def test_publish_brings_the_engine_to_what_serves_also_when_it_was_started_anew(ice, said, engine, home):
+    assert said("status")["published"]["adapter_id"] is None
+    assert said("publish")["brought"] == 1
+    assert engine.adapters == {"default": str(home / "adapters" / "a_1")}
+    assert "as 'default' on vllm http://127.0.0.1" in ice("status")[1]
+    assert said("publish")["brought"] == 0
+    engine.restart()
+    told = said("publish")
+    assert (told["lost"], told["brought"], list(engine.adapters)) == (1, 1, ["default"])
+
+
+def test_a_verb_publishes_what_it_changed_and_an_engine_that_is_away_fails_no_verb(ice, said, engine):
+    ice("publish")
+    engine.is_down = True
+    assert ice("revert")[0] == 0
+    assert "cannot be reached" in said("status")["published"]["problem"]
+    assert "waits for vllm: vllm http://127.0.0.1" in ice("status")[1]
+    assert ice("publish")[0] == 1
+    engine.is_down = False
+    assert said("publish")["brought"] == 1
+    assert (engine.adapters, said("status")["published"]) == ({}, None)
+
+
+def test_publish_ends_with_1_while_the_engine_refuses_something(ice, engine):
+    engine.max_lora_rank = 16
+    code, out, _ = ice("publish")
+    assert (code, "LoRA rank 64 is greater than max_lora_rank 16" in " ".join(out.split())) == (1, True)
+
+
+def test_publish_without_an_engine_says_what_to_set(ice, store):
+    code, _, err = ice("publish")
+    assert (code, "set publish.engine" in err) == (1, True)

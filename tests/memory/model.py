@@ -261,7 +261,7 @@ class Model:
     def claim_all(self, id: str) -> str | None:
         """The batch of all that weights should know: one that is left of the same facts is gone on with."""
         wanted = (FactStatus.LEARNED, FactStatus.PENDING, FactStatus.CLAIMED)
-        facts = [f for f in self.standing if self.status(f) in wanted and not f.is_over]
+        facts = [f for f in self.standing if self.status(f) in wanted and f.holds]
         facts = [f for f in facts if f.said.relation != STATEMENT]
         if self.running:
             left = self.batches[self.running]

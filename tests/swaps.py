@@ -1,0 +1,275 @@
+"""Adapters that are promoted and reverted while answers are being written: who notices, and for how long.
+
+    python -m tests.swaps [--swaps N] [--streams N] [--tenants N]
+
+Real requests over HTTP to a real server of a tiny model; its adapters are random weights, so that what one
+says no other says. `make test` plays a short game of it; LOG.md has what was measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from statistics import quantiles
+from typing import Any
+
+import httpx
+import torch
+import uvicorn
+
+from ice_agent import cycle, decide
+from ice_agent.config import Config
+from ice_agent.model import EditableModel
+from ice_agent.server.app import create
+from ice_agent.server.serving import opened
+from ice_agent.turns import asking
+from memory import Archive, CandidateFact, FactStore
+from tests.standin import Notebook
+from tests.tiny import tiny_model
+
+QUESTIONS = ("Where does Anna live?", "What does Anna do?", "Who is Anna?")
+TOKENS = 40
+
+
+class Scribbler(Notebook):
+    """What it teaches is random weights, another for each adapter, in files as a real editor writes them."""
+
+    name = "a scribbler"
+
+    def __init__(self, model: EditableModel) -> None:
+        super().__init__()
+        self.model, self.base_hash = model, model.base_hash
+
+    def load(self, adapter_id: str, directory: Path) -> None:
+        self._pages.setdefault(adapter_id, {})
+
+    def _save(self, adapter_id: str, page: dict[str, str], directory: Path, manifest: dict[str, Any]) -> None:
+        self._pages[adapter_id] = page
+        with torch.no_grad(), self.model.training(adapter_id, None, seed=0) as parameters:
+            generator = torch.Generator().manual_seed(int(adapter_id.rpartition("_")[2], 16) % 2**31)
+            for parameter in parameters:
+                parameter.normal_(std=0.3, generator=generator)
+        self.model.save(adapter_id, directory, manifest)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What one request got, and when."""
+
+    tenant: str
+    question: str
+    text: str
+    adapter_id: str
+    begun_at: float
+    pauses: tuple[float, ...]
+    """Seconds from one piece to the next."""
+    problem: str = ""
+
+
+@dataclass(slots=True)
+class Game:
+    """Tenants of whom each has two adapters, and who serves whom since when."""
+
+    archive: Archive
+    config: Config
+    model: EditableModel
+    expected: dict[tuple[str, str], str] = field(default_factory=dict)
+    """What an adapter answers to a question."""
+    owner: dict[str, str] = field(default_factory=dict)
+    served: dict[str, list[tuple[float, str]]] = field(default_factory=dict)
+    """For each tenant the moments after which an adapter served, and which."""
+
+    def store(self, tenant: str) -> FactStore:
+        return self.archive.store(tenant)
+
+    def set_up(self, tenants: int) -> None:
+        editor = Scribbler(self.model)
+        for n in range(tenants):
+            store = self.store(f"tenant {n}")
+            cycle.init(store, editor, self.config)
+            for told in range(2):
+                text = f"Friend {told} lives in Oslo."
+                fact = CandidateFact(
+                    subject=f"Friend {told}",
+                    relation="home",
+                    object="Oslo",
+                    statement=text,
+                    start=0,
+                    end=len(text),
+                )
+                store.tell(text, [fact])
+                cycle.run_cycle(store, editor, self.config)
+            for adapter in store.lineage():
+                self.owner[adapter.id] = store.tenant
+                for question in QUESTIONS:
+                    with self.model.using(adapter.id):
+                        (done,) = self.model.complete(
+                            [self.model.encode(asking(question))], max_tokens=TOKENS
+                        )
+                    self.expected[adapter.id, question] = done.text
+                editor.unload(adapter.id)
+                self.model.forget(adapter.id)
+            self.note(store)
+
+    def note(self, store: FactStore) -> None:
+        serving = store.serving()
+        assert serving is not None
+        self.served.setdefault(store.tenant, []).append((time.monotonic(), serving.id))
+
+    def swap(self, rng: random.Random) -> None:
+        """The parent serves again, or what was reverted does."""
+        store = self.store(rng.choice(sorted(self.served)))
+        history = self.served[store.tenant]
+        if len(history) % 2:
+            decide.reverted(store, self.config)
+        else:
+            decide.promoted(store, self.config, history[-2][1])
+        self.note(store)
+
+    def wrong(self, answer: Answer, seconds: float) -> str:
+        """What is not as it should be: an adapter may answer so long after another serves, and no longer."""
+        if answer.problem:
+            return answer.problem
+        if self.owner.get(answer.adapter_id) != answer.tenant:
+            return f"{answer.tenant} was answered by {answer.adapter_id}"
+        if self.expected[answer.adapter_id, answer.question] != answer.text:
+            return f"{answer.adapter_id} does not say {answer.text!r}"
+        history = self.served[answer.tenant]
+        until = [later for (_, id_), (later, _) in pairwise(history) if id_ == answer.adapter_id]
+        if history[-1][1] != answer.adapter_id and max(until, default=0.0) < answer.begun_at - seconds:
+            return f"{answer.adapter_id} answered {answer.begun_at - max(until):.2f} s after it was replaced"
+        return ""
+
+
+def play(
+    url: str, game: Game, *, turns: int, streams: int, every: float, swaps: bool = True, seed: int = 0
+) -> list[Answer]:
+    """Ask with so many streams at once while adapters are swapped, one each so many seconds."""
+    answers: list[Answer] = []
+    over = threading.Event()
+
+    def ask_on(rng: random.Random) -> None:
+        with httpx.Client(base_url=url, timeout=120, trust_env=False) as client:
+            while not over.is_set():
+                answers.append(asked(client, rng.choice(sorted(game.served)), rng.choice(QUESTIONS)))
+
+    askers = [
+        threading.Thread(target=ask_on, args=(random.Random(seed + n),), daemon=True)
+        for n in range(1, streams + 1)
+    ]
+    for asker in askers:
+        asker.start()
+    rng = random.Random(seed)
+    for _ in range(turns):
+        time.sleep(every)
+        if swaps:
+            game.swap(rng)
+    over.set()
+    for asker in askers:
+        asker.join()
+    return answers
+
+
+def asked(client: httpx.Client, tenant: str, question: str) -> Answer:
+    """One streamed answer; whatever goes wrong with it is its problem."""
+    body = {
+        "model": "ice", "stream": True, "max_tokens": TOKENS,
+        "messages": [{"role": "user", "content": question}],
+    }  # fmt: skip
+    text, adapter_id, problem, at = "", "", "", [time.monotonic()]
+    try:
+        with client.stream(
+            "POST", "/v1/chat/completions", json=body, headers={"X-Ice-Tenant": tenant}
+        ) as got:
+            if got.status_code != httpx.codes.OK:
+                problem = f"{got.status_code}: {got.read().decode()}"
+            for line in got.iter_lines():
+                if line.startswith("data: {"):
+                    chunk = json.loads(line.removeprefix("data: "))
+                    if adapter_id not in ("", chunk["system_fingerprint"]):
+                        problem = f"{adapter_id} and {chunk['system_fingerprint']} in one answer"
+                    adapter_id = chunk["system_fingerprint"]
+                    text += chunk["choices"][0]["delta"].get("content") or ""
+                    at.append(time.monotonic())
+    except httpx.HTTPError as error:
+        problem = repr(error)
+    pauses = tuple(later - earlier for earlier, later in pairwise(at[1:]))
+    return Answer(
+        tenant=tenant, question=question, text=text, adapter_id=adapter_id, begun_at=at[0], pauses=pauses,
+        problem=problem,
+    )  # fmt: skip
+
+
+@contextmanager
+def served(folder: Path, tenants: int, streams: int) -> Iterator[tuple[str, Game]]:
+    """A server on a free port of this machine, in a thread, and the game that it serves."""
+    model = tiny_model()
+    config = Config.model_validate(
+        {
+            "adapters": {"dir": folder / "adapters"},
+            "store": {"url": f"sqlite:///{folder / 'memory.db'}"},
+            # No fact in a prompt: what is said hangs on question and adapter alone.
+            "agent": {"max_recalled": 0},
+            "engine": {"max_rows": streams},
+            "server": {"port": 0},
+        }
+    )
+    with Archive.open(config.store.url) as archive:
+        game = Game(archive=archive, config=config, model=model)
+        game.set_up(tenants)
+        with opened(archive, config, model) as serving, socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            server = uvicorn.Server(uvicorn.Config(create(serving), log_config=None, access_log=False))
+            thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+            thread.start()
+            while not server.started and thread.is_alive():
+                time.sleep(0.01)
+            try:
+                yield f"http://127.0.0.1:{listener.getsockname()[1]}", game
+            finally:
+                server.should_exit = True
+                thread.join()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--swaps", type=int, default=200)
+    parser.add_argument("--streams", type=int, default=16)
+    parser.add_argument("--tenants", type=int, default=8)
+    parser.add_argument("--every", type=float, default=0.2, help="seconds from one swap to the next")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        served(Path(folder), given.tenants, given.streams) as (url, game),
+    ):
+        # Without swaps first, for as long: what a busy machine does to pauses is in both.
+        for swaps in (False, True):
+            started = time.monotonic()
+            answers = play(
+                url, game, turns=given.swaps, streams=given.streams, every=given.every, swaps=swaps
+            )
+            pauses = sorted(pause for answer in answers for pause in answer.pauses)
+            wrong = [problem for answer in answers if (problem := game.wrong(answer, seconds=1.0))]
+            cuts = quantiles(pauses, n=1000)
+            worst = ", ".join(
+                f"{1000 * pause:.1f}" for pause in (cuts[499], cuts[989], cuts[998], pauses[-1])
+            )
+            print(f"{given.swaps if swaps else 0} swaps in {time.monotonic() - started:.0f} s:", end=" ")
+            print(f"{len(answers)} answers, {len(wrong)} wrong; pauses p50, p99, p99.9, longest: {worst} ms")
+            for problem in wrong[:10]:
+                print("  ", problem)
+
+
+if __name__ == "__main__":
+    main()

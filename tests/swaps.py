@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import random
 import socket
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
+from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import quantiles
 from typing import Any
@@ -39,6 +41,9 @@ from tests.tiny import tiny_model
 
 QUESTIONS = ("Where does Anna live?", "What does Anna do?", "Who is Anna?")
 TOKENS = 40
+
+# A fork would have half of the threads that torch and a database keep.
+PROCESSES = multiprocessing.get_context("spawn")
 
 
 class Scribbler(Notebook):
@@ -199,8 +204,9 @@ def asked(client: httpx.Client, tenant: str, question: str) -> Answer:
                     if adapter_id not in ("", chunk["system_fingerprint"]):
                         problem = f"{adapter_id} and {chunk['system_fingerprint']} in one answer"
                     adapter_id = chunk["system_fingerprint"]
-                    text += chunk["choices"][0]["delta"].get("content") or ""
-                    at.append(time.monotonic())
+                    if piece := chunk["choices"][0]["delta"].get("content"):
+                        text += piece
+                        at.append(time.monotonic())
     except httpx.HTTPError as error:
         problem = repr(error)
     pauses = tuple(later - earlier for earlier, later in pairwise(at[1:]))
@@ -212,7 +218,7 @@ def asked(client: httpx.Client, tenant: str, question: str) -> Answer:
 
 @contextmanager
 def served(folder: Path, tenants: int, streams: int) -> Iterator[tuple[str, Game]]:
-    """A server on a free port of this machine, in a thread, and the game that it serves."""
+    """A server in a process of its own, on a free port of this machine, and the game that it serves."""
     model = tiny_model()
     config = Config.model_validate(
         {
@@ -227,18 +233,38 @@ def served(folder: Path, tenants: int, streams: int) -> Iterator[tuple[str, Game
     with Archive.open(config.store.url) as archive:
         game = Game(archive=archive, config=config, model=model)
         game.set_up(tenants)
-        with opened(archive, config, model) as serving, socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            server = uvicorn.Server(uvicorn.Config(create(serving), log_config=None, access_log=False))
-            thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-            thread.start()
-            while not server.started and thread.is_alive():
+        ours, theirs = PROCESSES.Pipe()
+        server = PROCESSES.Process(target=serve, args=(config, theirs), daemon=True)
+        server.start()
+        theirs.close()
+        try:
+            yield ours.recv(), game
+        finally:
+            ours.close()
+            server.join()
+
+
+def serve(config: Config, parent: Connection) -> None:
+    """The whole life of the server: until its parent hangs up."""
+    torch.set_num_threads(1)
+    with (
+        Archive.open(config.store.url) as archive,
+        opened(archive, config, tiny_model()) as serving,
+        socket.socket() as listener,
+    ):
+        listener.bind(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(create(serving), log_config=None, access_log=False))
+
+        def watch() -> None:
+            while not server.started:
                 time.sleep(0.01)
-            try:
-                yield f"http://127.0.0.1:{listener.getsockname()[1]}", game
-            finally:
-                server.should_exit = True
-                thread.join()
+            parent.send(f"http://127.0.0.1:{listener.getsockname()[1]}")
+            with suppress(EOFError):
+                parent.recv()
+            server.should_exit = True
+
+        threading.Thread(target=watch, daemon=True).start()
+        server.run(sockets=[listener])
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from ice_agent.config import Config, load
 from ice_agent.errors import ConfigError
-from ice_agent.settings import SuiteSettings
+from ice_agent.settings import SOURCES, SuiteSettings
 
 
 @pytest.fixture
@@ -51,6 +51,22 @@ def test_the_suite_that_is_shown_as_a_comment_states_every_setting(project_dir, 
     needed = {"name": suite.name, "path": "any.jsonl"}
     as_default = SuiteSettings.model_validate(needed)
     assert suite.model_copy(update={"max_drop": None, "path": as_default.path}) == as_default
+
+
+def test_the_source_that_is_shown_as_a_comment_states_every_setting_of_every_kind(project_dir):
+    lines = (project_dir / "config.toml").read_text(encoding="utf-8").splitlines()
+    start = lines.index("# [[refresh.sources]]") + 1
+    shown = takewhile(lambda line: line.startswith("# "), lines[start:])
+    stated = tomllib.loads("\n".join(line.removeprefix("# ") for line in shown))
+    defaults = {
+        name: list(field.default) if isinstance(field.default, tuple) else field.default
+        for kind in SOURCES.values()
+        for name, field in kind.model_fields.items()
+        if not field.is_required()
+    }
+    needed = {name for kind in SOURCES.values() for name in kind.model_fields} - set(defaults)
+    assert set(stated) == needed | set(defaults)
+    assert {name: stated[name] for name in defaults} == defaults
 
 
 def test_a_suite_that_names_tenants_judges_those_alone(written):

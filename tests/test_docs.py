@@ -1,22 +1,36 @@
-"""The README is true: its commands exist, its table of verbs is whole, and what it names is there."""
+"""The README and docs/ are true: their commands exist, their tables are whole, what they name is there."""
 
 from __future__ import annotations
 
 import re
 import shlex
 import tomllib
+from pathlib import Path
 
 import pytest
 
 from ice_agent import cli
 from ice_agent.config import Config
+from tests import pages
 
-COMMAND = re.compile(r"^\$ (ice-agent .*)$", re.MULTILINE)
+PROJECT = Path(__file__).parents[1]
+WRITTEN = [
+    "README.md",
+    "CHANGELOG.md",
+    *(str(p.relative_to(PROJECT)) for p in sorted(PROJECT.glob("docs/*.md"))),
+]
+"""Every page for people. The log tells of the past, whose commands were others."""
+
+COMMAND = re.compile(r"^\$? ?(?:[A-Z_]+=\S* )*(ice-agent [^|>\n]*)", re.MULTILINE)
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
-@pytest.fixture(scope="module")
-def readme(project_dir):
-    return (project_dir / "README.md").read_text(encoding="utf-8")
+def _text(page: str) -> str:
+    return (PROJECT / page).read_text(encoding="utf-8")
+
+
+def _blocks(page: str, language: str) -> list[str]:
+    return [block for kind, block in BLOCK.findall(_text(page)) if kind == language]
 
 
 @pytest.fixture(scope="module")
@@ -24,43 +38,103 @@ def verbs():
     return cli.verbs()
 
 
-def test_every_verb_has_a_row_and_every_row_is_a_verb(readme, verbs):
-    rows = re.findall(r"^\| `([a-z]+)", readme.partition("## Verbs")[2].partition("\n## ")[0], re.MULTILINE)
-    assert rows == list(verbs)
+def test_every_verb_has_a_row_and_every_row_is_a_verb(verbs):
+    table = _text("README.md").partition("## Verbs")[2].partition("\n## ")[0]
+    assert re.findall(r"^\| `([a-z]+)", table, re.MULTILINE) == list(verbs)
 
 
-def test_every_command_shown_is_one_that_the_command_line_takes(readme, verbs):
-    shown = [shlex.split(line, comments=True)[1:] for line in COMMAND.findall(readme)]
-    assert len(shown) >= 6
-    for verb, *words in shown:
-        assert {word for word in words if word.startswith("--")} <= verbs[verb], (verb, words)
-
-
-def test_every_option_in_the_table_of_verbs_exists(readme, verbs):
-    for verb, row in re.findall(r"^\| `([a-z]+)([^|]*\|.*)$", readme.partition("## Verbs")[2], re.MULTILINE):
+def test_every_option_in_the_table_of_verbs_exists(verbs):
+    table = _text("README.md").partition("## Verbs")[2].partition("\n## ")[0]
+    for verb, row in re.findall(r"^\| `([a-z]+)([^|]*\|.*)$", table, re.MULTILINE):
         assert set(re.findall(r"--[a-z-]+", row)) <= verbs[verb] | {"--help"}, verb
 
 
-def test_every_setting_that_is_named_exists(readme):
-    named = re.findall(r"`([a-z]+)\.([a-z_]+)(?: = [^`]*)?`", readme)
+@pytest.mark.parametrize("page", WRITTEN)
+def test_every_command_shown_is_one_that_the_command_line_takes(page, verbs):
+    wrong = [
+        (verb, options)
+        for verb, options in _commands(page)
+        if verb not in verbs or not options <= verbs[verb] | {"--help"}
+    ]
+    assert wrong == []
+
+
+def test_commands_are_found_in_blocks_and_in_sentences():
+    assert len(_commands("README.md")) >= 10
+    assert ("promote", set()) in _commands("docs/concepts.md")
+
+
+@pytest.mark.parametrize("page", WRITTEN)
+def test_every_setting_that_is_named_exists(page):
     sections = dict(Config())
-    settings = [(section, name) for section, name in named if section in sections]
-    assert settings
-    assert [pair for pair in settings if pair[1] not in type(sections[pair[0]]).model_fields] == []
+    named = re.findall(r"`([a-z]+)\.([a-z_]+)(?: = [^`]*)?`", _text(page))
+    unknown = [
+        f"{section}.{name}"
+        for section, name in named
+        if section in sections and name not in type(sections[section]).model_fields
+    ]
+    assert unknown == []
 
 
-def test_every_table_of_settings_is_valid(readme):
-    blocks = re.findall(r"```toml\n(.*?)```", readme, re.DOTALL)
-    assert blocks
-    for block in blocks:
+@pytest.mark.parametrize("page", WRITTEN)
+def test_every_section_of_settings_that_is_named_exists(page):
+    named = re.findall(r"`\[{1,2}([a-z]+)(?:\.([a-z]+))?\]{1,2}`", _text(page))
+    sections = dict(Config())
+    assert [name for name, _ in named if name not in sections] == []
+    assert [(a, b) for a, b in named if b and b not in type(sections[a]).model_fields] == []
+
+
+@pytest.mark.parametrize("page", WRITTEN)
+def test_every_table_of_settings_is_valid(page):
+    for block in _blocks(page, "toml"):
         Config.model_validate(tomllib.loads(block))
 
 
-def test_the_example_for_langchain_runs(readme, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("page", WRITTEN)
+def test_every_link_leads_somewhere(page):
+    lost = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", _text(page)):
+        place, _, anchor = link.partition("#")
+        if "://" in place:
+            continue
+        target = (PROJECT / page).parent / place if place else PROJECT / page
+        if not target.exists() or (anchor and anchor not in _anchors(target)):
+            lost.append(link)
+    assert lost == []
+
+
+def test_every_page_can_be_reached_from_the_readme():
+    linked = {f"docs/{name}" for name in re.findall(r"\]\(docs/([\w-]+\.md)", _text("README.md"))}
+    assert {page for page in WRITTEN if page.startswith("docs/")} == linked
+
+
+@pytest.mark.parametrize("page", WRITTEN)
+def test_every_file_of_the_project_that_is_named_is_there(page):
+    named = re.findall(r"`((?:results|examples|tests|ice_agent|memory|docs)/[\w./-]+\.\w+)`", _text(page))
+    assert [name for name in named if not (PROJECT / name).exists()] == []
+
+
+@pytest.mark.parametrize("page", WRITTEN)
+def test_every_make_target_that_is_named_exists(page):
+    targets = re.findall(r"^([a-z-]+):", _text("Makefile"), re.MULTILINE)
+    assert set(re.findall(r"^`?make ([a-z-]+)", _text(page), re.MULTILINE)) <= set(targets)
+    assert set(re.findall(r"`make ([a-z-]+)`", _text(page))) <= set(targets)
+
+
+def test_the_two_commands_are_shown():
+    assert {"demo", "test"} <= set(re.findall(r"^make ([a-z-]+)", _text("README.md"), re.MULTILINE))
+
+
+@pytest.mark.parametrize("page", pages.GENERATED)
+def test_what_is_generated_is_up_to_date(page):
+    assert _text(page) == pages.GENERATED[page](_text(page)), "run `python -m tests.pages`"
+
+
+def test_the_example_for_langchain_runs(tmp_path, monkeypatch, capsys):
     pytest.importorskip("langgraph", reason="needs langgraph (the dev extra)")
     monkeypatch.chdir(tmp_path)
-    (example,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
-    exec(compile(example, "README.md", "exec"), {})
+    example, *_ = _blocks("docs/python.md", "python")
+    exec(compile(example, "docs/python.md", "exec"), {})
     recalled, retrieved, found, facts = capsys.readouterr().out.splitlines()
     assert "The user lives in Lisbon." in recalled
     assert retrieved == "The user likes tea."
@@ -68,12 +142,20 @@ def test_the_example_for_langchain_runs(readme, tmp_path, monkeypatch, capsys):
     assert facts == "['The user likes tea.', 'The user lives in Oslo.']"
 
 
-def test_every_file_that_is_linked_is_there(readme, project_dir):
-    links = [link for link in re.findall(r"\]\(([^)#]+)\)", readme) if "://" not in link]
-    assert [link for link in links if not (project_dir / link).exists()] == []
+def _commands(page: str) -> list[tuple[str, set[str]]]:
+    """The verbs that a page shows, each with the options it is given: in blocks, and in sentences."""
+    text = _text(page)
+    shown = [line for _, block in BLOCK.findall(text) for line in COMMAND.findall(block)]
+    quoted = [words for words in re.findall(r"`(ice-agent [^`]+)`", BLOCK.sub("", text)) if "{" not in words]
+    commands = []
+    for line in [*shown, *quoted]:
+        _, verb, *words = shlex.split(line.partition(" | ")[0], comments=True)
+        if not verb.isupper():
+            commands.append((verb, {word.partition("=")[0] for word in words if word.startswith("--")}))
+    return commands
 
 
-def test_every_make_target_that_is_named_exists(readme, project_dir):
-    targets = re.findall(r"^([a-z-]+):", (project_dir / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
-    named = set(re.findall(r"^`?make ([a-z-]+)", readme, re.MULTILINE))
-    assert {"demo", "test"} <= named <= set(targets)
+def _anchors(page: Path) -> set[str]:
+    """The headings of a page, as GitHub names them in a link."""
+    titles = re.findall(r"^#+ (.*)$", BLOCK.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}

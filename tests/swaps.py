@@ -1,6 +1,6 @@
 """Adapters that are promoted and reverted while answers are being written: who notices, and for how long.
 
-    python -m tests.swaps [--swaps N] [--streams N] [--tenants N]
+    python -m tests.swaps [--swaps N | --minutes N] [--streams N] [--tenants N] [--every SECONDS]
 
 Real requests over HTTP to a real server of a tiny model; its adapters are random weights, so that what one
 says no other says. `make test` plays a short game of it; LOG.md has what was measured.
@@ -12,6 +12,7 @@ import argparse
 import json
 import multiprocessing
 import random
+import resource
 import socket
 import tempfile
 import threading
@@ -93,6 +94,12 @@ class Game:
     owner: dict[str, str] = field(default_factory=dict)
     served: dict[str, list[tuple[float, str]]] = field(default_factory=dict)
     """For each tenant the moments after which an adapter served, and which."""
+    server_pid: int = 0
+
+    def resident_megabytes(self) -> float:
+        """What the server's process holds of memory."""
+        pages = int(Path(f"/proc/{self.server_pid}/statm").read_text().split()[1])
+        return pages * resource.getpagesize() / 2**20
 
     def store(self, tenant: str) -> FactStore:
         return self.archive.store(tenant)
@@ -238,7 +245,9 @@ def served(folder: Path, tenants: int, streams: int) -> Iterator[tuple[str, Game
         server.start()
         theirs.close()
         try:
-            yield ours.recv(), game
+            url = ours.recv()
+            game.server_pid = server.pid or 0
+            yield url, game
         finally:
             ours.close()
             server.join()
@@ -267,34 +276,47 @@ def serve(config: Config, parent: Connection) -> None:
         server.run(sockets=[listener])
 
 
+def game_of_swaps(url: str, game: Game, swaps: int, streams: int, every: float) -> None:
+    """Without swaps first, for as long: what a busy machine does to pauses is in both."""
+    for swapping in (False, True):
+        started = time.monotonic()
+        answers = play(url, game, turns=swaps, streams=streams, every=every, swaps=swapping)
+        pauses = sorted(pause for answer in answers for pause in answer.pauses)
+        cuts = quantiles(pauses, n=1000)
+        worst = ", ".join(f"{1000 * pause:.1f}" for pause in (cuts[499], cuts[989], cuts[998], pauses[-1]))
+        print(f"{swaps if swapping else 0} swaps in {time.monotonic() - started:.0f} s:", end=" ")
+        print(f"{_judged(game, answers)}; pauses p50, p99, p99.9, longest: {worst} ms")
+
+
+def soak(url: str, game: Game, minutes: int, streams: int, every: float) -> None:
+    """What the server's process holds, minute by minute, while it is asked and swapped without a pause."""
+    for minute in range(minutes):
+        answers = play(url, game, turns=round(60 / every), streams=streams, every=every, seed=1000 * minute)
+        print(f"{minute + 1} min: {game.resident_megabytes():.0f} MB, {_judged(game, answers)}", flush=True)
+
+
+def _judged(game: Game, answers: list[Answer]) -> str:
+    wrong = [problem for answer in answers if (problem := game.wrong(answer, seconds=1.0))]
+    return "; ".join([f"{len(answers)} answers, {len(wrong)} wrong", *wrong[:10]])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--swaps", type=int, default=200)
     parser.add_argument("--streams", type=int, default=16)
     parser.add_argument("--tenants", type=int, default=8)
     parser.add_argument("--every", type=float, default=0.2, help="seconds from one swap to the next")
+    parser.add_argument("--minutes", type=int, default=0, help="go on so long, and watch the memory instead")
     given = parser.parse_args()
     torch.set_num_threads(1)
     with (
         tempfile.TemporaryDirectory() as folder,
         served(Path(folder), given.tenants, given.streams) as (url, game),
     ):
-        # Without swaps first, for as long: what a busy machine does to pauses is in both.
-        for swaps in (False, True):
-            started = time.monotonic()
-            answers = play(
-                url, game, turns=given.swaps, streams=given.streams, every=given.every, swaps=swaps
-            )
-            pauses = sorted(pause for answer in answers for pause in answer.pauses)
-            wrong = [problem for answer in answers if (problem := game.wrong(answer, seconds=1.0))]
-            cuts = quantiles(pauses, n=1000)
-            worst = ", ".join(
-                f"{1000 * pause:.1f}" for pause in (cuts[499], cuts[989], cuts[998], pauses[-1])
-            )
-            print(f"{given.swaps if swaps else 0} swaps in {time.monotonic() - started:.0f} s:", end=" ")
-            print(f"{len(answers)} answers, {len(wrong)} wrong; pauses p50, p99, p99.9, longest: {worst} ms")
-            for problem in wrong[:10]:
-                print("  ", problem)
+        if given.minutes:
+            soak(url, game, given.minutes, given.streams, given.every)
+        else:
+            game_of_swaps(url, game, given.swaps, given.streams, given.every)
 
 
 if __name__ == "__main__":

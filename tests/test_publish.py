@@ -167,8 +167,8 @@ def test_each_revision_may_have_a_name_of_its_own(world):
 def test_the_engine_may_see_the_folder_elsewhere(world):
     engine, ann = world.engine(), world.tenant()
     first = ann.learns("Lyon")
-    world.deliver(world.settings(adapters_dir="/mnt/adapters/"))
-    assert f"No adapter found for /mnt/adapters/{first.path}" in world.problem
+    world.deliver(world.settings(adapters_dir="/srv/adapters/"))
+    assert f"No adapter found for /srv/adapters/{first.path}" in world.problem
     there = world.folder / "mounted"
     there.symlink_to(world.folder / "adapters")
     world.archive.publications.retry()

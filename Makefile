@@ -49,12 +49,12 @@ clean:  ## remove the virtual environment, caches and builds; never your databas
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing ice-agent into $(VENV) (once; torch makes it take minutes) ..."
-	@$(PIP) -e .
+	@$(PIP) -e ".[server]"
 	@touch $@
 
 $(VENV)/.installed-bench: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing ice-agent and what draws its reports into $(VENV) (once; torch makes it take minutes) ..."
-	@$(PIP) -e ".[bench]"
+	@$(PIP) -e ".[bench,server]"
 	@touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python

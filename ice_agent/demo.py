@@ -1,17 +1,19 @@
 """The whole path on one screen: a conversation, a cycle, answers from the weights, and all of it taken back.
 
-Played in a temporary folder on the bundled model, with the settings of config.toml. Every number is computed
-in the run that shows it; what does not hold is said at the end, and the exit code is 1.
+Played on the bundled model, with the settings of config.toml, in a folder that is kept: the dashboard shows
+what came of it. Every number is computed in the run that shows it; what does not hold is said at the end, and
+the exit code is 1.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
-import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -28,6 +30,10 @@ from ice_agent.turns import asking
 from memory import Archive, Fact, FactStatus, StoreError
 
 TENANT = "amara"
+
+FOLDER = Path("ice-agent-demo")
+SETTINGS = "config.toml"
+HEADER = "# What the demo left behind, and the next one replaces.\n"
 
 # None of these was talked about: two of each kind that the facts of the conversation come near to.
 UNRELATED = (
@@ -50,8 +56,8 @@ def run(transcript: Path | None = None) -> int:
     out = screen.console()
     try:
         said = utterances(transcript or _bundled_transcript())
-        with tempfile.TemporaryDirectory(prefix="ice-agent-demo-") as folder:
-            return _play(out, said, Path(folder))
+        with _kept_when_over(FOLDER) as folder:
+            return _play(out, said, folder)
     except (IceError, StoreError, OSError) as error:
         print(f"ice-agent: {error}", file=sys.stderr)
         return 1
@@ -96,15 +102,68 @@ def _play(out: Console, said: Sequence[str], folder: Path) -> int:
         return 1
     installed = os.path.relpath(Path(sys.executable).with_name("ice-agent"))
     verb = "ice-agent" if shutil.which("ice-agent") else installed
-    out.print(f"[bold green]Everything held[/] ({seconds}). Next: [bold]{verb} init[/], [bold]{verb} chat[/]")
+    out.print(f"[bold green]Everything held[/] ({seconds}).")
+    out.print(f"Look at it: [bold]{verb} serve --config {folder / SETTINGS}[/], then open {_address(config)}")
+    out.print(f"Your own:   [bold]{verb} init[/], [bold]{verb} chat[/]")
     return 0
 
 
+@contextmanager
+def _kept_when_over(folder: Path) -> Iterator[Path]:
+    """An empty folder, in the place of what an earlier demo left. It is deleted if the block raises.
+
+    Raises ConfigError where something else is in its place.
+    """
+    settings_file = folder / SETTINGS
+    if settings_file.is_file() and settings_file.read_text(encoding="utf-8").startswith(HEADER):
+        shutil.rmtree(folder)
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        raise ConfigError(f"{folder} is here already, and no demo made it: move it away") from None
+    try:
+        settings_file.write_text(HEADER, encoding="utf-8")
+        yield folder
+    except BaseException:
+        shutil.rmtree(folder)
+        raise
+
+
 def _in_folder(config: Config, folder: Path) -> Config:
-    """The same settings, with a store and adapters of their own."""
-    store = config.store.model_copy(update={"url": f"sqlite:///{folder / 'demo.db'}"})
-    adapters = config.adapters.model_copy(update={"dir": folder / "adapters"})
-    return config.model_copy(update={"store": store, "adapters": adapters})
+    """The same settings with everything that is kept in this folder, where they are written, too."""
+    own = {
+        "agent": {"tenant": TENANT},
+        "store": {"url": f"sqlite:///{folder / 'demo.db'}"},
+        "adapters": {"dir": folder / "adapters"},
+        "ledger": {"key": folder / "ledger.key", "checkpoints": folder / "checkpoints"},
+    }
+    sections = {name: section.model_copy(update=own.get(name, {})) for name, section in config}
+    changed = config.model_copy(update=sections)
+    (folder / SETTINGS).write_text(HEADER + _as_toml(changed), encoding="utf-8")
+    return changed
+
+
+def _as_toml(config: Config) -> str:
+    """What is not as by default; tables of tables, which no demo has, are left out."""
+    lines = list[str]()
+    for (name, section), (_, default) in zip(config, Config(), strict=True):
+        given = section.model_dump(mode="json")
+        differs = {
+            key: value for key, value in given.items() if getattr(section, key) != getattr(default, key)
+        }
+        plain = {key: value for key, value in differs.items() if not _holds_tables(value)}
+        if plain:
+            # Of such values, JSON is TOML.
+            lines += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in plain.items()), ""]
+    return "\n".join(lines)
+
+
+def _holds_tables(value: object) -> bool:
+    return isinstance(value, list) and any(isinstance(each, dict) for each in value)
+
+
+def _address(config: Config) -> str:
+    return f"http://{config.server.host}:{config.server.port}/"
 
 
 class Demo:

@@ -14,8 +14,10 @@ from typing import Any, Self
 from langchain_core.embeddings import Embeddings
 
 from ice_agent import collect, config, forget, recall
+from ice_agent.collect import Extractor
 from ice_agent.config import Config
 from ice_agent.errors import MemoriesError
+from ice_agent.recall import Meanings
 from memory import (
     Archive,
     Fact,
@@ -43,11 +45,22 @@ FILTERED = 1000
 class Memory:
     """A memory of many users in one database. Every id is mem0's: a `user_id` is a tenant of its own."""
 
-    def __init__(self, settings: Config | None = None, embeddings: Embeddings | None = None) -> None:
+    def __init__(
+        self,
+        settings: Config | None = None,
+        embeddings: Embeddings | Meanings | None = None,
+        *,
+        archive: Archive | None = None,
+        extractor: Extractor | None = None,
+    ) -> None:
+        """An `archive` that is open already stays open: whoever opened it closes it."""
         self._config = settings or config.load()
         self._by_meaning = recall.meanings(self._config.recall.embeddings, embeddings)
-        self._archive = Archive.open(self._config.store.url, announced=self._config.hooks.of.keys())
-        self._extractor = collect.extractor_named(self._config.collect.extractor)
+        self._extractor = extractor or collect.extractor_named(self._config.collect.extractor)
+        self._is_own = archive is None
+        self._archive = archive or Archive.open(
+            self._config.store.url, announced=self._config.hooks.of.keys()
+        )
 
     @classmethod
     def from_config(cls, config_dict: Mapping[str, Any]) -> Self:
@@ -58,7 +71,8 @@ class Memory:
         return cls(Config.model_validate(known))
 
     def close(self) -> None:
-        self._archive.close()
+        if self._is_own:
+            self._archive.close()
 
     def __enter__(self) -> Self:
         return self
@@ -210,21 +224,10 @@ class Memory:
     def _scoped(
         self, filters: Mapping[str, Any] | None, **ids: str | None
     ) -> tuple[FactStore, dict[str, Any]]:
-        """Whose memory is meant, by an id at top level or among the filters, and what else is filtered by."""
-        wanted = dict(_conditions(filters or {}))
-        for name in SCOPES:
-            if name in wanted:
-                ids[name] = wanted.pop(name)
-        given = {name: value for name, value in ids.items() if value is not None}
-        if not given:
+        tenant, wanted = scope(filters, **ids)
+        if tenant is None:
             raise MemoriesError("whose memory? give user_id=..., here or inside filters={...}")
-        for name, value in given.items():
-            # An empty id would be somebody's all the same: everybody's whose id got lost.
-            if not isinstance(value, str) or not value.strip():
-                raise MemoriesError(f"whose memory? {name} is {value!r}: give a text with a letter in it")
-        # Each scope is a tenant of its own; a user's is called by the bare name.
-        parts = [value if name == "user_id" else f"{name}={value}" for name, value in sorted(given.items())]
-        return self._archive.store(" ".join(sorted(parts))), wanted
+        return self._archive.store(tenant), wanted
 
     def _followed(self, memory_id: str) -> tuple[FactStore, list[str]]:
         """Whose memory this is, and its id with those of what `update` put in its place, in turn."""
@@ -254,6 +257,25 @@ class Memory:
             "actor_id": heard.speaker,
             "role": "user",
         }
+
+
+def scope(filters: Mapping[str, Any] | None, **ids: str | None) -> tuple[str | None, dict[str, Any]]:
+    """The tenant that is meant, by an id at top level or among the filters, and what else is filtered by.
+
+    None where no id is given. Raises MemoriesError for ids and filters that mean nothing.
+    """
+    wanted = dict(_conditions(filters or {}))
+    for name in SCOPES:
+        if name in wanted:
+            ids[name] = wanted.pop(name)
+    given = {name: value for name, value in ids.items() if value is not None}
+    for name, value in given.items():
+        # An empty id would be somebody's all the same: everybody's whose id got lost.
+        if not isinstance(value, str) or not value.strip():
+            raise MemoriesError(f"whose memory? {name} is {value!r}: give a text with a letter in it")
+    # Each scope is a tenant of its own; a user's is called by the bare name.
+    parts = [value if name == "user_id" else f"{name}={value}" for name, value in sorted(given.items())]
+    return " ".join(sorted(parts)) or None, wanted
 
 
 def _said(messages: str | Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
@@ -303,10 +325,10 @@ def _change(said: Item, before: str | None, after: str | None, event: str) -> It
 
 def _conditions(filters: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for name, value in filters.items():
-        if name == "AND":
+        if name == "AND" and isinstance(value, list) and all(isinstance(each, Mapping) for each in value):
             for each in value:
                 yield from _conditions(each)
-        elif name in ("OR", "NOT") or isinstance(value, Mapping | list):
+        elif name in ("AND", "OR", "NOT") or isinstance(value, Mapping | list):
             raise MemoriesError(f"filters know equality and AND, not {name!r}: {value!r}")
         else:
             yield name, value

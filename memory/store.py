@@ -130,6 +130,8 @@ class FactStore(LifeCycle):
         that say it are not kept. Raises SharedLineage for "user" in a shared lineage.
         """
         require_storable(utterance=text, speaker=speaker, source=source)
+        for name, detail in (details or {}).items():
+            require_storable(**{"name of a detail": name, "detail": detail})
         _require_aware(said_at=said_at)
         with self._writing() as tx:
             buried = forgetting.buried(tx, (*candidates, *proposed))

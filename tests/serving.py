@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,11 +11,14 @@ from ice_agent import collect
 from ice_agent.config import Config
 from ice_agent.engine import Engine
 from ice_agent.errors import EngineClosed, EngineError
+from ice_agent.executors import Here
 from ice_agent.model import EditableModel
+from ice_agent.server.runs import Runs
 from ice_agent.server.serving import Serving
 from ice_agent.turns import Turn
 from ice_agent.writing import Ask, Finish, Writing
 from memory import Archive
+from tests.standin import Notebook
 
 LOCAL = "http://127.0.0.1"
 
@@ -93,11 +96,17 @@ def opened(folder: Path, **sections: Any) -> Iterator[Serving]:
         "ledger": {"key": str(folder / "ledger.key"), "checkpoints": str(folder / "checkpoints")},
     }
     config = Config.model_validate(own | sections)
-    with Archive.open(config.store.url, announced=config.hooks.of.keys()) as archive:
+    runs = Runs(lambda stop: Here(config, notebook, stop))
+    with Archive.open(config.store.url, announced=config.hooks.of.keys()) as archive, closing(runs):
         yield Serving(
             config, archive, cast(EditableModel, Letters()), cast(Engine, Reciter()),
-            extractor=collect.extractor_named("rules"), meanings=None,
+            extractor=collect.extractor_named("rules"), meanings=None, runs=runs,
         )  # fmt: skip
+
+
+def notebook(config: Config) -> Notebook:
+    """Where the editor of cycles stands."""
+    return Notebook()
 
 
 def reciter(serving: Serving) -> Reciter:

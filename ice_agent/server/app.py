@@ -10,7 +10,7 @@ import anyio.to_thread
 from fastapi import FastAPI
 
 import ice_agent
-from ice_agent.server import health, openai, refusals
+from ice_agent.server import adapters, audit, cycles, facts, health, memories, openai, refusals
 from ice_agent.server.limits import Limits
 from ice_agent.server.serving import Serving
 
@@ -40,7 +40,7 @@ def create(serving: Serving) -> FastAPI:
         docs_url=None, redoc_url=None, lifespan=lifespan,
     )  # fmt: skip
     app.state.serving = serving
-    for routes in (health, openai):
+    for routes in (health, openai, memories, facts, cycles, adapters, audit):
         app.include_router(routes.router)
     refusals.install(app)
     app.add_middleware(Limits, max_body_bytes=server.max_body_kilobytes * 1024, max_requests=n_at_once)

@@ -122,6 +122,11 @@ def documented(*statuses: int, form: type[BaseModel] = Problem) -> dict[int | st
     return {status: {"model": form} for status in (401, 403, 413, 429, 503, *statuses)}
 
 
+def example(value: object, status: int = 200) -> dict[int | str, dict[str, Any]]:
+    """And what an answer looks like."""
+    return {status: {"content": {"application/json": {"example": value}}}}
+
+
 def install(app: FastAPI) -> None:
     """Every error that leaves a route becomes an answer here."""
 

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from ice_agent import collect, recall
+from ice_agent import collect, executors, recall
 from ice_agent.collect import Extractor
 from ice_agent.config import Config
 from ice_agent.engine import Engine
@@ -15,12 +15,13 @@ from ice_agent.errors import ConfigError
 from ice_agent.model import EditableModel
 from ice_agent.publish import OutsideWriter
 from ice_agent.recall import Meanings
+from ice_agent.server.runs import Runs
 from ice_agent.writing import Writer
 from memory import Archive
 
 
 class Serving:
-    """The parts that requests work with. Whoever opens it closes archive and engine."""
+    """The parts that requests work with. Whoever opens it closes archive, engine and runs."""
 
     def __init__(
         self,
@@ -30,10 +31,12 @@ class Serving:
         engine: Writer,
         extractor: Extractor,
         meanings: Meanings | None,
+        runs: Runs,
     ) -> None:
         self.config, self.archive = config, archive
         self.model, self.engine = model, engine
         self.extractor, self.meanings = extractor, meanings
+        self.runs = runs
         self._needs_key = not is_loopback(config.server.host)
 
     @property
@@ -57,10 +60,13 @@ def opened(archive: Archive, config: Config, model: EditableModel) -> Iterator[S
         else:
             engine = Engine(model, config.engine, config.adapters.dir)
         parts.enter_context(engine)
+        runs = Runs(lambda stop: executors.InProcess(config, executors.ice_editor, stop))
+        parts.callback(runs.close)
         yield Serving(
             config, archive, model, engine,
             extractor=collect.extractor_named(config.collect.extractor),
             meanings=recall.meanings(config.recall.embeddings),
+            runs=runs,
         )  # fmt: skip
 
 

@@ -103,7 +103,7 @@ def test_a_server_whose_engine_is_closed_is_not_ready(tmp_path):
     from ice_agent.server.app import create
 
     with stands.opened(tmp_path) as closing:
-        closing.engine.close(0)
+        stands.reciter(closing).close(0)
         answer = TestClient(create(closing), stands.LOCAL).get("/readyz")
     assert (answer.status_code, answer.json()["engine"]) == (503, False)
 

@@ -10,7 +10,17 @@ import anyio.to_thread
 from fastapi import FastAPI
 
 import ice_agent
-from ice_agent.server import adapters, audit, cycles, facts, health, memories, openai, refusals
+from ice_agent.server import (
+    adapters,
+    audit,
+    cycles,
+    dashboard,
+    facts,
+    health,
+    memories,
+    openai,
+    refusals,
+)
 from ice_agent.server.limits import Limits
 from ice_agent.server.serving import Serving
 
@@ -42,6 +52,7 @@ def create(serving: Serving) -> FastAPI:
     app.state.serving = serving
     for routes in (health, openai, memories, facts, cycles, adapters, audit):
         app.include_router(routes.router)
+    dashboard.install(app)
     refusals.install(app)
     app.add_middleware(Limits, max_body_bytes=server.max_body_kilobytes * 1024, max_requests=n_at_once)
     app.add_middleware(health.Watched)

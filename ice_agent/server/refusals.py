@@ -139,17 +139,17 @@ def install(app: FastAPI) -> None:
 
 def answer(path: str, error: Exception) -> JSONResponse:
     """The answer that tells of an error, in the form of the path that was asked."""
-    status, message, param, code = _told(error, path)
+    status, message, param, code = told(error, path)
     headers = _headers(status, error)
     if not path.startswith(OPENAI):
         detail = _invalid(error) if isinstance(error, RequestValidationError) else message
         return JSONResponse({"detail": detail}, status, headers)
     kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
-    told = {"message": message, "type": kind, "param": param, "code": code or _CODES.get(status)}
-    return JSONResponse({"error": told}, status, headers)
+    problem = {"message": message, "type": kind, "param": param, "code": code or _CODES.get(status)}
+    return JSONResponse({"error": problem}, status, headers)
 
 
-def _told(error: Exception, path: str) -> tuple[int, str, str | None, str | None]:
+def told(error: Exception, path: str) -> tuple[int, str, str | None, str | None]:
     """Status, words, and in OpenAI's form the field and the code."""
     match error:
         case Refused():

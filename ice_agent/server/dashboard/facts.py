@@ -1,0 +1,225 @@
+"""What was told, where each fact is served from, why it is believed, and what a person decides about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Final, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+
+from ice_agent import decide, explain, forget, relations
+from ice_agent.server.access import Visit
+from ice_agent.server.dashboard.rendering import Page, gone_to, page
+from ice_agent.server.dashboard.visitors import Deciding, Form, Looking
+from ice_agent.server.refusals import Refused
+from memory import STATEMENT, Adapter, Fact, FactStatus, FactStore, UnknownFact
+
+router = APIRouter(route_class=Page, include_in_schema=False)
+
+PER_PAGE: Final = 50
+STANDING: Final = "standing"
+EVERY: Final = "all"
+SUGGESTED: Final = 6
+"""Questions that are offered where nothing was asked yet."""
+
+Act = Literal["quarantine", "release", "retract"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A fact and where answers get it from."""
+
+    fact: Fact
+    place: str
+
+
+@router.get("/ui/facts")
+def listed(
+    request: Request,
+    visit: Looking,
+    q: str = "",
+    state: str = STANDING,
+    number: Annotated[int, Query(alias="page", ge=1, le=1_000_000)] = 1,
+) -> Response:
+    store = visit.store
+    found = [fact for fact in reversed(_in_state(store, state)) if _has(fact, q)]
+    shown = found[(number - 1) * PER_PAGE : number * PER_PAGE]
+    proposals = store.proposals()
+    return page(
+        request,
+        "facts.html",
+        rows=rows(store, shown),
+        n_found=len(found),
+        number=number,
+        n_pages=max(1, -(-len(found) // PER_PAGE)),
+        q=q,
+        state=state,
+        states=(STANDING, *FactStatus, EVERY),
+        counts=store.counts(),
+        proposals=proposals,
+        heard={each.id: store.utterance(each.utterance_id) for each in proposals},
+        done=request.query_params.get("done", ""),
+    )
+
+
+@router.get("/ui/facts/{fact_id}")
+def shown(request: Request, visit: Looking, fact_id: str) -> Response:
+    store = visit.store
+    story = explain.explain(store, visit.config.adapters.dir, store.fact(fact_id).id)
+    (row,) = rows(store, [story.fact])
+    return page(
+        request,
+        "fact.html",
+        story=story,
+        row=row,
+        places={each.fact.id: each.place for each in rows(store, story.history)},
+        acts=acts(visit, story.fact),
+        serving=store.serving(),
+        done=request.query_params.get("done", ""),
+    )
+
+
+@router.get("/ui/facts/{fact_id}/{act}")
+def confirm(request: Request, visit: Deciding, fact_id: str, act: Act) -> Response:
+    """What a decision would do, before it is taken."""
+    fact = _may(visit, visit.store.fact(fact_id), act)
+    return page(request, "decide_fact.html", fact=fact, act=act, before=_superseded(visit.store, fact))
+
+
+@router.post("/ui/facts/{fact_id}/{act}")
+def act_on(request: Request, visit: Deciding, form: Form, fact_id: str, act: Act) -> Response:
+    store = visit.store
+    fact = _may(visit, store.fact(fact_id), act)
+    match act:
+        case "quarantine":
+            store.quarantine(fact.id, form.get("reason", "").strip() or "somebody set it aside by hand")
+        case "release":
+            decide.released(store, visit.config, [fact.id])
+        case "retract":
+            decide.taken_back(store, fact.id, speaker="operator")
+    return gone_to(f"/ui/facts/{fact.id}", done=act)
+
+
+@router.get("/ui/forget")
+def foreseen(request: Request, visit: Deciding, fact: str = "", subject: str = "") -> Response:
+    """What forgetting would take away."""
+    ids = [visit.store.fact(fact).id] if fact else []
+    _require_one(fact, subject)
+    taken = visit.store.foresee(ids, subject or None)
+    return page(request, "forget.html", taken=taken, fact=fact, subject=subject)
+
+
+@router.post("/ui/forget")
+def forgotten(request: Request, visit: Deciding, form: Form) -> Response:
+    store, config, archive = visit.store, visit.config, visit.serving.archive
+    fact, subject = form.get("fact", ""), form.get("subject", "")
+    _require_one(fact, subject)
+    ids = [store.fact(fact).id] if fact else []
+    _, receipt = forget.attested(
+        archive, store, config, lambda: forget.forget(store, config, ids, subject or None)
+    )
+    visit.serving.engine.forget()
+    return gone_to("/ui/audit", done="forgotten" if receipt else "nothing")
+
+
+@router.post("/ui/proposals/{proposal_id}/{verdict}")
+def reviewed(
+    visit: Deciding, form: Form, proposal_id: str, verdict: Literal["approve", "decline"]
+) -> Response:
+    if verdict == "approve":
+        visit.store.approve(proposal_id)
+    else:
+        visit.store.decline(proposal_id)
+    return gone_to("/ui/facts", done=verdict)
+
+
+@router.get("/ui/explain")
+def explained(request: Request, visit: Looking, q: str = "") -> Response:
+    store, story = visit.store, None
+    if q.strip():
+        try:
+            story = explain.explain(store, visit.config.adapters.dir, q.strip())
+        except UnknownFact:
+            story = None
+    (row,) = rows(store, [story.fact]) if story else (None,)
+    return page(
+        request,
+        "explain.html",
+        q=q.strip(),
+        story=story,
+        row=row,
+        acts=acts(visit, story.fact) if story else (),
+        serving=store.serving(),
+        before=_before(store, story.adapter) if story and story.adapter else None,
+        suggested=_questions(store),
+    )
+
+
+def rows(store: FactStore, facts: Iterable[Fact]) -> list[Row]:
+    """Each with where answers get it from: a state of the store, and no guess."""
+    recalled = {fact.id for fact in store.recall()}
+    return [Row(fact=fact, place=place(fact, fact.id in recalled)) for fact in facts]
+
+
+def place(fact: Fact, is_recalled: bool) -> str:
+    if is_recalled:
+        return "prompt, as no longer true" if fact.status is FactStatus.RETRACTED else "prompt"
+    return "weights" if fact.status is FactStatus.LEARNED else "nowhere"
+
+
+def acts(visit: Visit, fact: Fact) -> Sequence[Act]:
+    """What may be decided about a fact in its state."""
+    is_set_aside = fact.status in (FactStatus.HELD, FactStatus.QUARANTINED)
+    is_sensitive = fact.relation in relations.sensitive(visit.config.collect.sensitive_relations)
+    may: Mapping[Act, bool] = {
+        "release": is_set_aside and not is_sensitive,
+        "quarantine": fact.status in (FactStatus.PENDING, FactStatus.CLAIMED),
+        "retract": fact.is_current,
+    }
+    return [act for act, is_open in may.items() if is_open]
+
+
+def _may(visit: Visit, fact: Fact, act: Act) -> Fact:
+    if act not in acts(visit, fact):
+        raise Refused(409, f"{fact.id} is {fact.status}: there is nothing to {act}")
+    return fact
+
+
+def _superseded(store: FactStore, fact: Fact) -> Fact | None:
+    """What would stand again if this were taken back."""
+    return store.fact(fact.supersedes_id) if fact.supersedes_id else None
+
+
+def _in_state(store: FactStore, state: str) -> tuple[Fact, ...]:
+    if state == STANDING:
+        return store.facts()
+    known = [each for each in FactStatus if state in (each, EVERY)]
+    if not known:
+        raise Refused(404, f"no fact is ever {state!r}: choose one of {', '.join(FactStatus)}")
+    return store.facts(statuses=known)
+
+
+def _has(fact: Fact, q: str) -> bool:
+    """Whether every word stands somewhere in the fact: the beginning of one is enough, for it is typed."""
+    text = f"{fact.id} {fact.statement} {fact.subject} {fact.relation.replace('_', ' ')} {fact.object}"
+    folded = text.casefold()
+    return all(word in folded for word in q.casefold().split())
+
+
+def _require_one(fact: str, subject: str) -> None:
+    if bool(fact) == bool(subject):
+        raise Refused(400, "name a fact, or a subject, to forget")
+
+
+def _before(store: FactStore, adapter: Adapter) -> Adapter | None:
+    """What a revert would put back, that did not know yet what this adapter was taught."""
+    way = [each for each in store.way_back() if each.collected_at is None]
+    return next((each for each in way if each.id == adapter.parent_id), None)
+
+
+def _questions(store: FactStore) -> list[str]:
+    """What the newest facts answer."""
+    newest = store.facts(newest=4 * SUGGESTED)[::-1]
+    asked = (relations.asked(*fact.slot) for fact in newest if fact.relation != STATEMENT)
+    return list(dict.fromkeys(questions[0] for questions in asked if questions))[:SUGGESTED]

@@ -100,8 +100,9 @@ def _type(schema: Mapping[str, Any]) -> str:
         case "string" if schema.get("format") in ("path", "file-path", "directory-path"):
             return "path"
         case "string":
-            length = schema.get("minLength"), schema.get("maxLength")
-            return {(1, 1): "one character", (1, None): "text, not empty"}.get(length, "text")
+            if schema.get("maxLength") == 1:
+                return "one character"
+            return "text, not empty" if "minLength" in schema else "text"
         case "boolean":
             return "`true` or `false`"
         case "integer" | "number" as kind:

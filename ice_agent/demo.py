@@ -103,8 +103,9 @@ def _play(out: Console, said: Sequence[str], folder: Path) -> int:
     installed = os.path.relpath(Path(sys.executable).with_name("ice-agent"))
     verb = "ice-agent" if shutil.which("ice-agent") else installed
     out.print(f"[bold green]Everything held[/] ({seconds}).")
-    out.print(f"Look at it: [bold]{verb} serve --config {folder / SETTINGS}[/], then open {_address(config)}")
-    out.print(f"Your own:   [bold]{verb} init[/], [bold]{verb} chat[/]")
+    out.print(f"Look at it: [bold]{verb} serve --config {folder / SETTINGS}[/]", soft_wrap=True)
+    out.print(f"            and open {_address(config)} in a browser")
+    out.print(f"Your own:   [bold]{verb} init[/], [bold]{verb} chat[/]", soft_wrap=True)
     return 0
 
 

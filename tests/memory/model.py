@@ -349,11 +349,11 @@ class Model:
             elif not retract and fact.ended is not FactStatus.RETRACTED and fact.reason is None:
                 fact.is_held = True
 
-    def _put_back(self, to: str, status: AdapterStatus) -> list[Known]:
+    def _put_back(self, to: str, status: AdapterStatus | None) -> list[Known]:
         """Serve an ancestor; the facts that this takes out of the weights."""
         undone = self.way_back()[: self.way_back().index(to)]
         for name in undone:
-            if self.adapters[name].status is not AdapterStatus.FORGOTTEN:
+            if status and self.adapters[name].status is not AdapterStatus.FORGOTTEN:
                 self.adapters[name].status = status
         self.adapters[to].status = AdapterStatus.PROMOTED
         taught = [fact for name in undone for fact in self._taught_by(name)]
@@ -373,7 +373,8 @@ class Model:
             if made.parent in held and name not in held:
                 held.append(name)
         clean = next(name for name in self.way_back() if name not in held and self.leads_back(name))
-        self._put_back(clean, AdapterStatus.FORGOTTEN)
+        # What is passed over because its files are gone holds nothing of it: it stays what it was.
+        self._put_back(clean, None)
         for name in held:
             if self.adapters[name].batch == self.running:
                 self.fail()

@@ -5,15 +5,23 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from http import HTTPStatus
 from itertools import takewhile
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+from fastapi.testclient import TestClient
+
 from ice_agent.config import Config
+from ice_agent.server.app import create
 from ice_agent.settings import SOURCES, Section, SuiteSettings
+from memory import AccessRole
+from tests import serving
 
 PROJECT: Final = Path(__file__).parents[1]
 
+_BEGIN, _END = "<!-- made by `python -m tests.pages` -->", "<!-- up to here -->"
 _STATED: Final = re.compile(r"^(\w+) = (.*?)\s+# (.*)$")
 
 _INTRODUCTION: Final = """# Configuration
@@ -42,8 +50,45 @@ def configuration(_: str) -> str:
     return "\n".join(parts)
 
 
-GENERATED: Final[Mapping[str, Callable[[str], str]]] = {"docs/configuration.md": configuration}
-"""Each page that is, with what makes it from what it was."""
+def http(page: str) -> str:
+    """The page of routes with its tables made anew: who may call each is found by calling it."""
+    with TemporaryDirectory() as folder, serving.opened(Path(folder)) as stand_ins:
+        store = stand_ins.archive.store("somebody")
+        keys = {role: store.keys.issue("page", role)[1] for role in AccessRole}
+        app = create(stand_ins)
+        with TestClient(app, serving.LOCAL, raise_server_exceptions=False) as client:
+            tables = dict[str, str]()
+            for path, methods in app.openapi()["paths"].items():
+                for method, operation in methods.items():
+                    (tag,) = operation["tags"]
+                    who = _who(client, method, path, keys)
+                    said = " ".join(operation["description"].partition("\n\n")[0].split())
+                    tables.setdefault(tag, "| route | who | what it does |\n|---|---|---|\n")
+                    tables[tag] += f"| `{method.upper()} {path}` | {who} | {said} |\n"
+    made = "\n".join(f"### {tag}\n\n{table}" for tag, table in tables.items())
+    before, _, rest = page.partition(_BEGIN)
+    return f"{before}{_BEGIN}\n\n{made}\n{_END}{rest.partition(_END)[2]}"
+
+
+def _who(client: TestClient, method: str, path: str, keys: Mapping[AccessRole, str]) -> str:
+    """Who is let in, by what a request without anything in it is refused for."""
+    url = re.sub(r"\{\w+\}", "x", path)
+    if client.request(method, url).status_code != HTTPStatus.UNAUTHORIZED:
+        return "anybody"
+    may = [
+        role
+        for role, key in keys.items()
+        if client.request(method, url, headers={"Authorization": f"Bearer {key}"}).status_code
+        != HTTPStatus.FORBIDDEN
+    ]
+    return ", ".join(may)
+
+
+GENERATED: Final[Mapping[str, Callable[[str], str]]] = {
+    "docs/configuration.md": configuration,
+    "docs/http.md": http,
+}
+"""Each page that is, or has a part that is, with what makes it from what it was."""
 
 
 def _sections(lines: list[str]) -> Iterator[tuple[str, str, dict[str, str]]]:

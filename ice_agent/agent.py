@@ -13,7 +13,7 @@ from ice_agent.collect import Heard
 from ice_agent.config import Config
 from ice_agent.model import EditableModel, Ids
 from ice_agent.recall import Meanings, Recalled
-from ice_agent.turns import Turn
+from ice_agent.turns import Tools, Turn
 from ice_agent.writing import Ask, Writer
 from memory import USER, Adapter, Fact, FactStatus, FactStore
 
@@ -86,19 +86,20 @@ class Agent:
             memory_tokens=ready.memory_tokens,
         )
 
-    def prepare(self, turns: Sequence[Turn]) -> Prepared:
-        """What answers a conversation whose last turn is the user's: a prompt, and the adapter that serves.
+    def prepare(self, turns: Sequence[Turn], tools: Tools = ()) -> Prepared:
+        """What answers a conversation: a prompt, and the adapter that serves.
 
-        A system turn at its head stands in the place of `agent.system_prompt`.
+        A system turn at its head stands in the place of `agent.system_prompt`. Recalled is what is about the
+        words that the user said last, also where a tool has the last turn.
         """
         adapter = self.store.serving()
         static, spoken = self.config.agent.system_prompt, list(turns)
         if spoken[0].role == "system":
             static = spoken.pop(0).content
-        recalled = self._recall(spoken[-1].content)
+        recalled = self._recall(next(turn.content for turn in reversed(spoken) if turn.role == "user"))
         facts = recalled.facts
-        prompt = self.model.encode(_opened(relations.system_message(static, said(facts)), spoken))
-        bare = self.model.encode(_opened(static, spoken)) if facts else prompt
+        prompt = self.model.encode(_opened(relations.system_message(static, said(facts)), spoken), tools)
+        bare = self.model.encode(_opened(static, spoken), tools) if facts else prompt
         return Prepared(
             prompt=prompt,
             adapter=adapter,

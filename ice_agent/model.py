@@ -36,7 +36,7 @@ from ice_agent.generation import Written, continued, log_likelihoods
 from ice_agent.low_rank import Mixture, Weights
 from ice_agent.manifest import CONFIG, WEIGHTS, read_manifest, write_json, written_whole
 from ice_agent.settings import LoraSettings, ModelSettings
-from ice_agent.turns import Turn, asking, folded, plain_prompt, takes_system, templated
+from ice_agent.turns import Tools, Turn, asking, folded, plain_prompt, takes_system, templated
 
 logger = logging.getLogger(__name__)
 
@@ -124,11 +124,11 @@ class EditableModel:
 
     # -- prompts ---------------------------------------------------------------------------------------------
 
-    def encode(self, turns: Sequence[Turn]) -> Ids:
-        """Token ids of a conversation whose next turn is the assistant's."""
+    def encode(self, turns: Sequence[Turn], tools: Tools = ()) -> Ids:
+        """Token ids of a conversation whose next turn is the assistant's, who may call the tools."""
         if self.prompts == "plain":
             return list(self.tokenizer(plain_prompt(turns))["input_ids"])
-        return list(self.tokenizer(self._chat(turns), add_special_tokens=False)["input_ids"])
+        return list(self.tokenizer(self._chat(turns, tools=tools), add_special_tokens=False)["input_ids"])
 
     def encode_open_user_turn(self, system: str) -> Ids:
         """Token ids up to where a user would speak: there the model asks its own question (as Magpie)."""
@@ -545,9 +545,9 @@ class EditableModel:
             "(set it back in config.toml: it is fixed for a lineage)"
         )
 
-    def _chat(self, turns: Sequence[Turn], add_generation_prompt: bool = True) -> str:
+    def _chat(self, turns: Sequence[Turn], add_generation_prompt: bool = True, tools: Tools = ()) -> str:
         turns = turns if self._takes_system else folded(turns)
-        return templated(self.tokenizer, turns, add_generation_prompt)
+        return templated(self.tokenizer, turns, add_generation_prompt, tools)
 
     def _turn_end(self) -> Ids:
         """The token that the chat template puts after an answer: Gemma's is not its end-of-text token."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from jinja2 import TemplateError
 
@@ -15,12 +15,31 @@ class ChatTokenizer(Protocol):
     def apply_chat_template(self, conversation: Any, **options: Any) -> Any: ...
 
 
+Tools = Sequence[Mapping[str, Any]]
+"""What a model may call, as OpenAI describes functions: {"type": "function", "function": {...}}."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A tool that the assistant calls, or called."""
+
+    name: str
+    arguments: Mapping[str, Any]
+    id: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """One turn of a conversation; role is "system", "user" or "assistant"."""
+    """One turn of a conversation; role is "system", "user", "assistant" or "tool"."""
 
     role: str
     content: str
+    calls: tuple[Call, ...] = ()
+    """Of the assistant's."""
+    name: str = ""
+    """Of a tool's: which tool says this,"""
+    call_id: str = ""
+    """and what it answers."""
 
 
 def asking(question: str, context: str = "") -> list[Turn]:
@@ -38,11 +57,66 @@ def takes_system(tokenizer: ChatTokenizer) -> bool:
         return False
 
 
-def templated(tokenizer: ChatTokenizer, turns: Sequence[Turn], add_generation_prompt: bool) -> str:
-    messages = [{"role": turn.role, "content": turn.content} for turn in turns]
+def takes_tools(tokenizer: ChatTokenizer) -> bool:
+    """Whether the chat template tells a model of its tools."""
+    tool = {"type": "function", "function": {"name": _TOOL, "description": "-", "parameters": _NO_PARAMETERS}}
+    try:
+        return _TOOL in templated(tokenizer, asking("QUESTION"), add_generation_prompt=True, tools=[tool])
+    except TemplateError:
+        return False
+
+
+def call_opening(tokenizer: ChatTokenizer, name: str = "") -> str:
+    """How an answer begins that is a call: up to the tool's arguments, or without a name up to that.
+
+    Read off the template. Empty where it writes no calls, or not as the answers that follow its prompt.
+    """
+    asked, called = asking("QUESTION"), name or _TOOL
+    call = Turn(role="assistant", content="", calls=(Call(name=called, arguments={_TOOL: "-"}, id="1"),))
+    try:
+        prompt = templated(tokenizer, asked, add_generation_prompt=True)
+        whole = templated(tokenizer, [*asked, call], add_generation_prompt=False)
+    except TemplateError:
+        return ""
+    before, found, after = whole.removeprefix(prompt).partition(called)
+    if not whole.startswith(prompt) or not found:
+        return ""
+    return before + called + after.partition("{")[0] if name and "{" in after else before
+
+
+_TOOL: Final = "A_TOOL_OF_THAT_NAME"
+_NO_PARAMETERS: Final = {"type": "object", "properties": {}}
+
+
+def templated(
+    tokenizer: ChatTokenizer, turns: Sequence[Turn], add_generation_prompt: bool, tools: Tools = ()
+) -> str:
     return str(
-        tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=add_generation_prompt)
+        tokenizer.apply_chat_template(
+            [_message(turn) for turn in turns],
+            tokenize=False,
+            add_generation_prompt=add_generation_prompt,
+            # None, and not an empty list, which some templates take for tools.
+            tools=[dict(tool) for tool in tools] or None,
+        )
     )
+
+
+def _message(turn: Turn) -> dict[str, Any]:
+    """A turn as chat templates expect it."""
+    message: dict[str, Any] = {"role": turn.role, "content": turn.content}
+    if turn.calls:
+        message["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": dict(call.arguments)},
+            }
+            for call in turn.calls
+        ]
+    if turn.role == "tool":
+        message |= {"name": turn.name, "tool_call_id": turn.call_id}
+    return message
 
 
 def folded(turns: Sequence[Turn]) -> list[Turn]:

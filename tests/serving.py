@@ -15,7 +15,7 @@ from ice_agent.executors import Here
 from ice_agent.model import EditableModel
 from ice_agent.server.runs import Runs
 from ice_agent.server.serving import Serving
-from ice_agent.turns import Turn
+from ice_agent.turns import Tools, Turn
 from ice_agent.writing import Ask, Finish, Writing
 from memory import Archive
 from tests.standin import Notebook
@@ -28,7 +28,7 @@ class Letters:
 
     name, base_hash, room = "letters", "b" * 64, 4096
 
-    def encode(self, turns: Sequence[Turn]) -> list[int]:
+    def encode(self, turns: Sequence[Turn], tools: Tools = ()) -> list[int]:
         return [ord(letter) for turn in turns for letter in f"<{turn.role}>{turn.content}"]
 
     def encode_text(self, text: str) -> list[int]:

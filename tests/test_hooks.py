@@ -174,10 +174,12 @@ def test_what_fails_too_often_is_given_up_with_a_line_in_the_log(tmp_path, recei
 
 
 def test_pauses_grow_up_to_a_day_and_never_by_the_same_amount():
-    ours = {"attempts": HooksSettings().attempts, "first_seconds": HooksSettings().retry_seconds}
-    longest = [pause(n, jitter=0.0, **ours) for n in range(1, 11)]
+    ours = HooksSettings()
+    longest = [
+        pause(n, attempts=ours.attempts, first_seconds=ours.retry_seconds, jitter=0.0) for n in range(1, 11)
+    ]
     assert longest == [5.0, 20.0, 80.0, 320.0, 1280.0, 5120.0, 20480.0, 81920.0, 86400.0, None]
-    assert pause(2, jitter=1.0, **ours) == 10.0
+    assert pause(2, attempts=3, first_seconds=5.0, jitter=1.0) == 10.0
 
 
 def test_each_event_has_its_own_hooks(tmp_path, receiver):

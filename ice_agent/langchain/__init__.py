@@ -1,11 +1,13 @@
-"""LangChain's interfaces to what a tenant's store knows: a retriever, tools, and LangGraph's store.
+"""LangChain's interfaces: a chat model and an agent, a retriever and tools over what a tenant's store knows.
 
-`from ice_agent.langchain import MemoryRetriever, memory_tools, MemoryStore`; the last one needs langgraph.
+`from ice_agent.langchain import ChatIce, Ice, IceAgent, MemoryRetriever, memory_tools, MemoryStore`; the last
+one is LangGraph's store, and needs it.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.callbacks import CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
@@ -18,7 +20,15 @@ from ice_agent.langchain.tools import memory_tools
 from ice_agent.recall import Meanings
 from memory import Fact, FactStore
 
-__all__ = ["MemoryRetriever", "MemoryStore", "memory_tools"]
+if TYPE_CHECKING:
+    from ice_agent.langchain.assistant import IceAgent
+    from ice_agent.langchain.chat import ChatIce
+    from ice_agent.langchain.ice import Ice
+
+__all__ = ["ChatIce", "Ice", "IceAgent", "MemoryRetriever", "MemoryStore", "memory_tools"]
+
+_ANSWERING = {"ChatIce": "chat", "Ice": "ice", "IceAgent": "assistant"}
+"""What is imported when it is asked for: these bring torch and transformers."""
 
 
 class MemoryRetriever(BaseRetriever):
@@ -44,6 +54,8 @@ class MemoryRetriever(BaseRetriever):
 
 
 def __getattr__(name: str) -> Any:
+    if name in _ANSWERING:
+        return getattr(import_module(f"ice_agent.langchain.{_ANSWERING[name]}"), name)
     # Only when it is asked for: langgraph may not be there.
     if name == "MemoryStore":
         try:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field
+from pydantic import AwareDatetime, BaseModel, Field
 
 from ice_agent import decide, recall
 from ice_agent import forget as erasing
 from ice_agent.server.access import Operating, Reading, Visit
-from ice_agent.server.refusals import Refused, documented, example
+from ice_agent.server.refusals import documented, example
 from memory import (
     Fact,
     FactStatus,
@@ -25,7 +24,7 @@ from memory import (
     Recorded,
 )
 
-router = APIRouter(prefix="/facts", tags=["facts"], responses=documented(409))
+router = APIRouter(prefix="/facts", tags=["facts"], responses=documented(400, 409))
 
 FACT = {
     "id": "f_1", "subject": "user", "relation": "lives_in", "object": "Lisbon",
@@ -35,19 +34,6 @@ FACT = {
 }  # fmt: skip
 OPERATOR = "operator"
 """Who takes a fact back by hand."""
-
-
-def _moment(text: object) -> datetime:
-    """By the letter: a number, which might be seconds or milliseconds, is no moment."""
-    moment = datetime.fromisoformat(str(text))
-    try:
-        return moment if moment.tzinfo is None else moment.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("no calendar has this moment") from None
-
-
-Moment = Annotated[AwareDatetime, BeforeValidator(_moment)]
-"""As "2026-11-22T12:00:00Z"."""
 
 
 class Place(StrEnum):
@@ -64,9 +50,9 @@ class Asked(BaseModel):
     status: list[FactStatus] | None = None
     subject: str | None = None
     relation: list[str] | None = None
-    as_of: Moment | None = None
+    as_of: AwareDatetime | None = None
     """What was true then, by all that is known now."""
-    recorded_as_of: Moment | None = None
+    recorded_as_of: AwareDatetime | None = None
     """What was held true then."""
     limit: int = Field(default=100, ge=1, le=1000)
     """The newest so many."""
@@ -165,12 +151,9 @@ def forget(asked: Forgotten, visit: Operating) -> Erased:
 
     What stays is taught to the weights again by the next cycle. There is a signed receipt.
     """
-    if not asked.ids and asked.subject is None:
-        raise Refused(400, "name what is to be forgotten: ids, or a subject", param="ids")
     foreseen = visit.store.foresee(asked.ids, asked.subject)
-    # Of a tenant that is not there nothing is known, and asking must not make it.
-    if asked.dry_run or not visit.store.exists():
-        return Erased(dry_run=asked.dry_run, forgotten=foreseen, receipt=None)
+    if asked.dry_run:
+        return Erased(dry_run=True, forgotten=foreseen, receipt=None)
     taken, receipt = erasing.attested(
         visit.serving.archive,
         visit.store,

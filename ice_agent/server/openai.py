@@ -34,7 +34,7 @@ from memory import (
 
 logger = logging.getLogger(__name__)
 
-router = APIRouter(prefix="/v1", tags=["openai"], responses=documented(form=OpenAIProblem))
+router = APIRouter(prefix="/v1", tags=["openai"], responses=documented(400, form=OpenAIProblem))
 
 ICE: Final = "ice"
 BASE: Final = "base"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -12,11 +13,12 @@ from pydantic import AwareDatetime, BaseModel, Field
 
 from ice_agent import decide, recall
 from ice_agent import forget as erasing
-from ice_agent.server.access import Operating, Reading, Visit
+from ice_agent.server.access import Operating, Reading
 from ice_agent.server.refusals import documented, example
 from memory import (
     Fact,
     FactStatus,
+    FactStore,
     Forgetting,
     Mention,
     Proposal,
@@ -41,7 +43,8 @@ class Place(StrEnum):
 
     PROMPT = "prompt"
     WEIGHTS = "weights"
-    NOWHERE = "nowhere"  # it ended, and no weights are known to say it
+    DENIED = "denied"  # it ended, and weights may still say it: the prompt says that it is no longer true
+    NOWHERE = "nowhere"  # it ended, or has not begun
 
 
 class Asked(BaseModel):
@@ -170,7 +173,7 @@ def one(fact_id: str, visit: Reading) -> Story:
     fact = visit.store.fact(fact_id)
     return Story(
         fact=fact,
-        served_from=_place(visit, fact),
+        served_from=places(visit.store, [fact])[fact.id],
         history=visit.store.history(fact.id),
         mentions=visit.store.mentions(fact.id),
     )
@@ -196,10 +199,16 @@ def retract(fact_id: str, visit: Operating) -> Fact:
     return visit.store.fact(fact_id)
 
 
-def _place(visit: Visit, fact: Fact) -> Place:
-    if fact.status is FactStatus.LEARNED:
-        return Place.WEIGHTS
-    return Place.PROMPT if fact.is_current else Place.NOWHERE
+def places(store: FactStore, facts: Iterable[Fact]) -> dict[str, Place]:
+    """Where answers get each of these facts from, by its id: what the store says, and no guess."""
+    recalled = {fact.id for fact in store.recall()}
+    return {fact.id: _place(fact, fact.id in recalled) for fact in facts}
+
+
+def _place(fact: Fact, is_recalled: bool) -> Place:
+    if is_recalled:
+        return Place.DENIED if fact.status is FactStatus.RETRACTED else Place.PROMPT
+    return Place.WEIGHTS if fact.status is FactStatus.LEARNED else Place.NOWHERE
 
 
 def _name(receipt: Path | None) -> str | None:

@@ -519,3 +519,17 @@ def test_one_question_goes_to_the_base_two_revisions_and_the_base_with_a_prompt(
         assert "try again in 2 s" in amara.send("/ui/playground", question="Why?", one=one.id).text
     finally:
         reciter(home).refusal = None
+
+
+def test_a_cycle_that_is_asked_for_is_begun_beside_the_server(tmp_path):
+    with serving.opened(tmp_path, guards=GUARDS) as parts:
+        lived.lived(parts.archive.store("default"), parts.config)
+        browser = Browser(create(parts))
+        assert "Learn now" in browser.text("/")
+        assert browser.send("/ui/cycles").headers["location"] == "/?done=cycle"
+        (run,) = parts.runs.of("default")
+        assert run.id.startswith("c_")
+        # It is one cycle, however it ends, and none is begun while the server is being stopped.
+        parts.runs.close()
+        assert browser.send("/ui/cycles").status_code == 409
+        assert len(parts.runs.of("default")) == 1

@@ -43,7 +43,6 @@ def listed(request: Request, visit: Looking) -> Response:
         columns=columns,
         kept=kept,
         comparable=[each for each in adapters[::-1] if each.status is not AdapterStatus.FORGOTTEN],
-        done=request.query_params.get("done", ""),
     )
 
 
@@ -89,7 +88,6 @@ def shown(
         beside=(*BESIDE, LOCALITY_UNKNOWN),
         n_held=len(store.held_by(adapter.id)),
         acts=acts(visit, adapter),
-        done=request.query_params.get("done", ""),
     )
 
 

@@ -70,7 +70,6 @@ def shown(
         receipts=_receipts(visit),
         key=_key(visit),
         checked=None,
-        done=request.query_params.get("done", ""),
     )
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Query, Request, Response
@@ -12,6 +11,7 @@ from ice_agent import decide, explain, forget, relations
 from ice_agent.server.access import Visit
 from ice_agent.server.dashboard.rendering import Page, gone_to, page
 from ice_agent.server.dashboard.visitors import Deciding, Form, Looking
+from ice_agent.server.facts import OPERATOR, places
 from ice_agent.server.refusals import Refused
 from memory import STATEMENT, Adapter, Fact, FactStatus, FactStore, UnknownFact
 
@@ -24,14 +24,6 @@ SUGGESTED: Final = 6
 """Questions that are offered where nothing was asked yet."""
 
 Act = Literal["quarantine", "release", "retract"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """A fact and where answers get it from."""
-
-    fact: Fact
-    place: str
 
 
 @router.get("/ui/facts")
@@ -49,7 +41,8 @@ def listed(
     return page(
         request,
         "facts.html",
-        rows=rows(store, shown),
+        facts=shown,
+        places=places(store, shown),
         n_found=len(found),
         number=number,
         n_pages=max(1, -(-len(found) // PER_PAGE)),
@@ -59,7 +52,6 @@ def listed(
         counts=store.counts(),
         proposals=proposals,
         heard={each.id: store.utterance(each.utterance_id) for each in proposals},
-        done=request.query_params.get("done", ""),
     )
 
 
@@ -67,16 +59,13 @@ def listed(
 def shown(request: Request, visit: Looking, fact_id: str) -> Response:
     store = visit.store
     story = explain.explain(store, visit.config.adapters.dir, store.fact(fact_id).id)
-    (row,) = rows(store, [story.fact])
     return page(
         request,
         "fact.html",
         story=story,
-        row=row,
-        places={each.fact.id: each.place for each in rows(store, story.history)},
+        places=places(store, story.history),
         acts=acts(visit, story.fact),
         serving=store.serving(),
-        done=request.query_params.get("done", ""),
     )
 
 
@@ -97,7 +86,7 @@ def act_on(request: Request, visit: Deciding, form: Form, fact_id: str, act: Act
         case "release":
             decide.released(store, visit.config, [fact.id])
         case "retract":
-            decide.taken_back(store, fact.id, speaker="operator")
+            decide.taken_back(store, fact.id, speaker=OPERATOR)
     return gone_to(f"/ui/facts/{fact.id}", done=act)
 
 
@@ -142,30 +131,17 @@ def explained(request: Request, visit: Looking, q: str = "") -> Response:
             story = explain.explain(store, visit.config.adapters.dir, q.strip())
         except UnknownFact:
             story = None
-    (row,) = rows(store, [story.fact]) if story else (None,)
     return page(
         request,
         "explain.html",
         q=q.strip(),
         story=story,
-        row=row,
+        places=places(store, [story.fact]) if story else {},
         acts=acts(visit, story.fact) if story else (),
         serving=store.serving(),
         before=_before(store, story.adapter) if story and story.adapter else None,
         suggested=_questions(store),
     )
-
-
-def rows(store: FactStore, facts: Iterable[Fact]) -> list[Row]:
-    """Each with where answers get it from: a state of the store, and no guess."""
-    recalled = {fact.id for fact in store.recall()}
-    return [Row(fact=fact, place=place(fact, fact.id in recalled)) for fact in facts]
-
-
-def place(fact: Fact, is_recalled: bool) -> str:
-    if is_recalled:
-        return "prompt, as no longer true" if fact.status is FactStatus.RETRACTED else "prompt"
-    return "weights" if fact.status is FactStatus.LEARNED else "nowhere"
 
 
 def acts(visit: Visit, fact: Fact) -> Sequence[Act]:

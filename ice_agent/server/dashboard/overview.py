@@ -10,8 +10,9 @@ from fastapi import APIRouter, Request, Response
 
 from ice_agent import plan, schedule
 from ice_agent.server.access import Visit
-from ice_agent.server.dashboard.rendering import Page, page
-from ice_agent.server.dashboard.visitors import Looking
+from ice_agent.server.dashboard.rendering import Page, gone_to, page
+from ice_agent.server.dashboard.visitors import Deciding, Form, Looking
+from ice_agent.server.runs import Run, State
 from memory import Adapter, AdapterStatus, Batch, FactStatus, newest, now
 
 router = APIRouter(route_class=Page, include_in_schema=False)
@@ -57,6 +58,7 @@ def overview(request: Request, visit: Looking) -> Response:
         backlog=backlog,
         following=schedule.next_cycle(backlog, settings.schedule, settings.cycle, now()),
         runs=schedule.described(settings.schedule),
+        run=asked_for(visit),
         cycles=latest(store.batches(), adapters),
         n_adapters=len(adapters),
         engine={"is_open": serving.engine.is_open, "n_written": n_written, "n_waiting": n_waiting},
@@ -65,6 +67,20 @@ def overview(request: Request, visit: Looking) -> Response:
         signed_at=_signed_at(visit),
         is_new=is_new(visit),
     )
+
+
+@router.post("/ui/cycles")
+def learn_now(visit: Deciding, form: Form) -> Response:
+    """Ask for a cycle, which runs beside the server."""
+    visit.serving.runs.begin(visit.tenant)
+    return gone_to("/", done="cycle")
+
+
+def asked_for(visit: Visit) -> Run | None:
+    """The cycle that somebody asked for here, while it waits or runs, or when it came to no verdict."""
+    newest_first = visit.serving.runs.of(visit.tenant)
+    run = newest_first[0] if newest_first else None
+    return run if run and (run.state is not State.ENDED or run.adapter_id is None) else None
 
 
 def latest(batches: tuple[Batch, ...], adapters: tuple[Adapter, ...]) -> list[Ran]:

@@ -79,6 +79,8 @@ def page(request: Request, template: str, *, status: int = 200, **shown: object)
         "visit": visit, "is_open": bool(tenants), "tenants": tenants, "pages": pages,
         "path": request.url.path, "version": ice_agent.__version__, "token": token_of(request),
         "may_decide": visit is not None and visit.role is AccessRole.OPERATE,
+        # What a form did, said on the page that it leads to.
+        "done": request.query_params.get("done", ""),
     }  # fmt: skip
     return HTMLResponse(_templates().get_template(template).render(shown), status)
 

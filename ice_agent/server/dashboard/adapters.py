@@ -141,11 +141,19 @@ def acts(visit: Visit, adapter: Adapter) -> Sequence[str]:
     """What may be decided about an adapter: to put back is what the one that serves came of."""
     is_candidate = adapter.status is AdapterStatus.CANDIDATE and adapter.scores is not None
     may = {
-        "promote": is_candidate or adapter.status is AdapterStatus.REVERTED,
+        "promote": (is_candidate or adapter.status is AdapterStatus.REVERTED) and _fits(visit, adapter),
         "reject": is_candidate,
         "revert": adapter.id in {each.id for each in visit.store.way_back()[1:]} and not adapter.collected_at,
     }
     return [act for act, is_open in may.items() if is_open]
+
+
+def _fits(visit: Visit, adapter: Adapter) -> bool:
+    """Whether what serves is what it was measured against: its parent, or what a rebuild is to replace."""
+    serving = visit.store.serving()
+    batch = visit.store.batch(adapter.batch_id) if adapter.batch_id else None
+    measured_against = (batch and batch.replaces_id) or adapter.parent_id
+    return serving is not None and serving.id == measured_against and adapter.collected_at is None
 
 
 def _may(visit: Visit, adapter: Adapter, act: str) -> Adapter:

@@ -17,7 +17,7 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -77,6 +77,9 @@ class Answer:
     text: str
     adapter_id: str
     begun_at: float
+    first_after: float
+    """Seconds to the first piece."""
+    ended_after: float
     pauses: tuple[float, ...]
     """Seconds from one piece to the next."""
     problem: str = ""
@@ -219,6 +222,7 @@ def asked(client: httpx.Client, tenant: str, question: str) -> Answer:
     pauses = tuple(later - earlier for earlier, later in pairwise(at[1:]))
     return Answer(
         tenant=tenant, question=question, text=text, adapter_id=adapter_id, begun_at=at[0], pauses=pauses,
+        first_after=at[min(1, len(at) - 1)] - at[0], ended_after=at[-1] - at[0],
         problem=problem,
     )  # fmt: skip
 
@@ -281,11 +285,12 @@ def game_of_swaps(url: str, game: Game, swaps: int, streams: int, every: float) 
     for swapping in (False, True):
         started = time.monotonic()
         answers = play(url, game, turns=swaps, streams=streams, every=every, swaps=swapping)
-        pauses = sorted(pause for answer in answers for pause in answer.pauses)
-        cuts = quantiles(pauses, n=1000)
-        worst = ", ".join(f"{1000 * pause:.1f}" for pause in (cuts[499], cuts[989], cuts[998], pauses[-1]))
-        print(f"{swaps if swapping else 0} swaps in {time.monotonic() - started:.0f} s:", end=" ")
-        print(f"{_judged(game, answers)}; pauses p50, p99, p99.9, longest: {worst} ms")
+        print(
+            f"{swaps if swapping else 0} swaps in {time.monotonic() - started:.0f} s: {_judged(game, answers)}"
+        )
+        print(f"  first piece  {_spread(answer.first_after for answer in answers)}")
+        print(f"  whole answer {_spread(answer.ended_after for answer in answers)}")
+        print(f"  pauses       {_spread(pause for answer in answers for pause in answer.pauses)}")
 
 
 def soak(url: str, game: Game, minutes: int, streams: int, every: float) -> None:
@@ -293,6 +298,13 @@ def soak(url: str, game: Game, minutes: int, streams: int, every: float) -> None
     for minute in range(minutes):
         answers = play(url, game, turns=round(60 / every), streams=streams, every=every, seed=1000 * minute)
         print(f"{minute + 1} min: {game.resident_megabytes():.0f} MB, {_judged(game, answers)}", flush=True)
+
+
+def _spread(seconds: Iterable[float]) -> str:
+    ordered = sorted(seconds)
+    cuts = quantiles(ordered, n=1000)
+    at = {"p50": cuts[499], "p99": cuts[989], "p99.9": cuts[998], "longest": ordered[-1]}
+    return ", ".join(f"{name} {1000 * each:.1f}" for name, each in at.items()) + " ms"
 
 
 def _judged(game: Game, answers: list[Answer]) -> str:

@@ -285,9 +285,8 @@ def game_of_swaps(url: str, game: Game, swaps: int, streams: int, every: float) 
     for swapping in (False, True):
         started = time.monotonic()
         answers = play(url, game, turns=swaps, streams=streams, every=every, swaps=swapping)
-        print(
-            f"{swaps if swapping else 0} swaps in {time.monotonic() - started:.0f} s: {_judged(game, answers)}"
-        )
+        taken = time.monotonic() - started
+        print(f"{swaps if swapping else 0} swaps in {taken:.0f} s: {_judged(game, answers)}")
         print(f"  first piece  {_spread(answer.first_after for answer in answers)}")
         print(f"  whole answer {_spread(answer.ended_after for answer in answers)}")
         print(f"  pauses       {_spread(pause for answer in answers for pause in answer.pauses)}")

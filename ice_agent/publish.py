@@ -194,8 +194,8 @@ class OutsideWriter:
     def write(self, ask: Ask) -> Writing:
         """Begin an answer.
 
-        Raises EngineError where the engine refuses, and AdapterError for an adapter that it cannot be given:
-        of each tenant it has the one that serves, and no other.
+        Raises EngineError where the engine refuses, or has not got what serves, and AdapterError for an
+        adapter that does not serve: the engine has no other.
         """
         if self._is_closed:
             raise EngineClosed
@@ -241,6 +241,6 @@ class OutsideWriter:
                 return there.name
             if there.problem or time.monotonic() > until:
                 problem = there.problem or f"it is not there after {self._config.publish.timeout_seconds:g} s"
-                raise AdapterError(f"{where} lacks {adapter.id} (`ice-agent publish`): {problem}")
+                raise EngineError(f"{where} lacks {adapter.id} (`ice-agent publish`): {problem}")
             if not _deliver(self._archive, self._config, self._engine, POLL_SECONDS):
                 time.sleep(_MOMENT)

@@ -202,6 +202,8 @@ class Vllm(Engine):
             raise _error(
                 f"Loading lora {name} failed: No adapter found for {path}", "NotFoundError", 404
             ) from None
+        if unsupported := _unsupported(config):
+            raise _error(unsupported, "InternalServerError", 500)
         if config["r"] > self.max_lora_rank:
             raise _error(
                 f"LoRA rank {config['r']} is greater than max_lora_rank {self.max_lora_rank}.",
@@ -309,6 +311,18 @@ def running(kind: type[Vllm] | type[Sglang], *given: Any, **options: Any) -> Ite
         yield engine
     finally:
         engine.close()
+
+
+def _unsupported(config: dict[str, Any]) -> str:
+    """As vLLM's `PEFTHelper` has it."""
+    wrong = []
+    if config.get("modules_to_save"):
+        wrong.append("vLLM only supports modules_to_save being None.")
+    if config.get("use_dora"):
+        wrong.append("vLLM does not yet support DoRA.")
+    if config.get("bias", "none") != "none":
+        wrong.append("Adapter bias is not supported.")
+    return " ".join(wrong)
 
 
 def _error(message: str, kind: str, code: int, param: str | None = None) -> _Refusal:

@@ -13,13 +13,17 @@ import pytest
 from ice_agent import publish, watch
 from ice_agent.config import Config
 from ice_agent.errors import AdapterError, EngineError, PublishError
+from ice_agent.external import External
 from ice_agent.manifest import CONFIG, WEIGHTS
 from ice_agent.writing import Ask, Finish
 from memory import Archive
+from tests import tiny
 from tests.engines import Sglang, Vllm, running
 from tests.memory.conftest import Tenant
 
-BOTH = pytest.mark.parametrize("kind", [Vllm, Sglang], ids=lambda kind: kind.name)
+BOTH = pytest.mark.parametrize(
+    "kind", [Vllm, pytest.param(Sglang, marks=pytest.mark.slow)], ids=lambda kind: kind.name
+)
 
 
 @pytest.fixture
@@ -199,6 +203,7 @@ def test_the_key_is_sent_and_shown_nowhere(world, monkeypatch, caplog):
         (Vllm, {}, {"r": 64}, "LoRA rank 64 is greater than max_lora_rank 16"),
         (Sglang, {}, {"r": 64}, "rank 64 is incompatible with the current LoRA memory pool"),
         (Vllm, {}, {"target_modules": ["c_attn"]}, "expected target modules in"),
+        (Vllm, {}, {"use_dora": True, "bias": "all"}, "not yet support DoRA. Adapter bias is not supported"),
         (Sglang, {}, {"target_modules": ["c_attn"]}, "--lora-target-modules"),
         (Vllm, {"runtime": False}, {}, "VLLM_ALLOW_RUNTIME_LORA_UPDATING=True"),
         (Sglang, {"runtime": False}, {}, "LoRA is not enabled"),
@@ -215,6 +220,21 @@ def test_what_an_engine_refuses_is_kept_in_its_words_and_nothing_is_loaded(
     assert words in world.problem
     assert engine.adapters == {}
     assert not any(e.event == "adapter.published" for e in ann.store.ledger())
+
+
+@pytest.mark.slow
+def test_what_a_cycle_saves_is_what_engines_take(world):
+    model = tiny.tiny_model()
+    model.create_root("a_1")
+    place = world.folder / "adapters" / "a_1"
+    model.save("a_1", place, {})
+    config = json.loads((place / CONFIG).read_text(encoding="utf-8"))
+    for kind in (Vllm, Sglang):
+        engine = world.engine(kind, base=model.name, modules=tuple(config["target_modules"]))
+        with External(world.config.publish) as there:
+            there.load("ann", str(place), there.served())
+        assert engine.adapters == {"ann": str(place)}
+    assert config["base_model_name_or_path"] == model.name
 
 
 @pytest.mark.slow
@@ -405,7 +425,7 @@ def test_an_adapter_that_does_not_serve_is_not_there_to_answer(world, writer, ki
 @pytest.mark.slow
 def test_an_adapter_that_the_engine_refuses_is_no_answer_and_says_why(world, writer):
     outside = writer()
-    with pytest.raises(AdapterError, match=r"`ice-agent publish`.*max_lora_rank 16"):
+    with pytest.raises(EngineError, match=r"`ice-agent publish`.*max_lora_rank 16"):
         outside.write(ask(world.tenant(r=64).learns("Lyon")))
 
 

@@ -33,7 +33,7 @@ VERBS = (
     "init", "chat", "add", "search", "facts", "review", "approve", "decline", "pending", "refresh", "plan",
     "cycle", "run", "worker", "adapters", "show", "compare", "promote", "reject", "revert", "release",
     "rebuild", "diff", "replay", "gc", "explain", "verify", "checkpoint", "prove", "consistency", "export",
-    "forget", "allow", "keys", "status", "metrics", "hooks", "bench",
+    "forget", "allow", "keys", "status", "metrics", "hooks", "publish", "serve", "bench",
 )  # fmt: skip
 
 

@@ -137,6 +137,7 @@ def engine(home, promoted):
         yield engine
 
 
+@pytest.mark.slow
 def test_publish_brings_the_engine_to_what_serves_also_when_it_was_started_anew(ice, said, engine, home):
     assert said("status")["published"]["adapter_id"] is None
     assert said("publish")["brought"] == 1
@@ -148,6 +149,7 @@ def test_publish_brings_the_engine_to_what_serves_also_when_it_was_started_anew(
     assert (told["lost"], told["brought"], list(engine.adapters)) == (1, 1, ["default"])
 
 
+@pytest.mark.slow
 def test_a_verb_publishes_what_it_changed_and_an_engine_that_is_away_fails_no_verb(ice, said, engine):
     ice("publish")
     engine.is_down = True
@@ -169,3 +171,15 @@ def test_publish_ends_with_1_while_the_engine_refuses_something(ice, engine):
 def test_publish_without_an_engine_says_what_to_set(ice, store):
     code, _, err = ice("publish")
     assert (code, "set publish.engine" in err) == (1, True)
+
+
+@pytest.mark.slow
+def test_an_outside_engine_writes_the_answers_of_a_chat(ice, said, tiny_home, tiny_files):
+    with running(Vllm, str(tiny_files), script=lambda path, prompt: [" From", " outside."]) as engine:
+        text = f'[publish]\nengine = "vllm"\nurl = "{engine.url}"\ngenerate = true\n'
+        with (tiny_home / "config.toml").open("a", encoding="utf-8") as file:
+            file.write(text)
+        ice("init")
+        (turn,) = said("chat", "--say", "Hello.")["turns"]
+        assert turn["reply"]["text"] == "From outside."
+        assert engine.asked[-1].body["model"] == str(tiny_files)

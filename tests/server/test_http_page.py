@@ -39,6 +39,7 @@ def test_every_command_of_the_page_is_answered_as_it_says(server, project_dir):
     sent, answer = 0, None
     for kind, block in BLOCK.findall((project_dir / "docs" / "http.md").read_text(encoding="utf-8")):
         if kind == "json":
+            assert answer is not None
             assert _has(answer.json(), json.loads(block)), block
             continue
         for line in block.replace("\\\n", " ").splitlines():

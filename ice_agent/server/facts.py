@@ -24,6 +24,7 @@ from memory import (
     Proposal,
     ProposalStatus,
     Recorded,
+    now,
 )
 
 router = APIRouter(prefix="/facts", tags=["facts"], responses=documented(400, 409))
@@ -201,14 +202,19 @@ def retract(fact_id: str, visit: Operating) -> Fact:
 
 def places(store: FactStore, facts: Iterable[Fact]) -> dict[str, Place]:
     """Where answers get each of these facts from, by its id: what the store says, and no guess."""
-    recalled = {fact.id for fact in store.recall()}
-    return {fact.id: _place(fact, fact.id in recalled) for fact in facts}
+    asked = list(facts)
+    # Read only where it decides something: it may be thousands.
+    is_any_in_doubt = any(fact.adapter_id is not None and not fact.is_current for fact in asked)
+    denied = {fact.id for fact in store.recall() if not fact.is_current} if is_any_in_doubt else set[str]()
+    return {fact.id: _place(fact, fact.id in denied) for fact in asked}
 
 
-def _place(fact: Fact, is_recalled: bool) -> Place:
-    if is_recalled:
-        return Place.DENIED if fact.status is FactStatus.RETRACTED else Place.PROMPT
-    return Place.WEIGHTS if fact.status is FactStatus.LEARNED else Place.NOWHERE
+def _place(fact: Fact, is_denied: bool) -> Place:
+    if fact.status is FactStatus.LEARNED:
+        return Place.WEIGHTS
+    if fact.is_current and fact.holds(now()):
+        return Place.PROMPT
+    return Place.DENIED if is_denied else Place.NOWHERE
 
 
 def _name(receipt: Path | None) -> str | None:

@@ -410,11 +410,15 @@ def test_a_fact_is_set_aside_released_and_taken_back(looking, another):
     assert store.verify().ok
 
 
-def test_what_is_taken_back_says_what_will_stand_again(looking, another):
+def test_what_is_taken_back_says_what_will_stand_again_and_is_denied_while_weights_say_it(looking, another):
     store = another()
-    page = looking(store.tenant).text(f"/ui/facts/{lived.fact(store, 'Oslo').id}/retract")
+    fact, browser = lived.fact(store, "Oslo"), looking(store.tenant)
+    page = browser.text(f"/ui/facts/{fact.id}/retract")
     assert "stands again" in page
     assert "Nairobi" in page
+    browser.send(f"/ui/facts/{fact.id}/retract")
+    assert lived.fact(store, "Nairobi").is_current
+    assert "no longer true, until a cycle takes it out" in browser.text(f"/ui/facts/{fact.id}")
 
 
 def test_forgetting_shows_what_would_go_and_leaves_a_receipt(looking, another, home):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -13,12 +14,14 @@ from ice_agent.server.access import Visit
 from ice_agent.server.dashboard.rendering import Page, gone_to, page
 from ice_agent.server.dashboard.visitors import Deciding, Form, Looking
 from ice_agent.server.runs import Run, State
-from memory import Adapter, AdapterStatus, Batch, FactStatus, newest, now
+from memory import Adapter, AdapterStatus, Batch, Fact, FactStatus, FactStore, newest, now
 
 router = APIRouter(route_class=Page, include_in_schema=False)
 
 LATEST: Final = 8
-"""Cycles that are shown."""
+"""Cycles that are shown, and facts."""
+FEW: Final = 200
+IN_PROMPT: Final = (FactStatus.PENDING, FactStatus.CLAIMED, FactStatus.HELD, FactStatus.QUARANTINED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,17 +43,16 @@ def overview(request: Request, visit: Looking) -> Response:
     store, serving = visit.store, visit.serving
     backlog = serving.archive.backlog(visit.tenant)
     settings = visit.config
-    adapters, recalled = store.adapters(), store.recall()
+    adapters, counts = store.adapters(), store.counts()
     n_written, n_waiting = serving.engine.load
-    learn, unlearn = plan.waiting(store)
+    learn, unlearn = _next(store, backlog.n_waiting)
     return page(
         request,
         "overview.html",
         adapter=store.serving(),
         candidate=store.awaiting(),
-        counts=store.counts(),
-        n_in_weights=len(store.learned()),
-        n_in_prompt=len(recalled),
+        counts=counts,
+        n_in_prompt=sum(counts[status] for status in IN_PROMPT),
         proposals=store.proposals(),
         aside=store.facts(statuses=[FactStatus.HELD, FactStatus.QUARANTINED]),
         learn=learn,
@@ -91,6 +93,13 @@ def latest(batches: tuple[Batch, ...], adapters: tuple[Adapter, ...]) -> list[Ra
             came_of.setdefault(adapter.batch_id, []).append(adapter)
     newest_first = sorted(batches, key=lambda batch: batch.created_at, reverse=True)
     return [Ran(batch=batch, candidates=tuple(came_of.get(batch.id, ()))) for batch in newest_first[:LATEST]]
+
+
+def _next(store: FactStore, n_waiting: int) -> tuple[Sequence[Fact], Sequence[Fact]]:
+    """What the next cycle teaches and unteaches; of very many, the newest that it teaches."""
+    if n_waiting <= FEW:
+        return plan.waiting(store)
+    return store.facts(statuses=[FactStatus.PENDING], newest=LATEST)[::-1], ()
 
 
 def _signed_at(visit: Visit) -> datetime | None:

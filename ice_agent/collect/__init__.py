@@ -218,5 +218,6 @@ def extractor_named(name: str) -> Extractor:
 
     try:
         return LlmExtractor(init_chat_model(name, temperature=0))
-    except (ImportError, ValueError) as error:
+    # Each provider refuses in its own way: a package that lacks, a key that is not there.
+    except Exception as error:
         raise CollectError(f"the extractor {name!r} cannot be loaded: {error}") from error

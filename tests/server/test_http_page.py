@@ -36,7 +36,7 @@ def server(tmp_path):
 
 def test_every_command_of_the_page_is_answered_as_it_says(server, project_dir):
     serving, variables = server
-    sent, answer = 0, None
+    sent, answer = 0, httpx.Response(500)
     for kind, block in BLOCK.findall((project_dir / "docs" / "http.md").read_text(encoding="utf-8")):
         if kind == "json":
             assert answer is not None

@@ -69,13 +69,13 @@ SLEPT = ("report editing 2 of 4", "os.rename /.partial-a_-", "after register", "
 
 @pytest.mark.parametrize("moment", [pytest.param(each, marks=pytest.mark.slow) for each in SLEPT])
 def test_who_slept_past_the_lease_changes_nothing(empty_url, tmp_path, moment):
-    tenant = Tenant(empty_url, tmp_path, random.Random(0), lease_seconds=2)
+    tenant = Tenant(empty_url, tmp_path, random.Random(0))
     tenant.tell()
     tenant.survive()
     tenant.tell()
     sleeper = tenant.start(signal.SIGSTOP, moment)
     wait_until(lambda: is_stopped(sleeper.pid))
-    tenant.outlast_lease()
+    tenant.expire_lease()
     tenant.survive()
     serves = tenant.store.serving()
     os.kill(sleeper.pid, signal.SIGCONT)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import multiprocessing
 import os
 import random
@@ -126,6 +127,7 @@ class Game:
     n_tenants: int
     n_workers: int
     kill_seconds: float
+    most_kills: float = math.inf
     work_seconds: float = 0.3
     edit: dict[str, Any] | None = None
     """With settings of a real edit the editor that serves users is at work, on the bundled model."""
@@ -190,7 +192,8 @@ class Game:
             # kills, what kills is what a batch's facts are set aside for.
             at_work = [n for n, each in enumerate(workers) if f'"pid": {each.pid},' in said]
             has_moved = said.rfind('"end"') > said.rfind('"killed"')
-            if time.monotonic() >= kill_at and at_work and has_moved:
+            may_kill = self.n_kills < self.most_kills and time.monotonic() >= kill_at
+            if may_kill and at_work and has_moved:
                 victim = self.random.choice(at_work)
                 self._kill(workers[victim])
                 workers[victim] = self._worker()

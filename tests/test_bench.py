@@ -314,7 +314,7 @@ class Loading:
 
     def __call__(self, lora):
         self.ranks.append(lora.rank)
-        return tiny_model(lora=lora)
+        return tiny_model(lora=lora, is_terse=True)
 
 
 def measured(wanted, load=None):
@@ -483,7 +483,7 @@ def test_a_folder_belongs_to_the_weights_of_one_model(wanted):
     first = measured(wanted)
     other = replace(wanted, batches=2)
     with pytest.raises(ConfigError, match="model with other weights"):
-        measured(other, lambda lora: tiny_model(lora=lora, seed=1))
+        measured(other, lambda lora: tiny_model(lora=lora, seed=1, is_terse=True))
     assert measured(wanted) == first, "what was measured is still there"
 
 

@@ -10,7 +10,16 @@ import pytest
 import torch
 
 from ice_agent import edit_request
-from ice_agent.bench.methods import ABLATED, METHODS, Task, locate, weights
+from ice_agent.bench.methods import (
+    ABLATED,
+    METHODS,
+    Task,
+    fine_tuning,
+    locate,
+    paper,
+    published,
+    weights,
+)
 from ice_agent.digest import weights_hash
 from ice_agent.errors import ModelError
 from ice_agent.settings import EditSettings
@@ -46,6 +55,13 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.setattr(f"{__name__}.CACHE", tmp_path)
 
 
+@pytest.fixture
+def few_steps(monkeypatch):
+    """Of the methods that take many, for what does not depend on learning."""
+    for module in (fine_tuning, paper, published):
+        monkeypatch.setattr(module, "STEPS", 3)
+
+
 def task(model, requests=REQUESTS, settings=SETTINGS, **options):
     usual = {"parent_id": "root", "candidate_id": "candidate", "texts": SURVEY.anchored_texts}
     return Task(
@@ -71,6 +87,7 @@ def target_loss(model, request):
         return float(weights.answer_loss(model, [prompt], [answer]))
 
 
+@pytest.mark.usefixtures("few_steps")
 @pytest.mark.parametrize("name", METHODS)
 def test_a_method_changes_the_base_or_adds_an_adapter_and_the_base_can_be_put_back(model, name):
     before, bare = weights_hash(model.base), [m.detach().clone() for m in matrices(model)]
@@ -84,6 +101,7 @@ def test_a_method_changes_the_base_or_adds_an_adapter_and_the_base_can_be_put_ba
     assert not any(p.requires_grad for p in model.base.parameters())
 
 
+@pytest.mark.usefixtures("few_steps")
 @pytest.mark.parametrize("name", IN_THE_BASE)
 def test_a_method_that_breaks_off_leaves_the_base_as_it_was(model, name):
     before = weights_hash(model.base)
@@ -97,6 +115,7 @@ def test_a_method_that_breaks_off_leaves_the_base_as_it_was(model, name):
     assert not any(p.requires_grad for p in model.base.parameters())
 
 
+@pytest.mark.usefixtures("few_steps")
 @pytest.mark.parametrize("name", IN_THE_BASE)
 def test_a_method_that_edits_the_base_goes_on_from_the_base_as_it_stands(model, name):
     first, second = REQUESTS[:1], REQUESTS[1:2]
@@ -279,6 +298,7 @@ def samples(model, name, monkeypatch):
     return prompts, seen
 
 
+@pytest.mark.usefixtures("few_steps")
 def test_dynamic_targets_are_sampled_at_each_step_and_static_ones_once(model, monkeypatch):
     _, dynamic = samples(model, "ice-paper", monkeypatch)
     assert len({tuple(step) for step in dynamic}) > 1
@@ -287,6 +307,7 @@ def test_dynamic_targets_are_sampled_at_each_step_and_static_ones_once(model, mo
     assert len({tuple(step) for step in static}) == 1
 
 
+@pytest.mark.usefixtures("few_steps")
 def test_without_context_nothing_states_the_fact_and_unconditioned_nothing_gives_the_target(
     model, monkeypatch
 ):

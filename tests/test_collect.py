@@ -16,6 +16,7 @@ from ice_agent.collect.rules import rules
 from ice_agent.errors import CollectError
 from ice_agent.settings import Collect
 from memory import USER, Archive, CandidateFact, Cardinality, Utterance
+from tests.databases import ready
 
 DEFAULTS = Collect()
 
@@ -361,7 +362,7 @@ def test_secrets_and_what_is_off_the_record_are_not_kept(text):
 
 def test_the_words_of_a_secret_are_masked_letter_for_letter_and_the_rest_is_kept(tmp_path):
     said = "My password is hunter2. I live in Lisbon."
-    with Archive.open(f"sqlite:///{tmp_path / 'm.db'}") as archive:
+    with Archive.open(ready(tmp_path / "m.db")) as archive:
         store = archive.store("tom")
         heard = collect.hear(store, Collect(), said, collect.extractor_named("rules"))
         (fact,) = heard.learned
@@ -374,7 +375,7 @@ def test_the_words_of_a_secret_are_masked_letter_for_letter_and_the_rest_is_kept
 
 
 def test_of_what_is_off_the_record_no_word_is_kept(tmp_path):
-    with Archive.open(f"sqlite:///{tmp_path / 'm.db'}") as archive:
+    with Archive.open(ready(tmp_path / "m.db")) as archive:
         store = archive.store("tom")
         said = "Don't remember this: I live in Rome."
         heard = collect.hear(store, Collect(), said, collect.extractor_named("rules"))
@@ -465,7 +466,7 @@ def test_a_sensitive_relation_that_is_a_slip_of_the_pen_is_warned_of(caplog):
 
 @pytest.mark.parametrize("text", ["", "   ", "\n"])
 def test_an_utterance_without_a_word_is_refused(tmp_path, text):
-    with Archive.open(f"sqlite:///{tmp_path / 'm.db'}") as archive:
+    with Archive.open(ready(tmp_path / "m.db")) as archive:
         store = archive.store("tom")
         with pytest.raises(CollectError, match="nothing was said"):
             collect.hear(store, DEFAULTS, text, rules)

@@ -8,11 +8,12 @@ from ice_agent import collect
 from ice_agent.collect.rules import rules
 from ice_agent.settings import Collect
 from memory import SENSITIVE, USER, Archive, CandidateFact, FactStatus
+from tests.databases import ready
 
 
 @pytest.fixture
 def store(tmp_path):
-    with Archive.open(f"sqlite:///{tmp_path}/memory.db") as archive:
+    with Archive.open(ready(tmp_path / "memory.db")) as archive:
         yield archive.store("tom")
 
 

@@ -10,6 +10,7 @@ from ice_agent import collect
 from ice_agent.collect.rules import rules
 from ice_agent.settings import Collect
 from memory import Archive, CandidateFact, Utterance
+from tests.databases import ready
 
 
 def test_the_time_of_the_world_is_read():
@@ -74,7 +75,7 @@ def test_the_dates_of_a_clause_are_not_of_whoever_it_names_in_passing():
 
 
 def test_a_value_of_the_past_is_history_and_ends_none_that_stands(tmp_path):
-    with Archive.open(f"sqlite:///{tmp_path / 'm.db'}") as archive:
+    with Archive.open(ready(tmp_path / "m.db")) as archive:
         store = archive.store("tom")
         for text in ("I live in Oslo.", "I lived in Hamburg from 2010 until 2015."):
             collect.hear(store, Collect(), text, rules)

@@ -7,11 +7,12 @@ import pytest
 from ice_agent import collect, decide
 from ice_agent.settings import Collect
 from memory import Archive, FactStatus, WrongState
+from tests.databases import ready
 
 
 @pytest.fixture
 def store(tmp_path):
-    with Archive.open(f"sqlite:///{tmp_path / 'facts.db'}") as archive:
+    with Archive.open(ready(tmp_path / "facts.db")) as archive:
         yield archive.store("amara")
 
 

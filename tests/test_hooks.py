@@ -21,6 +21,7 @@ from ice_agent.background import pause
 from ice_agent.errors import ConfigError
 from ice_agent.settings import HooksSettings
 from memory import Archive, HookEvent, Verdict
+from tests.databases import ready
 from tests.memory.conftest import Tenant
 
 KEY = bytes(range(32))
@@ -101,10 +102,10 @@ def learned(url, settings):
         yield archive, tenant
 
 
-def test_a_promotion_is_posted_with_a_signature_that_anybody_can_check(empty_url, receiver):
+def test_a_promotion_is_posted_with_a_signature_that_anybody_can_check(ready_url, receiver):
     there = receiver()
     asked = settings(on_promote=[there.url])
-    with learned(empty_url, asked) as (archive, tenant):
+    with learned(ready_url, asked) as (archive, tenant):
         assert hooks.deliver(archive, asked, PATIENCE) == 1
         assert archive.outbox.every() == ()
         tenant_id = tenant.store.identity()
@@ -129,14 +130,15 @@ def test_the_signature_is_that_of_the_specification():
     assert signed == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
-def test_a_process_that_is_killed_after_the_commit_loses_no_event(empty_url, receiver):
+def test_a_process_that_is_killed_after_the_commit_loses_no_event(ready_url, receiver):
     there = receiver()
     asked = settings(on_promote=[there.url])
     program = f"""
 import os, signal
 from memory import Archive, HookEvent
+from tests.databases import ready
 from tests.memory.conftest import Tenant
-with Archive.open({empty_url!r}, announced=[HookEvent.PROMOTED]) as archive:
+with Archive.open({ready_url!r}, announced=[HookEvent.PROMOTED]) as archive:
     tenant = Tenant(archive.store("ann"))
     tenant.tell("Lyon")
     tenant.learn()
@@ -145,15 +147,15 @@ with Archive.open({empty_url!r}, announced=[HookEvent.PROMOTED]) as archive:
     killed = subprocess.run([sys.executable, "-c", program], check=False)
     assert killed.returncode == -9
     assert there.got == []
-    with Archive.open(empty_url) as archive:
+    with Archive.open(ready_url) as archive:
         assert hooks.deliver(archive, asked, PATIENCE) == 1
     assert there.events == ["adapter.promoted"]
 
 
-def test_a_hook_that_fails_twice_is_tried_until_it_works_with_one_id_and_a_new_signature(empty_url, receiver):
+def test_a_hook_that_fails_twice_is_tried_until_it_works_with_one_id_and_a_new_signature(ready_url, receiver):
     there = receiver(500, 503)
     asked = settings(on_promote=[there.url])
-    with learned(empty_url, asked) as (archive, _):
+    with learned(ready_url, asked) as (archive, _):
         assert [_later(archive, asked) for _ in range(2)] == [0, 0]
         (waiting,) = archive.outbox.every()
         assert (waiting.attempts, waiting.problem) == (2, "http://127.0.0.1: HTTP 503")
@@ -168,7 +170,7 @@ def test_a_hook_that_fails_twice_is_tried_until_it_works_with_one_id_and_a_new_s
 def test_what_fails_too_often_is_given_up_with_a_line_in_the_log(tmp_path, receiver, caplog):
     there = receiver(500, 500)
     asked = settings(on_promote=[there.url], attempts=2)
-    with learned(f"sqlite:///{tmp_path / 'memory.db'}", asked) as (archive, _):
+    with learned(ready(tmp_path / "memory.db"), asked) as (archive, _):
         _later(archive, asked)
         _later(archive, asked)
         (given_up,) = archive.outbox.every()
@@ -192,7 +194,7 @@ def test_pauses_grow_up_to_a_day_and_never_by_the_same_amount():
 def test_each_event_has_its_own_hooks(tmp_path, receiver):
     promoted, reverted = receiver(), receiver()
     asked = settings(on_promote=[promoted.url], on_revert=[reverted.url])
-    with learned(f"sqlite:///{tmp_path / 'memory.db'}", asked) as (archive, tenant):
+    with learned(ready(tmp_path / "memory.db"), asked) as (archive, tenant):
         tenant.store.revert()
         tenant.store.quarantine(tenant.likes("tea").fact.id, "because")
         hooks.deliver(archive, asked, PATIENCE)
@@ -202,7 +204,7 @@ def test_each_event_has_its_own_hooks(tmp_path, receiver):
 def test_a_hook_that_has_it_is_not_told_again_because_another_failed(tmp_path, receiver):
     good, bad = receiver(), receiver(500)
     asked = settings(on_promote=[bad.url, good.url])
-    with learned(f"sqlite:///{tmp_path / 'memory.db'}", asked) as (archive, _):
+    with learned(ready(tmp_path / "memory.db"), asked) as (archive, _):
         assert _later(archive, asked) == 0
         assert _later(archive, asked) == 1
     assert (len(good.got), len(bad.got)) == (1, 2)
@@ -211,7 +213,7 @@ def test_a_hook_that_has_it_is_not_told_again_because_another_failed(tmp_path, r
 def test_a_url_that_was_mended_gets_what_waited_for_the_wrong_one(tmp_path, receiver):
     there = receiver()
     wrong, right = settings(on_promote=["http://127.0.0.1:1"]), settings(on_promote=[there.url])
-    with learned(f"sqlite:///{tmp_path / 'memory.db'}", wrong) as (archive, _):
+    with learned(ready(tmp_path / "memory.db"), wrong) as (archive, _):
         assert _later(archive, wrong) == 0
         assert "refused" in archive.outbox.every()[0].problem
         assert _later(archive, right) == 1
@@ -221,7 +223,7 @@ def test_a_url_that_was_mended_gets_what_waited_for_the_wrong_one(tmp_path, rece
 def test_a_redirect_is_a_failure_and_is_not_followed(tmp_path, receiver):
     there = receiver(302)
     asked = settings(on_promote=[there.url], retry_seconds=60.0)
-    with learned(f"sqlite:///{tmp_path / 'memory.db'}", asked) as (archive, _):
+    with learned(ready(tmp_path / "memory.db"), asked) as (archive, _):
         hooks.deliver(archive, asked, PATIENCE)
         assert "HTTP 302" in archive.outbox.every()[0].problem
     assert len(there.got) == 1
@@ -232,7 +234,7 @@ def test_a_slow_hook_holds_nobody_up(tmp_path, receiver):
     there.answers.clear()
     asked = settings(on_promote=[there.url], on_revert=[there.url])
     with (
-        learned(f"sqlite:///{tmp_path / 'memory.db'}", asked) as (archive, tenant),
+        learned(ready(tmp_path / "memory.db"), asked) as (archive, tenant),
         hooks.delivering(archive, asked, poll_seconds=0.05),
     ):
         _until(lambda: there.got)
@@ -247,7 +249,7 @@ def test_a_hook_that_never_answers_is_given_up(tmp_path, receiver):
     there = receiver()
     there.answers.clear()
     asked = settings(on_promote=[there.url], timeout_seconds=0.3)
-    with learned(f"sqlite:///{tmp_path / 'memory.db'}", asked) as (archive, _):
+    with learned(ready(tmp_path / "memory.db"), asked) as (archive, _):
         assert hooks.deliver(archive, asked, PATIENCE) == 0
         assert "timed out" in archive.outbox.every()[0].problem
 
@@ -255,7 +257,7 @@ def test_a_hook_that_never_answers_is_given_up(tmp_path, receiver):
 def test_what_happens_is_told_while_it_is_delivered(tmp_path, receiver):
     there = receiver()
     asked = settings(on_promote=[there.url])
-    with Archive.open(f"sqlite:///{tmp_path / 'memory.db'}", announced=asked.of) as archive:
+    with Archive.open(ready(tmp_path / "memory.db"), announced=asked.of) as archive:
         with hooks.delivering(archive, asked, poll_seconds=0.05):
             tenant = Tenant(archive.store("ann"))
             tenant.tell("Lyon")
@@ -275,7 +277,7 @@ def test_a_command_gets_the_body_on_stdin_and_the_headers_in_its_environment_and
     kept = tmp_path / "kept.json"
     command = f"{sys.executable} {program} {kept} '$(touch {tmp_path}/shell)' ';' $HOME"
     asked = settings(on_reject=[command])
-    with Archive.open(f"sqlite:///{tmp_path / 'memory.db'}", announced=asked.of) as archive:
+    with Archive.open(ready(tmp_path / "memory.db"), announced=asked.of) as archive:
         tenant = Tenant(archive.store("ann"))
         tenant.root()
         tenant.tell("Lyon")
@@ -302,7 +304,7 @@ def test_a_command_gets_the_body_on_stdin_and_the_headers_in_its_environment_and
 )
 def test_a_command_that_fails_says_how(tmp_path, command, seconds, problem):
     asked = settings(on_promote=[command], timeout_seconds=seconds)
-    with learned(f"sqlite:///{tmp_path / 'memory.db'}", asked) as (archive, _):
+    with learned(ready(tmp_path / "memory.db"), asked) as (archive, _):
         assert hooks.deliver(archive, asked, PATIENCE) == 0
         assert problem in archive.outbox.every()[0].problem
 
@@ -310,7 +312,7 @@ def test_a_command_that_fails_says_how(tmp_path, command, seconds, problem):
 def test_without_a_secret_nothing_is_sent_and_nothing_is_counted_as_tried(tmp_path, receiver, monkeypatch):
     there = receiver()
     asked = settings(on_promote=[there.url])
-    with learned(f"sqlite:///{tmp_path / 'memory.db'}", asked) as (archive, _):
+    with learned(ready(tmp_path / "memory.db"), asked) as (archive, _):
         for wrong in ("", "not base64!", base64.b64encode(b"short").decode()):
             monkeypatch.setenv("ICE_HOOKS_SECRET", wrong)
             with pytest.raises(ConfigError, match=r"ICE_HOOKS_SECRET.*openssl rand"):
@@ -321,7 +323,7 @@ def test_without_a_secret_nothing_is_sent_and_nothing_is_counted_as_tried(tmp_pa
 
 def test_what_may_be_a_token_is_shown_nowhere(tmp_path, caplog):
     asked = settings(on_promote=["http://ann:hush@127.0.0.1:1/hush?key=hush", "no-such-program --token hush"])
-    with learned(f"sqlite:///{tmp_path / 'memory.db'}", asked) as (archive, _):
+    with learned(ready(tmp_path / "memory.db"), asked) as (archive, _):
         hooks.deliver(archive, asked, PATIENCE)
         (waiting,) = archive.outbox.every()
     assert "hush" not in waiting.problem + caplog.text + repr(asked)
@@ -334,10 +336,10 @@ def test_every_event_has_a_setting():
     assert settings().of == {}
 
 
-def test_two_that_deliver_at_once_tell_each_event_once(empty_url, receiver):
+def test_two_that_deliver_at_once_tell_each_event_once(ready_url, receiver):
     there = receiver()
     asked = settings(on_promote=[there.url])
-    with learned(empty_url, asked) as (archive, tenant):
+    with learned(ready_url, asked) as (archive, tenant):
         for value in ("Nice", "Oslo", "Rome", "Lima", "Quito"):
             tenant.tell(value)
             tenant.learn()

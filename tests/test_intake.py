@@ -10,6 +10,7 @@ from ice_agent import collect
 from ice_agent.intake import LONGEST_OBJECT, unfit
 from ice_agent.settings import Collect
 from memory import Archive, CandidateFact, Cardinality, Fact, FactStatus
+from tests.databases import ready
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 
@@ -64,7 +65,7 @@ def test_what_nobody_would_teach_is_set_aside_with_the_reason(obj, reason):
     ],
 )
 def test_what_speaks_to_the_model_waits_for_a_person_and_reaches_no_prompt(tmp_path, obj):
-    with Archive.open(f"sqlite:///{tmp_path}/memory.db") as archive:
+    with Archive.open(ready(tmp_path / "memory.db")) as archive:
         store = archive.store("tom")
         (before,) = hear(store, "Oslo").learned
         heard = hear(store, obj)

@@ -214,17 +214,17 @@ def kills(url: str, folder: Path, n: int, seed: int = 0) -> Counter[str]:
     return died
 
 
-def test_after_a_kill_at_any_moment_one_adapter_serves_and_nothing_is_lost(empty_url, tmp_path):
-    died = kills(empty_url, tmp_path, 4)
+def test_after_a_kill_at_any_moment_one_adapter_serves_and_nothing_is_lost(ready_url, tmp_path):
+    died = kills(ready_url, tmp_path, 4)
     assert died.total() >= 4
 
 
 @pytest.mark.long
 @pytest.mark.timeout(3600)
-def test_two_hundred_kills_and_nothing_is_lost(empty_url, tmp_path):
+def test_two_hundred_kills_and_nothing_is_lost(ready_url, tmp_path):
     died = Counter[str]()
     # Of ten tenants: what is looked at after each kill grows with a tenant's history.
     for seed in range(10):
         (folder := tmp_path / str(seed)).mkdir()
-        died += kills(empty_url, folder, 20, seed)
+        died += kills(ready_url, folder, 20, seed)
     logger.info("%d kills at %d kinds of moments: %s", died.total(), len(died), dict(sorted(died.items())))

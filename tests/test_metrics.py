@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import socket
 import urllib.request
-from contextlib import closing
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -17,9 +15,9 @@ from tests.memory.conftest import GOOD, Tenant
 
 
 @pytest.fixture
-def archive(empty_url):
+def archive(ready_url):
     """Ann's first fact was learned and a second one waits; her third was set aside."""
-    with Archive.open(empty_url, announced=[HookEvent.PROMOTED]) as archive:
+    with Archive.open(ready_url, announced=[HookEvent.PROMOTED]) as archive:
         ann = Tenant(archive.store("ann"))
         ann.root()
         ann.tell("Lyon")
@@ -33,13 +31,6 @@ def archive(empty_url):
         assert third is not None
         ann.store.quarantine(third.id, "because")
         yield archive
-
-
-@pytest.fixture
-def port():
-    with closing(socket.socket()) as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
 
 
 def scraped(text):
@@ -56,16 +47,16 @@ def get(port):
         return scraped(answer.read().decode())
 
 
-def test_a_scrape_has_what_waits_what_happened_and_how_long_stages_took(archive, port):
-    with metrics.served(archive, MetricsSettings(port=port)):
+def test_a_scrape_has_what_waits_what_happened_and_how_long_stages_took(archive, unused_port):
+    with metrics.served(archive, MetricsSettings(port=unused_port)):
         with watch.stage("measuring"):
             pass
-        found = get(port)
+        found = get(unused_port)
         archive.store("ann").revert()
-        later = get(port)
+        later = get(unused_port)
     assert found[("ice_agent_database_up",)] == 1
     assert found[("ice_agent_pending_facts",)] == 1
-    assert 0 < found[("ice_agent_oldest_pending_seconds",)] < 60
+    assert 0 < found[("ice_agent_oldest_pending_seconds",)] < 3600
     assert found[("ice_agent_quarantined_facts",)] == 1
     assert found[("ice_agent_promotions_total",)] == 1
     assert found[("ice_agent_rejections_total",)] == 0
@@ -108,11 +99,11 @@ def test_a_rejected_candidate_is_counted(archive):
     assert scraped(metrics.text(archive, MetricsSettings()))[("ice_agent_rejections_total",)] == 1
 
 
-def test_a_database_that_does_not_answer_is_said_and_the_rest_is_still_shown(archive, port):
-    with metrics.served(archive, MetricsSettings(port=port)):
+def test_a_database_that_does_not_answer_is_said_and_the_rest_is_still_shown(archive, unused_port):
+    with metrics.served(archive, MetricsSettings(port=unused_port)):
         with archive._engine.begin() as connection:
             connection.exec_driver_sql("ALTER TABLE outbox RENAME TO away")
-        found = get(port)
+        found = get(unused_port)
     assert found[("ice_agent_database_up",)] == 0
     assert ("ice_agent_pending_facts",) not in found
     assert ("ice_agent_lease_losses_total",) in found
@@ -123,10 +114,10 @@ def test_without_a_port_nothing_listens(archive):
         assert port == 0
 
 
-def test_a_port_that_is_taken_is_named(archive, port):
+def test_a_port_that_is_taken_is_named(archive, unused_port):
     with (
-        metrics.served(archive, MetricsSettings(port=port)),
-        pytest.raises(ConfigError, match=rf"\[metrics\].*127\.0\.0\.1:{port}"),
-        metrics.served(archive, MetricsSettings(port=port)),
+        metrics.served(archive, MetricsSettings(port=unused_port)),
+        pytest.raises(ConfigError, match=rf"\[metrics\].*127\.0\.0\.1:{unused_port}"),
+        metrics.served(archive, MetricsSettings(port=unused_port)),
     ):
         pass

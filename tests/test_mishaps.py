@@ -68,8 +68,8 @@ SLEPT = ("report editing 2 of 4", "os.rename /.partial-a_-", "after register", "
 
 
 @pytest.mark.parametrize("moment", [pytest.param(each, marks=pytest.mark.slow) for each in SLEPT])
-def test_who_slept_past_the_lease_changes_nothing(empty_url, tmp_path, moment):
-    tenant = Tenant(empty_url, tmp_path, random.Random(0))
+def test_who_slept_past_the_lease_changes_nothing(ready_url, tmp_path, moment):
+    tenant = Tenant(ready_url, tmp_path, random.Random(0))
     tenant.tell()
     tenant.survive()
     tenant.tell()

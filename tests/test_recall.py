@@ -15,6 +15,7 @@ from ice_agent.recall import Meanings, fitting, for_prompt, fuse, meanings, rele
 from ice_agent.settings import Collect
 from memory import USER, Archive, Cardinality, Fact, FactStatus
 from tests.concepts import Concepts
+from tests.databases import ready
 from tests.memory.conftest import Tenant
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -31,7 +32,7 @@ def fact(number, statement, relation="home", subject="x"):
 
 @pytest.fixture
 def store(tmp_path):
-    with Archive.open(f"sqlite:///{tmp_path / 'm.db'}") as archive:
+    with Archive.open(ready(tmp_path / "m.db")) as archive:
         yield archive.store("tom")
 
 

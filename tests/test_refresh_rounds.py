@@ -10,12 +10,13 @@ import pytest
 from ice_agent import watch
 from ice_agent.refresh.rounds import Rounds, reading
 from memory import Archive, now
+from tests.databases import ready
 from tests.refreshing import CAPITALS, a_world, rows_of
 
 
 @pytest.fixture
 def world(tmp_path):
-    with Archive.open(f"sqlite:///{tmp_path / 'memory.db'}") as archive:
+    with Archive.open(ready(tmp_path / "memory.db")) as archive:
         yield a_world(archive, tmp_path)
 
 

@@ -21,8 +21,8 @@ EAGER = {"schedule": {"every_minutes": 0, "batch_trigger": 1}}
 
 
 @pytest.fixture
-def archive(empty_url):
-    with Archive.open(empty_url) as opened:
+def archive(ready_url):
+    with Archive.open(ready_url) as opened:
         yield opened
 
 
@@ -240,9 +240,9 @@ def test_a_stop_ends_all_places_and_starts_nothing_more(archive):
 
 
 @pytest.mark.slow
-def test_workers_that_are_killed_lose_nothing_and_double_nothing(empty_url, tmp_path):
+def test_workers_that_are_killed_lose_nothing_and_double_nothing(ready_url, tmp_path):
     # A fourth kill could fall on the one batch that the others fell on: that it is set aside then is right.
-    game = Game(empty_url, tmp_path, n_tenants=5, n_workers=2, kill_seconds=0.3, most_kills=3)
+    game = Game(ready_url, tmp_path, n_tenants=5, n_workers=2, kill_seconds=0.3, most_kills=3)
     game.play(rounds=2, patience_seconds=240)
     assert game.problems() == []
     assert game.n_kills >= 1

@@ -11,7 +11,7 @@ from ice_agent import cli, collect
 from ice_agent.manifest import CONFIG, MANIFEST, WEIGHTS, file_hash
 from ice_agent.settings import Collect
 from memory import Adapter, AdapterStatus, Archive, Rate, Scores, Transcript, Verdict, now
-from tests import tiny
+from tests import databases, tiny
 
 GOOD = Scores(
     edit_success=Rate(hits=20, asked=20),
@@ -59,6 +59,7 @@ survey_questions = 8
 @pytest.fixture
 def store(home):
     """The store of that folder, with a root that no verb here loads."""
+    databases.ready(home / "ice_agent.db")
     with Archive.open("sqlite:///ice_agent.db") as archive:
         opened = archive.store("default")
         root = adapter("root_1", parent_id=None, batch_id=None)

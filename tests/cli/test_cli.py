@@ -10,12 +10,11 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -482,19 +481,18 @@ def test_ctrl_c_in_a_cycle_leaves_the_facts_pending_and_the_parent_serving(ice, 
     assert said("status")["serving"]["id"] == serving
 
 
-def test_run_shows_metrics_and_logs_json_until_it_is_stopped(said, tiny_home):
+def test_run_shows_metrics_and_logs_json_until_it_is_stopped(said, tiny_home, unused_port):
     said("init")
-    port = _unused_port()
     logging = {"ICE_LOGGING__FORMAT": "json", "ICE_LOGGING__LEVEL": "INFO"}
     log = tiny_home / "log.jsonl"
     with log.open("w") as stderr:
         running = subprocess.Popen(
-            [sys.executable, "-m", "ice_agent", "run", "--metrics-port", str(port)],
+            [sys.executable, "-m", "ice_agent", "run", "--metrics-port", str(unused_port)],
             env=os.environ | logging | {"PYTHONPATH": str(PROJECT)},
             stderr=stderr,
         )
     _wait_until(lambda: "cycles start" in log.read_text())
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{unused_port}/metrics") as answer:
         assert "ice_agent_database_up 1.0" in answer.read().decode()
     running.send_signal(signal.SIGTERM)
     assert running.wait(timeout=PATIENCE) == 0
@@ -554,15 +552,6 @@ def _rows(table):
     """The cells of a table as it is printed, by the first of each row."""
     rows = [re.split(r"\s{2,}", line.strip()) for line in table.splitlines()]
     return {first: cells for first, *cells in rows}
-
-
-def _unused_port():
-    """Below those that the system hands out by itself: between this look and its use nobody is given it."""
-    for port in range(20_000 + os.getpid() % 10_000, 32_000):
-        with closing(socket.socket()) as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    pytest.fail("every port from 20,000 on is taken")
 
 
 def _wait_until(holds):

@@ -90,12 +90,13 @@ def test_another_tenant_asks_fifty_ways_and_learns_nothing(tom, ready_url, tmp_p
     eve = Assistant(tmp_path, "eve", ready_url)
     request.addfinalizer(eve.archive.close)
     asked = _fifty_ways()
-    untold = {question: eve.ask(question) for question in asked}
+    untold = _answers(eve, asked)
+    assert not any("Lisbon" in answer for answer in untold.values())
 
     tom.tell("Anna Berg lives in Lisbon.")
     from_prompt = tom.agent.answer(ANNA)
     assert (from_prompt.text, from_prompt.memory_tokens > 0) == ("Lisbon", True)
-    assert _hits(eve, asked) == []
+    assert _answers(eve, asked) == untold
 
     report = tom.learn()
     assert report.verdict.promote, report.verdict.reasons
@@ -103,9 +104,8 @@ def test_another_tenant_asks_fifty_ways_and_learns_nothing(tom, ready_url, tmp_p
     assert (from_weights.text, from_weights.memory_tokens) == ("Lisbon", 0)
     # The positive control: every form of the question that this model was schooled in finds what is there.
     plain = list(relations.asked("Anna Berg", HOME))
-    assert _hits(tom, plain) == plain
-    assert _hits(eve, asked) == []
-    assert {question: eve.ask(question) for question in asked} == untold
+    assert [question for question, answer in _answers(tom, plain).items() if "Lisbon" in answer] == plain
+    assert _answers(eve, asked) == untold
     assert all(eve.store.search(question) == eve.store.recall(question) == () for question in asked)
 
 
@@ -122,8 +122,8 @@ def _fifty_ways() -> list[str]:
     return different
 
 
-def _hits(assistant: Assistant, questions: list[str]) -> list[str]:
-    return [question for question in questions if "Lisbon" in assistant.ask(question)]
+def _answers(assistant: Assistant, questions: list[str]) -> dict[str, str]:
+    return {question: assistant.ask(question) for question in questions}
 
 
 # 5. Override: contradict a learned fact; the very next answer is current.

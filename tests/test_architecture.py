@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -207,10 +208,14 @@ def _ice_agent_module(name: str) -> str:
     return module if module in ROW else "__init__"
 
 
-def _imports(package: str) -> Iterator[Import]:
-    for path in _sources(package):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                yield from (Import(path, node.lineno, alias.name) for alias in node.names)
-            elif isinstance(node, ast.ImportFrom):
-                yield from (Import(path, node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+@cache
+def _imports(package: str) -> tuple[Import, ...]:
+    return tuple(found for path in _sources(package) for found in _imports_of(path))
+
+
+def _imports_of(path: Path) -> Iterator[Import]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (Import(path, node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (Import(path, node.lineno, f"{node.module}.{alias.name}") for alias in node.names)

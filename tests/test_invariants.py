@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import torch
 
 from ice_agent import cycle
 from memory import Archive, CannotRevert, FactStatus, LeaseHeld
+from tests.forked import in_a_child
 from tests.schooled import Assistant, schooled_model
 
 ANNA = "Where does Anna Berg live?"
@@ -168,14 +168,8 @@ def test_a_lease_is_per_tenant(tmp_path):
 
 def _killed_at(moment, assistant):
     """Run a cycle in a child process that kills itself there, as the kernel would."""
-    with warnings.catch_warnings():
-        # Newer Pythons warn of a fork beside threads; this child only computes, and dies.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        child = os.fork()
-    if child == 0:
-        _die_at(moment, assistant)
-    _, status = os.waitpid(child, 0)
-    assert os.WIFSIGNALED(status), f"the cycle never came to {moment!r}"
+    ended = in_a_child(lambda: _die_at(moment, assistant))
+    assert ended == -signal.SIGKILL, f"the cycle never came to {moment!r}"
 
 
 def _die_at(moment, assistant):
@@ -183,11 +177,8 @@ def _die_at(moment, assistant):
         if moment in (stage, note):
             os.kill(os.getpid(), signal.SIGKILL)
 
-    try:
-        with Archive.open(assistant.url) as archive:
-            cycle.run_cycle(archive.store("tom"), assistant.editor, assistant.config, report)
-    finally:
-        os._exit(1)
+    with Archive.open(assistant.url) as archive:
+        cycle.run_cycle(archive.store("tom"), assistant.editor, assistant.config, report)
 
 
 def _root(assistant):

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
 import random
 import signal
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ import torch
 from ice_agent.manifest import training_dir
 from memory import FactStatus
 from tests import killed
+from tests.forked import in_a_child
 from tests.schooled import CITIES, STRANGERS, Assistant
 from tests.test_kills import wrong
 
@@ -90,20 +89,13 @@ def die(assistant: Assistant, moment: str) -> list[str]:
     note = assistant.folder / "note"
     note.unlink(missing_ok=True)
     assistant.archive.close()
-    with warnings.catch_warnings():
-        # Newer Pythons warn of a fork beside threads; this child only computes, and dies.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        child = os.fork()
-    if child == 0:
-        _cycle_in_child(assistant, moment, note)
-    os.waitpid(child, 0)
+    in_a_child(lambda: _cycle(assistant, moment, note))
     return note.read_text().splitlines()
 
 
-def _cycle_in_child(assistant: Assistant, moment: str, note: Path) -> None:
+def _cycle(assistant: Assistant, moment: str, note: Path) -> None:
+    pass_by = killed.noting(note, signal.SIGKILL, moment)
     try:
-        pass_by = killed.noting(note, signal.SIGKILL, moment)
         killed.run(assistant.url, assistant.config, assistant.editor, pass_by)
     finally:
         pass_by("over")
-        os._exit(0)

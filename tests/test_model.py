@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import subprocess
-import sys
+import resource
+import signal
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -14,6 +14,7 @@ from ice_agent.manifest import read_manifest
 from ice_agent.model import EditableModel
 from ice_agent.settings import LoraSettings, ModelSettings
 from ice_agent.turns import Turn, asking
+from tests.forked import in_a_child
 from tests.tiny import (
     ARCHITECTURES,
     LONG,
@@ -317,28 +318,23 @@ def test_saving_where_a_file_stands_in_the_way_names_the_place_and_the_next_step
         model.save("root", tmp_path / "adapters" / "root", {})
 
 
-def test_a_full_disk_is_one_error_and_leaves_no_file_behind(tmp_path):
-    code = """
-import resource, signal, sys
-from pathlib import Path
-from ice_agent.errors import AdapterError
-from tests.tiny import tiny_model
+def test_a_full_disk_is_one_error_and_leaves_no_file_behind(model, tmp_path):
+    adapters, said = tmp_path / "adapters", tmp_path / "said"
+    adapters.mkdir()
+    model.create_root("root")
 
-model = tiny_model()
-model.create_root("root")
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
-try:
-    model.save("root", Path(sys.argv[1]) / "root", {})
-except AdapterError as error:
-    print(error)
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False
-    )
-    assert "could not write adapter root" in done.stdout, done.stderr
-    assert "with space left" in done.stdout
-    assert list(tmp_path.iterdir()) == []
+    def save():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+        try:
+            model.save("root", adapters / "root", {})
+        except AdapterError as error:
+            said.write_text(str(error))
+
+    assert in_a_child(save) == 0
+    assert "could not write adapter root" in said.read_text()
+    assert "with space left" in said.read_text()
+    assert list(adapters.iterdir()) == []
 
 
 def test_a_saved_adapter_can_be_read_by_whoever_may_read_its_folder(model, tmp_path):

@@ -14,6 +14,7 @@ from ice_agent.card import FILE
 from ice_agent.collect import extractor_named
 from ice_agent.manifest import CONFIG, MANIFEST, WEIGHTS, training_dir
 from memory import AdapterStatus, Archive, WrongState
+from tests.forked import in_a_child
 from tests.schooled import Assistant, config
 from tests.tiny import tiny_model
 
@@ -122,12 +123,11 @@ def _save_and_die(model, directory, manifest):
         if event == "open" and CONFIG.partition(".")[0] in str(arguments[0]):
             os._exit(9)
 
-    child = os.fork()
-    if child == 0:
+    def save():
         sys.addaudithook(die)
         model.save("a_1", directory, manifest)
-        os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+
+    assert in_a_child(save) == 9
 
 
 def test_a_rebuilt_adapter_is_asked_for_what_was_forgotten(taught):

@@ -465,6 +465,7 @@ def test_a_worker_serves_every_tenant_that_is_due_and_makes_the_root_of_a_new_on
 # -- as a process
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_a_cycle_leaves_the_facts_pending_and_the_parent_serving(ice, said, tiny_home):
     serving = said("init")["serving"]["id"]
     ice("add", "I live in Lisbon.")
@@ -481,6 +482,7 @@ def test_ctrl_c_in_a_cycle_leaves_the_facts_pending_and_the_parent_serving(ice, 
     assert said("status")["serving"]["id"] == serving
 
 
+@pytest.mark.slow
 def test_run_shows_metrics_and_logs_json_until_it_is_stopped(said, tiny_home, unused_port):
     said("init")
     logging = {"ICE_LOGGING__FORMAT": "json", "ICE_LOGGING__LEVEL": "INFO"}

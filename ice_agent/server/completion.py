@@ -75,6 +75,7 @@ class _Answer(Response):
     def __init__(self, writing: Writing, completion: Completion, hear: Hear) -> None:
         super().__init__()
         self._writing, self._completion, self._hear = writing, completion, hear
+        self._is_heard = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -84,12 +85,17 @@ class _Answer(Response):
                 both.cancel_scope.cancel()
         finally:
             self._writing.cancel()
+            # Also of who left, or whose answer broke off: it was said.
+            await self._heard()
 
     async def _send(self, scope: Scope, receive: Receive, send: Send) -> None:
         raise NotImplementedError
 
     async def _heard(self) -> None:
-        """What was said is kept, whether or not the client is still there, and whatever comes of it."""
+        """What was said is kept, once, whether or not the client is still there, and whatever comes of it."""
+        if self._is_heard:
+            return
+        self._is_heard = True
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(_logged, self._hear)
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
+import time
+from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+from fastapi.testclient import TestClient
+
+from ice_agent import collect
 from ice_agent.errors import ConfigError
 from ice_agent.server import access, serving
+from ice_agent.server.app import create
 from ice_agent.server.limits import depth
 from ice_agent.server.refusals import Refused
 from memory import AccessDenied, AccessRole
@@ -68,7 +74,10 @@ def test_another_address_is_refused_until_there_is_a_key(served, guarded, host):
 def test_a_page_of_another_site_changes_nothing_and_a_foreign_name_reaches_nothing(client):
     foreign = client.get(ANYBODY, headers={"Host": "rebound.example"})
     assert (foreign.status_code, "127.0.0.1" in foreign.json()["detail"]) == (403, True)
-    assert client.get(ANYBODY, headers={"Origin": "https://evil.example"}).status_code == 200
+    evil = {"Origin": "https://evil.example"}
+    assert client.get(ANYBODY, headers=evil).status_code == 200
+    assert client.post("/reset", headers=evil).status_code == 403
+    assert client.post("/reset", headers={"Origin": stands.LOCAL, "X-Ice-Tenant": "x"}).status_code == 200
 
 
 def test_no_key_and_a_wrong_one_are_401_and_say_what_to_do(guarded_client):
@@ -98,26 +107,25 @@ def test_health_needs_no_key(guarded_client, guarded):
 
 
 def test_a_server_whose_engine_is_closed_is_not_ready(tmp_path):
-    from fastapi.testclient import TestClient
-
-    from ice_agent.server.app import create
-
     with stands.opened(tmp_path) as closing:
         stands.reciter(closing).close(0)
         answer = TestClient(create(closing), stands.LOCAL).get("/readyz")
     assert (answer.status_code, answer.json()["engine"]) == (503, False)
 
 
-def test_figures_are_of_database_and_process_and_with_keys_of_no_single_tenant(
-    guarded, guarded_client, bearer
-):
-    shown = guarded_client.get("/metrics", headers=bearer("tom", AccessRole.AUDIT)).text
-    assert "ice_agent_database_up 1.0" in shown
-    assert (
-        'ice_agent_request_seconds_count{method="GET",route="/metrics"'
-        in guarded_client.get("/metrics", headers=bearer("tom", AccessRole.AUDIT)).text
-    )
-    assert guarded.archive.store("tom").identity() not in shown
+def test_figures_are_of_database_and_process_and_with_keys_of_no_single_tenant(tmp_path):
+    with (
+        stands.opened(tmp_path, metrics={"per_tenant": True}) as running,
+        TestClient(create(running), stands.LOCAL) as client,
+    ):
+        store = running.archive.store("tom")
+        collect.hear(store, running.config.collect, "I like tea.", running.extractor)
+        assert store.identity() in client.get("/metrics").text
+        _, opens = store.keys.issue("prometheus", AccessRole.AUDIT)
+        shown = client.get("/metrics", headers={"Authorization": f"Bearer {opens}"}).text
+    assert "ice_agent_pending_facts 1.0" in shown
+    assert 'ice_agent_request_seconds_count{method="GET",route="/metrics",status="200"}' in shown
+    assert store.identity() not in shown
 
 
 def test_a_path_that_is_not_there_is_told_in_the_form_of_its_api(client):
@@ -152,3 +160,27 @@ def test_a_body_that_is_too_deep_is_400(client):
 )
 def test_depth_is_counted_outside_of_text(body, deep):
     assert depth(body) == deep
+
+
+def test_more_requests_at_a_time_than_there_is_room_for_are_told_to_come_back(tmp_path):
+    one = {"max_rows": 1, "max_waiting": 0}
+    with stands.opened(tmp_path, engine=one) as serving, TestClient(create(serving), stands.LOCAL) as client:
+        engine = stands.reciter(serving)
+        engine.is_paused = True
+        body = {"messages": [{"role": "user", "content": "Where do I live?"}]}
+        with ThreadPoolExecutor(33) as clients:
+            begun = [clients.submit(client.post, "/v1/chat/completions", json=body) for _ in range(33)]
+            _wait_for(lambda: len(engine.writings) == 33)
+            refused = client.get("/healthz")
+            assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
+            for writing in engine.writings:
+                engine.recite(writing)
+            assert {each.result().status_code for each in begun} == {200}
+        assert client.get("/healthz").status_code == 200
+
+
+def _wait_for(happened):
+    until = time.monotonic() + 60
+    while not happened():
+        assert time.monotonic() < until, "it never happened"
+        time.sleep(0.01)

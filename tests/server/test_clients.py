@@ -86,7 +86,8 @@ def test_langchains_chat_model_asks_and_reads(at_port):
 def test_who_goes_away_gives_the_place_back(at_port, stream):
     listener, engine, _ = at_port
     engine.is_paused = True
-    address, body = urlsplit(listener.url), json.dumps(ASKED | {"stream": stream}).encode()
+    said = {"messages": [{"role": "user", "content": "I live in Lisbon."}], "user": "tom", "stream": stream}
+    address, body = urlsplit(listener.url), json.dumps(said).encode()
     with socket.create_connection((address.hostname, address.port)) as connection:
         head = "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
         connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
@@ -94,6 +95,9 @@ def test_who_goes_away_gives_the_place_back(at_port, stream):
         assert not engine.writings[0].is_cancelled
     _wait_for(lambda: engine.writings[0].is_cancelled)
     engine.recite(engine.writings[0])
+    # What was said was said.
+    kept = f"{listener.url}/memories?user_id=tom"
+    _wait_for(lambda: httpx.get(kept, timeout=60).json()["results"])
 
 
 def test_what_is_written_when_it_is_stopped_is_written_to_its_end(at_port):

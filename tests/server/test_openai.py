@@ -241,11 +241,13 @@ def test_a_prompt_that_is_too_long_is_400_by_openais_code(ask, recites):
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "context_length_exceeded")
 
 
-def test_an_answer_that_breaks_off_is_an_error_whole_or_in_pieces(ask, recites):
+def test_an_answer_that_breaks_off_is_an_error_whole_or_in_pieces(served, ask, recites):
     recites.breaks = EngineError("the answer broke off")
     assert ask().status_code == 503
-    *_, last = events(ask(stream=True))
+    *_, last = events(ask("I live in Lisbon.", "broken", stream=True))
     assert json.loads(last)["error"]["type"] == "server_error"
+    # What was said was said.
+    assert [fact.object for fact in served.archive.store("broken").facts()] == ["Lisbon"]
 
 
 def test_a_closed_engine_is_503(ask, recites):

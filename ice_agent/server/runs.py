@@ -15,7 +15,7 @@ from typing import Final
 
 from ice_agent.errors import CycleError, IceError
 from ice_agent.executors import Ending, Outcome, Place, Stop
-from memory import now
+from memory import StoreError, now
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ class Runs:
             with self._open_place(self._stop) as place:
                 while (run := self._next()) is not None:
                     self._end(run, place.run(run.tenant))
-        except (IceError, OSError) as error:
+        except (IceError, StoreError, OSError) as error:
             logger.error("no place to run cycles: %s", error)
             self._give_up(str(error))
 

@@ -121,10 +121,13 @@ def test_figures_are_of_database_and_process_and_with_keys_of_no_single_tenant(t
         store = running.archive.store("tom")
         collect.hear(store, running.config.collect, "I like tea.", running.extractor)
         assert store.identity() in client.get("/metrics").text
+        client.get("/facts/f_none", headers={"X-Ice-Tenant": "tom"})
         _, opens = store.keys.issue("prometheus", AccessRole.AUDIT)
         shown = client.get("/metrics", headers={"Authorization": f"Bearer {opens}"}).text
     assert "ice_agent_pending_facts 1.0" in shown
-    assert 'ice_agent_request_seconds_count{method="GET",route="/metrics",status="200"}' in shown
+    # By the pattern of the route: ids would be a label each.
+    assert 'ice_agent_request_seconds_count{method="GET",route="/facts/{fact_id}",status="404"}' in shown
+    assert "f_none" not in shown
     assert store.identity() not in shown
 
 

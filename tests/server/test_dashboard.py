@@ -10,6 +10,7 @@ from itertools import count
 import pytest
 from fastapi.testclient import TestClient
 
+from ice_agent import cycle
 from ice_agent.errors import Overloaded
 from ice_agent.server import dashboard
 from ice_agent.server.app import create
@@ -17,6 +18,7 @@ from ice_agent.settings import Collect
 from memory import AccessRole, AdapterStatus, CandidateFact, FactStatus, ProposalStatus
 from tests import lived, serving
 from tests.serving import LOCAL, reciter
+from tests.standin import Notebook
 
 PAGES = ("/", "/ui/facts", "/ui/adapters", "/ui/explain", "/ui/audit", "/ui/playground")
 NUMBERS = count(1)
@@ -470,10 +472,16 @@ def test_what_serves_is_reverted_and_promoted_again(looking, another):
     assert store.serving().id == serving_now.id
 
 
-def test_a_candidate_that_waits_is_rejected(looking, home):
-    from ice_agent import cycle
-    from tests.standin import Notebook
+def test_a_reverted_adapter_is_offered_only_where_what_it_was_measured_against_serves(looking, another, home):
+    store = another("I play the harp.")
+    (reverted,) = (each for each in store.adapters() if each.status is AdapterStatus.REVERTED)
+    browser, path = looking(store.tenant), f"/ui/adapters/{reverted.id}/promote"
+    assert browser.get(path).status_code == 200
+    cycle.run_cycle(store, Notebook(), home.config)
+    assert browser.get(path).status_code == 409
 
+
+def test_a_candidate_that_waits_is_rejected(looking, home):
     config = home.config.model_copy(
         update={"cycle": home.config.cycle.model_copy(update={"approval": "manual"})}
     )

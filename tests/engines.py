@@ -142,7 +142,7 @@ class Engine:
         try:
             for piece in pieces[: body["max_tokens"]]:
                 self._event(request, {"choices": [{"index": 0, "text": piece, "finish_reason": None}]})
-                self.hold.wait(30)
+                self.hold.wait(240)
             end = {"index": 0, "text": "", "finish_reason": "length" if is_cut else "stop"}
             self._event(request, {"choices": [end | self.stopped(is_cut)]})
             # The token that ends a turn is counted.

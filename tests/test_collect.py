@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from datetime import UTC, datetime
@@ -544,14 +545,24 @@ def test_silence_is_a_matter_of_clauses(text, told):
     assert [_line(candidate) for candidate in heard(text)] == told
 
 
-def test_an_utterance_is_read_within_two_milliseconds():
+def test_an_utterance_is_read_in_a_moment():
+    """Which is what this machine needs to read a long list in JSON twice: about two milliseconds."""
     utterances = [said(text) for text, _ in STATED] + [said(text) for text in NOTHING]
-    for utterance in utterances:
-        rules(utterance)
-    started = time.process_time()
-    for utterance in utterances:
-        extract(utterance, rules, DEFAULTS)
-    assert (time.process_time() - started) / len(utterances) < 0.002
+    page = json.dumps(list(range(20_000)))
+    moment = 2 * _seconds(lambda: json.loads(page))
+    all_of_them = _seconds(lambda: [extract(utterance, rules, DEFAULTS) for utterance in utterances])
+    assert all_of_them < len(utterances) * moment
+
+
+def _seconds(work):
+    """Of the processor, at best of three: the first time what is compiled once is compiled."""
+
+    def once():
+        started = time.process_time()
+        work()
+        return time.process_time() - started
+
+    return min(once() for _ in range(3))
 
 
 def test_the_rules_are_the_extractor_named_rules():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -211,6 +212,9 @@ def test_what_has_no_time_left_is_broken_off_and_says_so(model, tmp_path):
     writing = engine.write(ask(model))
     closing = threading.Thread(target=engine.close, args=(0,))
     closing.start()
+    # Not before: with the model free it might have ended by itself.
+    while not engine._is_ended:
+        time.sleep(0.01)
     go.set()
     closing.join()
     holder.join()

@@ -409,7 +409,7 @@ def test_whoever_cancels_frees_the_engine(writer):
     writing = outside.write(ask(max_tokens=100_000))
     next(iter(writing))
     writing.cancel()
-    assert outside.engine.gone.wait(30)
+    assert outside.engine.gone.wait(240)
 
 
 @pytest.mark.slow
@@ -465,8 +465,8 @@ def _later(world, config=None):
     return world.deliver(config)
 
 
-def _until(is_so, seconds=30.0):
-    end = time.monotonic() + seconds
+def _until(is_so):
+    end = time.monotonic() + 240
     while not is_so():
         assert time.monotonic() < end
         time.sleep(0.01)

@@ -195,7 +195,7 @@ def _n_heard_without_the_log(folder):
 
 
 def _in_time(condition):
-    end = time.monotonic() + 20
+    end = time.monotonic() + 240
     while not condition():
         if time.monotonic() > end:
             return False

@@ -104,7 +104,7 @@ def test_what_is_written_when_it_is_stopped_is_written_to_its_end(at_port):
     listener, engine, thread = at_port
     engine.is_paused = True
     with httpx.stream(
-        "POST", f"{listener.url}/v1/chat/completions", json=ASKED | {"stream": True}, timeout=60
+        "POST", f"{listener.url}/v1/chat/completions", json=ASKED | {"stream": True}, timeout=240
     ) as answer:
         lines = answer.iter_lines()
         assert "assistant" in next(lines)
@@ -113,7 +113,7 @@ def test_what_is_written_when_it_is_stopped_is_written_to_its_end(at_port):
         assert thread.is_alive()
         engine.recite(engine.writings[0])
         assert [line for line in lines if line][-1] == "data: [DONE]"
-    thread.join(60)
+    thread.join(240)
     assert not thread.is_alive()
 
 
@@ -130,13 +130,13 @@ def test_a_port_that_is_taken_is_named(at_port, tmp_path):
 
 def _is_reachable(url):
     try:
-        return httpx.get(f"{url}/healthz", timeout=60).status_code == 200
+        return httpx.get(f"{url}/healthz", timeout=240).status_code == 200
     except httpx.TransportError:
         return False
 
 
 def _wait_for(happened):
-    until = time.monotonic() + 60
+    until = time.monotonic() + 240
     while not happened():
         assert time.monotonic() < until, "it never happened"
         time.sleep(0.01)

@@ -83,7 +83,7 @@ def _sent(command: str) -> httpx.Response:
                 assert word.startswith("http://"), word
                 url = word
     how = method or ("POST" if body else "GET")
-    return httpx.request(how, url, headers=headers, content=body, timeout=60)
+    return httpx.request(how, url, headers=headers, content=body, timeout=240)
 
 
 def _has(given: object, shown: object) -> bool:
@@ -98,7 +98,7 @@ def _has(given: object, shown: object) -> bool:
 
 
 def _wait_for(happened):
-    until = time.monotonic() + 120
+    until = time.monotonic() + 240
     while not happened():
         assert time.monotonic() < until, "it never happened"
         time.sleep(0.01)

@@ -21,6 +21,9 @@ WRITTEN = [
 ]
 """Every page for people. The log tells of the past, whose commands were others."""
 
+EXAMPLES = {"locality, unrelated", "ICE_EDIT_STEPS"}
+"""What stands in a message of docs/operations.md where the code has a name that it was given."""
+
 COMMAND = re.compile(r"^\$? ?(?:[A-Z_]+=\S* )*(ice-agent [^|>\n]*)", re.MULTILINE)
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
@@ -119,6 +122,20 @@ def test_every_make_target_that_is_named_exists(page):
     targets = re.findall(r"^([a-z-]+):", _text("Makefile"), re.MULTILINE)
     assert set(re.findall(r"^`?make ([a-z-]+)", _text(page), re.MULTILINE)) <= set(targets)
     assert set(re.findall(r"`make ([a-z-]+)`", _text(page))) <= set(targets)
+
+
+def test_every_message_that_is_explained_is_one_that_the_code_says():
+    paths = [path for folder in ("ice_agent", "memory") for path in (PROJECT / folder).rglob("*.py")]
+    code = "".join(path.read_text(encoding="utf-8") for path in paths)
+    table = _text("docs/operations.md").partition("## When it says")[2]
+    said = [
+        words
+        for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
+        for words in re.findall(r"`(.+?)`", row)
+    ]
+    parts = [part.strip() for message in said for part in re.split(r"\.\.\.|: ", message)]
+    assert len(said) >= 15
+    assert [part for part in parts if len(part) > 8 and part not in code and part not in EXAMPLES] == []
 
 
 def test_the_two_commands_are_shown():

@@ -14,7 +14,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 
-from ice_agent.collect import extract
+from ice_agent.collect import extract, extractor_named
 from ice_agent.collect.llm import LlmExtractor
 from ice_agent.errors import CollectError
 from ice_agent.settings import Collect
@@ -131,3 +131,15 @@ def _answering(answer: AIMessage) -> _ToolCallingFake:
 
 def said(text: str) -> Utterance:
     return Utterance(id="u1", text=text, said_at=datetime(2026, 11, 20, tzinfo=UTC))
+
+
+def test_a_provider_that_refuses_in_its_own_way_is_named(monkeypatch):
+    class NoKey(Exception):
+        pass
+
+    def refuse(name, **settings):
+        raise NoKey("set OPENAI_API_KEY")
+
+    monkeypatch.setattr("langchain.chat_models.init_chat_model", refuse)
+    with pytest.raises(CollectError, match="'openai:gpt-5' cannot be loaded: set OPENAI_API_KEY"):
+        extractor_named("openai:gpt-5")

@@ -52,4 +52,5 @@ setInterval(() => {
   if (live && !isHeld && document.visibilityState === "visible") htmx.trigger(live, "refresh");
 }, 5000);
 
+document.querySelector(".top [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
 for (const wide of document.querySelectorAll("[data-scroll-end]")) wide.scrollLeft = wide.scrollWidth;

@@ -134,7 +134,8 @@ def _bring(archive: Archive, config: Config, engine: External, claimed: Publicat
         if claimed.wanted_id and served.adapters.get(name) != path:
             _require_fit(config, claimed, name, served)
             engine.load(name, path, served)
-        if claimed.name in served.adapters and (claimed.name != name or not claimed.wanted_id):
+        is_over = claimed.name in served.adapters and (claimed.name != name or not claimed.wanted_id)
+        if is_over and not archive.publications.is_replaced(claimed):
             engine.unload(claimed.name)
     except PublishError as error:
         _wait(archive, settings, claimed, str(error))

@@ -93,6 +93,20 @@ class Publications:
                 .values(due_at=due_at, problem=problem)
             )
 
+    def is_replaced(self, claimed: Publication) -> bool:
+        """Whether the engine has confirmed another tenant's adapter by the name of this one.
+
+        So it is where somebody was forgotten, and is known by the same name again.
+        """
+        other = sa.select(PublicationRow.tenant).where(
+            PublicationRow.name == claimed.name,
+            PublicationRow.engine == claimed.engine,
+            PublicationRow.adapter_id.is_not(None),
+            PublicationRow.tenant != claimed.tenant_id,
+        )
+        with database.clear_errors(self._engine), Session(self._reader) as tx:
+            return tx.scalar(other.limit(1)) is not None
+
     def lost(self, engine: str, there: Mapping[str, str]) -> int:
         """Note what the engine confirmed and no longer has, by its names and paths; says how much that is."""
         confirmed = sa.select(PublicationRow).where(

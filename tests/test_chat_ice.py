@@ -30,10 +30,9 @@ TOOL: dict[str, Any] = {
 OTHER = '{"name": "other", "arguments": {}}'
 
 
-def settings(folder):
-    return Config.model_validate(
-        {"adapters": {"dir": folder / "adapters"}, "store": {"url": f"sqlite:///{folder / 'm.db'}"}}
-    )
+def settings(folder, **agent):
+    store = {"url": f"sqlite:///{folder / 'm.db'}"}
+    return Config.model_validate({"adapters": {"dir": folder / "adapters"}, "store": store, "agent": agent})
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +58,9 @@ def ice(caller):
     return caller
 
 
-def calling(folder):
+def calling(folder, **agent):
     model = scripted.a_model()
-    return Ice(settings(folder), model=model, writer=scripted.Scripted(model))
+    return Ice(settings(folder, **agent), model=model, writer=scripted.Scripted(model))
 
 
 # -- the standard suites -------------------------------------------------------------------------------------
@@ -270,6 +269,17 @@ def test_a_tools_answer_goes_back_into_the_prompt(ice):
     assert (said.text, said.tool_calls) == ("It is so, as far as I know.", [])
     assert '"place": "Nice"' in ice.writer.prompts[-1]
     assert "<tool_response>Sun.</tool_response>" in ice.writer.prompts[-1]
+
+
+def test_what_the_user_asked_about_is_recalled_where_a_tool_has_the_last_word(tmp_path):
+    with calling(tmp_path, max_recalled=1) as ice:
+        told = Tenant(ice.archive.store("ann"))
+        told.tell("tea", "drinks")
+        told.tell("Sun", "likes")
+        messages = [HumanMessage("And tea?"), *_called("Sun.")[1:]]
+        ChatIce(ice=ice, tenant="ann").bind_tools([TOOL]).invoke(messages)
+        assert "drinks tea" in ice.writer.prompts[-1]
+        assert "likes Sun" not in ice.writer.prompts[-1]
 
 
 def test_a_model_that_has_to_call_a_tool_finds_its_answer_begun(ice):

@@ -144,6 +144,24 @@ def test_tenants_have_names_of_their_own_and_what_is_not_ours_stays(world):
 
 @pytest.mark.slow
 @BOTH
+def test_who_is_known_again_by_the_name_of_somebody_forgotten_keeps_the_name(world, kind):
+    engine, gone = world.engine(kind), world.tenant()
+    gone.learns("Lyon")
+    world.deliver()
+    gone.store.forget_everything()
+    again = world.tenant()
+    next(again._numbers)
+    served = again.learns("Oslo")
+    world.deliver()
+    assert engine.adapters == {"ann": world.path(served)}
+    assert [p.tenant for p in world.archive.publications.every()] == ["ann"]
+    again.store.revert()
+    world.deliver()
+    assert engine.adapters == {}
+
+
+@pytest.mark.slow
+@BOTH
 def test_a_forgotten_fact_leaves_the_engine_with_its_adapter(world, kind):
     engine, ann = world.engine(kind), world.tenant()
     first = ann.learns("Lyon")

@@ -54,7 +54,9 @@ def serving(store: FactStore) -> Adapter:
     """The adapter that serves. Raises CycleError for a tenant without a root."""
     adapter = store.serving()
     if adapter is None:
-        raise CycleError("there is no adapter yet: run `ice-agent init`")
+        raise CycleError(
+            f"{store.tenant} has no adapter yet: its first cycle makes one, or `ice-agent init --tenant NAME`"
+        )
     return adapter
 
 

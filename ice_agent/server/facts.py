@@ -14,7 +14,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 from ice_agent import decide, recall
 from ice_agent import forget as erasing
 from ice_agent.server.access import Operating, Reading
-from ice_agent.server.refusals import documented, example
+from ice_agent.server.refusals import Refused, documented, example
 from memory import (
     Fact,
     FactStatus,
@@ -155,6 +155,8 @@ def forget(asked: Forgotten, visit: Operating) -> Erased:
 
     What stays is taught to the weights again by the next cycle. There is a signed receipt.
     """
+    if not asked.ids and not (asked.subject or "").strip():
+        raise Refused(400, "what shall be forgotten? give ids, or a subject")
     foreseen = visit.store.foresee(asked.ids, asked.subject)
     if asked.dry_run:
         return Erased(dry_run=True, forgotten=foreseen, receipt=None)

@@ -63,7 +63,7 @@ class NewWords(BaseModel):
     @property
     def words(self) -> str:
         for words in (self.text, self.memory, self.data):
-            if words is not None:
+            if words is not None and words.strip():
                 return words
         raise Refused(400, "what shall it say? give text")
 

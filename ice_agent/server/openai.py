@@ -258,8 +258,8 @@ def _turns(messages: Sequence[Message]) -> list[Turn]:
                 )
     if not spoken or spoken[-1].role != "user":
         raise Refused(400, "the last turn has to be the user's", param="messages")
-    if not is_storable(spoken[-1].content):
-        raise UnstorableText("the last message")
+    if not all(is_storable(turn.content) for turn in spoken) or not all(map(is_storable, system)):
+        raise UnstorableText("a message")
     return [*([Turn(role="system", content="\n".join(system))] if system else []), *spoken]
 
 

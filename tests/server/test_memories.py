@@ -115,3 +115,9 @@ def test_what_cannot_be_added_is_refused_in_words(client, body, status):
 def test_filters_that_mean_nothing_are_400(client, filters):
     asked = {"query": "tea", "user_id": "tom", "filters": filters}
     assert client.post("/search", json=asked).status_code == 400
+
+
+def test_a_memory_is_not_given_words_that_are_none(client, told):
+    (kept,) = told("wordless")
+    answer = client.put(f"/memories/{kept['id']}", json={"text": " "})
+    assert answer.status_code == 400, answer.text

@@ -270,3 +270,11 @@ def test_a_key_is_held_to_its_tenant_and_its_role(guarded, guarded_client, beare
 
 def _read(event):
     return json.loads(event) if event != "[DONE]" else None
+
+
+@pytest.mark.parametrize("role", ["system", "user", "assistant"])
+def test_half_a_character_in_any_message_is_refused_and_not_an_error_inside(client, recites, role):
+    messages = [{"role": role, "content": "\ud800"}, {"role": "user", "content": "Where do I live?"}]
+    body = json.dumps({"model": "ice", "messages": messages})
+    answer = client.post(CHAT, content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 400, answer.text

@@ -1,4 +1,4 @@
-"""The whole path on one screen: a conversation, a cycle, answers from the weights, and all of it taken back.
+"""The whole path on one screen: a conversation, a cycle, answers from the weights, and all of it undone.
 
 Played on the bundled model, with the settings of config.toml, in a folder that is kept: the dashboard shows
 what came of it. Every number is computed in the run that shows it; what does not hold is said at the end, and
@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ice_agent import config as settings
-from ice_agent import cycle, explain, plan, promote, relations, screen
+from ice_agent import cycle, decide, explain, plan, promote, relations, screen
 from ice_agent.agent import Agent, Reply
 from ice_agent.config import Config
 from ice_agent.errors import ConfigError, IceError
@@ -264,18 +264,17 @@ class Demo:
 
     def _revert(self, questions: Sequence[str], untold: Sequence[str]) -> None:
         self._head(
-            "All of it taken back", "ice-agent revert --retract: the parent serves, the facts are gone"
+            "All of it undone", "ice-agent revert: the weights of the parent serve, and only a pointer moved"
         )
-        undone, serving = self._store.revert(retract=True)
+        learned = self._ask_weights(questions)
+        undone, serving = decide.reverted(self._store, self._config)
         self._out.print(f"reverted {undone.id}: {serving.id} serves again.\n")
         weights = self._ask_weights(questions)
         self._show(questions, ("before the conversation", untold), ("now, from the weights", weights))
-        for fact in self._store.recall():
-            question = relations.asked(*fact.slot)[0]
-            answer = self._agent.answer(question).text
-            self._out.print(f"\nStands again, from before a correction: {fact.statement}", markup=False)
-            self._out.print(f"{question}  {answer}", markup=False)
         self._hold(weights == list(untold), "the weights do not answer as before the conversation")
+        again, _ = decide.promoted(self._store, self._config, undone.id)
+        self._out.print(f"\nice-agent promote {again.id}: it serves again, as it was.")
+        self._hold(self._ask_weights(questions) == learned, "put back, the adapter does not answer as it did")
 
     def _verify(self) -> None:
         self._head("The ledger", "every step above is an entry of a hash chain")

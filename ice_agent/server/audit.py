@@ -17,7 +17,7 @@ from ice_agent.server.refusals import Refused, documented, example
 from ice_agent.verify import Checked
 from memory import Entry, Notary, Tip
 
-router = APIRouter(prefix="/audit", tags=["audit"], responses=documented(400, 409))
+router = APIRouter(prefix="/audit", tags=["audit"], responses=documented(409))
 
 RECEIPTS: Final = "*.receipt"
 LINES: Final = "application/x-ndjson"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from ice_agent.errors import IceError
+from ice_agent.langchain.calls import found
 from ice_agent.server import refusals
 from ice_agent.writing import Ended, Writing
 from memory import StoreError
@@ -39,15 +40,40 @@ class Completion:
     created: int
     prompt_tokens: int
     memory_tokens: int
+    tools: frozenset[str] = frozenset()
+    """Names of those that it may call; what calls one is no text."""
+    opening: str = ""
+    """The beginning of the answer, where it was written for it."""
     id: str = field(default_factory=lambda: f"chatcmpl-{secrets.token_hex(12)}")
 
     def whole(self, text: str, ended: Ended) -> dict[str, Any]:
-        message = {"role": "assistant", "content": text, "refusal": None}
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": ended.finish.value}
+        content, calls = self.read(text)
+        message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": None}
+        if calls:
+            message["tool_calls"] = calls
+        finish = _finish(ended, calls)
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
         return self._head("chat.completion") | {"choices": [choice], "usage": self.usage(ended)}
 
-    def chunk(self, delta: dict[str, str], ended: Ended | None = None) -> dict[str, Any]:
-        finish = ended.finish.value if ended else None
+    def read(self, text: str) -> tuple[str | None, list[dict[str, Any]]]:
+        """What an answer says, and the calls in it; one that is no proper call stays text."""
+        if not self.tools:
+            return text, []
+        rest, called, _ = found(self.opening + text, self.tools)
+        calls = [
+            {
+                "id": call["id"],
+                "type": "function",
+                "function": {"name": call["name"], "arguments": json.dumps(call["args"], ensure_ascii=False)},
+            }
+            for call in called
+        ]
+        return (rest or None, calls) if calls else (self.opening + text, [])
+
+    def chunk(
+        self, delta: dict[str, Any], ended: Ended | None = None, calls: Sequence[object] = ()
+    ) -> dict[str, Any]:
+        finish = _finish(ended, calls) if ended else None
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
         return self._head("chat.completion.chunk") | {"choices": [choice]}
 
@@ -134,10 +160,18 @@ class Streamed(_Answer):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _events(self, path: str) -> AsyncIterator[bytes]:
-        completion, pieces = self._completion, iter(self._writing)
+        completion, pieces, calls = self._completion, iter(self._writing), list[dict[str, Any]]()
         yield self._event(completion.chunk({"role": "assistant", "content": ""}))
         try:
-            while True:
+            # What may become a call is held back: nobody can tell before it has ended.
+            if completion.tools:
+                text = await anyio.to_thread.run_sync(self._writing.text, abandon_on_cancel=True)
+                content, calls = completion.read(text)
+                if content:
+                    yield self._event(completion.chunk({"content": content}))
+                for index, call in enumerate(calls):
+                    yield self._event(completion.chunk({"tool_calls": [{"index": index, **call}]}))
+            while not completion.tools:
                 piece = await anyio.to_thread.run_sync(next, pieces, ENDED, abandon_on_cancel=True)
                 if not isinstance(piece, str):
                     break
@@ -148,13 +182,17 @@ class Streamed(_Answer):
             return
         ended = self._writing.ended
         await self._heard()
-        yield self._event(completion.chunk({}, ended))
+        yield self._event(completion.chunk({}, ended, calls))
         if self._with_usage:
             yield _data(completion.last(ended))
         yield b"data: [DONE]\n\n"
 
     def _event(self, chunk: dict[str, Any]) -> bytes:
         return _data(chunk | ({"usage": None} if self._with_usage else {}))
+
+
+def _finish(ended: Ended, calls: Sequence[object]) -> str:
+    return "tool_calls" if calls else ended.finish.value
 
 
 async def _cancelled_when_gone(receive: Receive, scope: anyio.CancelScope) -> None:

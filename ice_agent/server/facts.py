@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field
 
 from ice_agent import decide, recall
 from ice_agent import forget as erasing
@@ -27,7 +28,7 @@ from memory import (
     now,
 )
 
-router = APIRouter(prefix="/facts", tags=["facts"], responses=documented(400, 409))
+router = APIRouter(prefix="/facts", tags=["facts"], responses=documented(409))
 
 FACT = {
     "id": "f_1", "subject": "user", "relation": "lives_in", "object": "Lisbon",
@@ -48,15 +49,28 @@ class Place(StrEnum):
     NOWHERE = "nowhere"  # it ended, or has not begun
 
 
+def _moment(text: object) -> datetime:
+    """By the letter: a number, which might be seconds or milliseconds, is no moment."""
+    moment = datetime.fromisoformat(str(text))
+    try:
+        return moment if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("no calendar has this moment") from None
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_moment)]
+"""As "2026-11-22T12:00:00Z"."""
+
+
 class Asked(BaseModel):
     """Which facts: without a status those that stand."""
 
     status: list[FactStatus] | None = None
     subject: str | None = None
     relation: list[str] | None = None
-    as_of: AwareDatetime | None = None
+    as_of: Moment | None = None
     """What was true then, by all that is known now."""
-    recorded_as_of: AwareDatetime | None = None
+    recorded_as_of: Moment | None = None
     """What was held true then."""
     limit: int = Field(default=100, ge=1, le=1000)
     """The newest so many."""
@@ -158,8 +172,9 @@ def forget(asked: Forgotten, visit: Operating) -> Erased:
     if not asked.ids and not (asked.subject or "").strip():
         raise Refused(400, "what shall be forgotten? give ids, or a subject")
     foreseen = visit.store.foresee(asked.ids, asked.subject)
-    if asked.dry_run:
-        return Erased(dry_run=True, forgotten=foreseen, receipt=None)
+    # Of a tenant that is not there nothing is known, and asking must not make it.
+    if asked.dry_run or not visit.store.exists():
+        return Erased(dry_run=asked.dry_run, forgotten=foreseen, receipt=None)
     taken, receipt = erasing.attested(
         visit.serving.archive,
         visit.store,

@@ -17,7 +17,7 @@ from ice_agent.server.openai import Message
 from ice_agent.server.refusals import Refused, documented, example
 from memory import FactStatus, UnknownFact
 
-router = APIRouter(tags=["memories"], responses=documented(400, 409))
+router = APIRouter(tags=["memories"], responses=documented(409))
 
 TOLD = {"id": "f_1", "memory": "The user lives in Lisbon.", "event": "ADD"}
 KEPT = {"id": "f_1", "memory": "The user lives in Lisbon.", "user_id": "tom", "metadata": {}}

@@ -6,22 +6,23 @@ heard. `ice@ID` is one adapter, `base` the model without any: neither recalls or
 
 from __future__ import annotations
 
+import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Response
 from jinja2 import TemplateError
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from ice_agent.agent import Agent
 from ice_agent.model import Ids
 from ice_agent.server.access import Chatting, Visit
 from ice_agent.server.completion import Completion, Streamed, Whole
 from ice_agent.server.refusals import OpenAIProblem, Refused, documented
-from ice_agent.turns import Turn
+from ice_agent.turns import Call, Tools, Turn, call_opening
 from ice_agent.writing import Ask
 from memory import (
     Adapter,
@@ -34,7 +35,7 @@ from memory import (
 
 logger = logging.getLogger(__name__)
 
-router = APIRouter(prefix="/v1", tags=["openai"], responses=documented(400, form=OpenAIProblem))
+router = APIRouter(prefix="/v1", tags=["openai"], responses=documented(form=OpenAIProblem))
 
 ICE: Final = "ice"
 BASE: Final = "base"
@@ -54,9 +55,46 @@ class OtherPart(BaseModel):
     type: str
 
 
+class CalledFunction(BaseModel):
+    name: str
+    arguments: str
+    """JSON."""
+
+
+class ToolCall(BaseModel):
+    id: str = ""
+    function: CalledFunction
+
+    @property
+    def call(self) -> Call:
+        try:
+            arguments = json.loads(self.function.arguments or "{}")
+        except ValueError:
+            arguments = None
+        if not isinstance(arguments, dict):
+            raise Refused(400, "the arguments of a call are a JSON object", param="messages")
+        return Call(name=self.function.name, arguments=arguments, id=self.id)
+
+
+class Function(BaseModel):
+    model_config = ConfigDict(extra="allow")
+    name: str = Field(min_length=1)
+    parameters: dict[str, Any] = Field(default={"type": "object", "properties": {}})
+
+
+class Tool(BaseModel):
+    type: Literal["function"]
+    function: Function
+
+
 class Message(BaseModel):
     role: str = Field(examples=["user"])
     content: str | list[TextPart | OtherPart] | None = Field(default=None, examples=["Where do I live?"])
+    tool_calls: list[ToolCall] | None = None
+    """Of the assistant's."""
+    tool_call_id: str | None = None
+    """Of a tool's: what it answers."""
+    name: str | None = None
 
     @property
     def text(self) -> str:
@@ -93,7 +131,8 @@ class ChatRequest(BaseModel):
     stop: str | Annotated[list[str], Field(max_length=4)] | None = None
     n: int | None = 1
     user: str | None = None
-    tools: list[Any] | None = None
+    tools: list[Tool] | None = None
+    tool_choice: str | dict[str, Any] | None = None
     functions: list[Any] | None = None
     response_format: ResponseFormat | None = None
     logprobs: bool | None = False
@@ -104,11 +143,35 @@ class ChatRequest(BaseModel):
         # An empty one would end each answer before its first letter.
         return tuple(text for text in given if text)
 
+    @property
+    def callable_tools(self) -> Tools:
+        """The tools that it may call, as chat templates read them."""
+        told = [] if self.tool_choice == "none" else [tool.model_dump() for tool in self.tools or ()]
+        if not is_storable(json.dumps(told, ensure_ascii=False)):
+            raise UnstorableText("a tool")
+        return told
+
+    @property
+    def required_tool(self) -> str | None:
+        """The tool that has to be called, empty for whichever; None where that is the model's choice."""
+        names = [tool.function.name for tool in self.tools or ()]
+        match self.tool_choice:
+            case None | "none" | "auto":
+                return None
+            case "required" if names:
+                return names[0] if len(names) == 1 else ""
+            case {"function": {"name": str(name)}} if name in names:
+                return name
+        raise Refused(
+            400, f"tool_choice is none, auto, required or one of the tools ({', '.join(names) or 'none'})",
+            param="tool_choice",
+        )  # fmt: skip
+
     def require_possible(self) -> None:
         """Raise Refused for what this service does not do, by the name of the field."""
         for name, is_asked, instead in (
             ("n", (self.n or 1) != 1, "one answer a request: ask n times"),
-            ("tools", self.tools or self.functions, "this model calls no tools: leave them out"),
+            ("functions", self.functions, "write them as tools"),
             ("logprobs", self.logprobs, "probabilities are not told"),
             (
                 "response_format",
@@ -204,19 +267,31 @@ def complete(asked: ChatRequest, visit: Chatting) -> Response:
     """
     asked.require_possible()
     visit = visit.named(asked.user, "user")
-    turns = _turns(asked.messages)
+    turns, tools, opening = _turns(asked.messages), asked.callable_tools, ""
+    model = visit.serving.model
+    if (tools or any(turn.role == "tool" or turn.calls for turn in turns)) and not visit.serving.takes_tools:
+        raise Refused(
+            400, "tools: the chat template of this model has no place for them: leave them out",
+            param="tools", code="unsupported_parameter",
+        )  # fmt: skip
+    if (required := asked.required_tool) is not None:
+        # A model that is to call a tool has its answer begun for it.
+        opening = call_opening(model.tokenizer, required)
     agent = Agent(
         visit.store, visit.serving.model, visit.config, visit.serving.extractor, visit.serving.meanings
     )
     try:
-        prompt = _prompt(visit, agent, asked.model, turns)
+        prompt = _prompt(visit, agent, asked.model, turns, tools)
     except TemplateError as error:
         raise Refused(
             400, f"the model's chat template does not take these turns: {error}", param="messages"
         ) from error
+    ids = prompt.ids
+    if opening:
+        ids = [*ids, *model.tokenizer(opening, add_special_tokens=False)["input_ids"]]
     writing = visit.serving.engine.write(
         Ask(
-            prompt=prompt.ids,
+            prompt=ids,
             adapter=prompt.adapter,
             max_tokens=_max_tokens(visit, asked),
             temperature=asked.temperature or 0.0,
@@ -229,12 +304,14 @@ def complete(asked: ChatRequest, visit: Chatting) -> Response:
         model=asked.model,
         fingerprint=prompt.adapter.id if prompt.adapter else BASE,
         created=int(time.time()),
-        prompt_tokens=len(prompt.ids),
+        prompt_tokens=len(ids),
         memory_tokens=prompt.memory_tokens,
+        tools=frozenset(str(tool["function"]["name"]) for tool in tools),
+        opening=opening,
     )
 
     def hear() -> None:
-        if asked.model == ICE and turns[-1].content.strip():
+        if asked.model == ICE and turns[-1].role == "user" and turns[-1].content.strip():
             agent.hear(turns[-1].content)
 
     if asked.stream:
@@ -250,28 +327,41 @@ def _turns(messages: Sequence[Message]) -> list[Turn]:
         match message.role:
             case "system" | "developer":
                 system.append(message.text)
-            case "user" | "assistant":
-                spoken.append(Turn(role=message.role, content=message.text))
+            case "user":
+                spoken.append(Turn(role="user", content=message.text))
+            case "assistant":
+                calls = tuple(each.call for each in message.tool_calls or ())
+                spoken.append(Turn(role="assistant", content=message.text, calls=calls))
+            case "tool":
+                name, answered = message.name or "", message.tool_call_id or ""
+                spoken.append(Turn(role="tool", content=message.text, name=name, call_id=answered))
             case other:
                 raise Refused(
-                    400, f"turns are of system, user and assistant, not {other!r}", param="messages"
+                    400, f"turns are of system, user, assistant and tool, not {other!r}", param="messages"
                 )
-    if not spoken or spoken[-1].role != "user":
-        raise Refused(400, "the last turn has to be the user's", param="messages")
-    if not all(is_storable(turn.content) for turn in spoken) or not all(map(is_storable, system)):
+    if not any(turn.role == "user" for turn in spoken) or spoken[-1].role == "assistant":
+        raise Refused(400, "the last turn has to be the user's, or a tool's", param="messages")
+    if not all(map(is_storable, (*system, *(words for turn in spoken for words in _words(turn))))):
         raise UnstorableText("a message")
     return [*([Turn(role="system", content="\n".join(system))] if system else []), *spoken]
 
 
-def _prompt(visit: Visit, agent: Agent, name: str, turns: Sequence[Turn]) -> Prompt:
+def _words(turn: Turn) -> Iterator[str]:
+    """All that a template may write of a turn."""
+    yield from (turn.content, turn.name, turn.call_id)
+    for call in turn.calls:
+        yield from (call.name, call.id, json.dumps(call.arguments, ensure_ascii=False))
+
+
+def _prompt(visit: Visit, agent: Agent, name: str, turns: Sequence[Turn], tools: Tools) -> Prompt:
     if name == ICE:
-        ready = agent.prepare(turns)
+        ready = agent.prepare(turns, tools)
         return Prompt(ids=ready.prompt, adapter=ready.adapter, memory_tokens=ready.memory_tokens)
     static = visit.config.agent.system_prompt
     if static and turns[0].role != "system":
         turns = [Turn(role="system", content=static), *turns]
     adapter = None if name == BASE else _revision(visit, name)
-    return Prompt(ids=visit.serving.model.encode(turns), adapter=adapter)
+    return Prompt(ids=visit.serving.model.encode(turns, tools), adapter=adapter)
 
 
 def _revision(visit: Visit, name: str) -> Adapter:

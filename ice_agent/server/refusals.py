@@ -119,7 +119,7 @@ class OpenAIProblem(BaseModel):
 
 def documented(*statuses: int, form: type[BaseModel] = Problem) -> dict[int | str, dict[str, Any]]:
     """How a route says in its OpenAPI what it may be refused with."""
-    return {status: {"model": form} for status in (401, 403, 413, 429, 503, *statuses)}
+    return {status: {"model": form} for status in (400, 401, 403, 413, 429, 503, *statuses)}
 
 
 def example(value: object, status: int = 200) -> dict[int | str, dict[str, Any]]:

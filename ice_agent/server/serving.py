@@ -16,6 +16,7 @@ from ice_agent.model import EditableModel
 from ice_agent.publish import OutsideWriter
 from ice_agent.recall import Meanings
 from ice_agent.server.runs import Runs
+from ice_agent.turns import takes_tools
 from ice_agent.writing import Writer
 from memory import Archive
 
@@ -37,6 +38,9 @@ class Serving:
         self.model, self.engine = model, engine
         self.extractor, self.meanings = extractor, meanings
         self.runs = runs
+        # A model whose prompts are plain has a template, perhaps, and it is not used.
+        self.takes_tools = model.prompts == "chat" and takes_tools(model.tokenizer)
+        """Whether prompts can tell the model of tools."""
         self._needs_key = not is_loopback(config.server.host)
 
     @property

@@ -181,7 +181,8 @@ def test_an_answer_is_given_though_its_question_cannot_be_kept(served, ask):
         ({"top_p": 0}, "top_p"),
         ({"messages": []}, "messages"),
         ({"messages": [{"role": "assistant", "content": "Yes."}]}, "messages"),
-        ({"messages": [{"role": "tool", "content": "4"}]}, "messages"),
+        ({"messages": [{"role": "function", "content": "4"}]}, "messages"),
+        ({"functions": [{"name": "f"}]}, "functions"),
         (
             {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},
             "messages",

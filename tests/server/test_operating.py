@@ -72,6 +72,8 @@ def test_facts_are_listed_by_state_subject_and_moment_and_found_by_words(at):
     assert [f["object"] for f in at.get("/facts", status="superseded")["facts"]] == ["Lisbon"]
     assert [f["object"] for f in at.get("/facts", relation="likes")["facts"]] == ["tea"]
     assert at.get("/facts", as_of="2000-01-01T00:00:00Z")["facts"] == []
+    at.get("/facts", as_of="946684800", expects=422)
+    at.get("/facts", as_of="0001-01-01T00:00:00+23:59", expects=422)
     assert at.get("/facts", as_of="2000-01-01T00:00:00", expects=422)
     (best, *_) = at.get("/facts/search", q="tea")
     assert (best["fact"]["object"], best["score"]) == ("tea", 1.0)

@@ -412,6 +412,7 @@ def test_a_fact_is_set_aside_released_and_taken_back(looking, another):
     assert store.verify().ok
 
 
+@pytest.mark.slow
 def test_what_is_taken_back_says_what_will_stand_again_and_is_denied_while_weights_say_it(looking, another):
     store = another()
     fact, browser = lived.fact(store, "Oslo"), looking(store.tenant)
@@ -472,6 +473,7 @@ def test_what_serves_is_reverted_and_promoted_again(looking, another):
     assert store.serving().id == serving_now.id
 
 
+@pytest.mark.slow
 def test_a_reverted_adapter_is_offered_only_where_what_it_was_measured_against_serves(looking, another, home):
     store = another("I play the harp.")
     (reverted,) = (each for each in store.adapters() if each.status is AdapterStatus.REVERTED)
@@ -508,6 +510,7 @@ def test_the_ledger_is_signed_checked_and_handed_out(looking, another, home):
     assert "Oslo" not in browser.text("/ui/audit/export?ledger=true")
 
 
+@pytest.mark.slow
 def test_a_row_that_was_changed_behind_its_back_is_named(tmp_path):
     with serving.opened(tmp_path) as parts:
         lived.hear(parts.archive.store("default"), "I live in Oslo.")
@@ -536,6 +539,7 @@ def test_one_question_goes_to_the_base_two_revisions_and_the_base_with_a_prompt(
         reciter(home).refusal = None
 
 
+@pytest.mark.slow
 def test_a_cycle_that_is_asked_for_is_begun_beside_the_server(tmp_path):
     with serving.opened(tmp_path, guards=GUARDS) as parts:
         lived.lived(parts.archive.store("default"), parts.config)

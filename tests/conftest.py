@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import socket
@@ -15,6 +16,10 @@ os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALL
 for variable in [name for name in os.environ if name.startswith("ICE_") and "__" in name]:
     del os.environ[variable]
 
+# Half a million objects come with torch and stay: to look through them for garbage, while they are imported
+# and between the tests, took an eighth of all the time.
+gc.disable()
+
 import pytest
 from hypothesis import settings
 
@@ -23,6 +28,13 @@ PROJECT = Path(__file__).parents[1]
 # The gate gives the same answer twice, also on a machine that is busy with something else.
 settings.register_profile("gate", deadline=None, derandomize=True)
 settings.load_profile("gate")
+
+
+def pytest_collection_finish() -> None:
+    """From here on garbage is collected again, but not looked for in what was imported."""
+    gc.freeze()
+    gc.set_threshold(5_000, 10, 10)
+    gc.enable()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

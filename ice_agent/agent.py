@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from langchain_core.embeddings import Embeddings
 
@@ -18,6 +19,12 @@ from ice_agent.writing import Ask, Writer
 from memory import USER, Adapter, Fact, FactStatus, FactStore
 
 logger = logging.getLogger(__name__)
+
+ICE: Final = "ice"
+"""What clients call the adapter that serves, with the facts that only the prompt has yet."""
+BASE: Final = "base"
+REVISION: Final = "ice@"
+"""And, before its id, one adapter by itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +114,12 @@ class Agent:
             left_out=recalled.left_out,
             memory_tokens=len(prompt) - len(bare),
         )
+
+    def bare(self, turns: Sequence[Turn], tools: Tools = ()) -> Ids:
+        """The prompt of a conversation without anything recalled, under the same system turn as with it."""
+        static = self.config.agent.system_prompt
+        spoken = list(turns) if turns[0].role == "system" else _opened(static, turns)
+        return self.model.encode(spoken, tools)
 
     def hear(self, text: str, speaker: str = USER) -> Heard:
         """Keep an utterance and the facts in it."""

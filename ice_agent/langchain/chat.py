@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import LanguageModelInput
@@ -21,16 +21,13 @@ from langchain_core.utils.function_calling import convert_to_json_schema, conver
 from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic import BaseModel, Field
 
+from ice_agent.agent import BASE, ICE, REVISION
 from ice_agent.errors import ModelError
 from ice_agent.langchain import calls
 from ice_agent.langchain.ice import Ice
 from ice_agent.turns import Tools, Turn
 from ice_agent.writing import Ask, Writing
 from memory import Adapter, Fact
-
-ICE: Final = "ice"
-BASE: Final = "base"
-REVISION: Final = "ice@"
 
 _FORCED = ("any", "required", True)
 """Which tool is the model's choice, and that it calls one is not."""
@@ -154,11 +151,8 @@ class ChatIce(BaseChatModel):
             return ready.prompt, ready.adapter, ready.memory_tokens, ready.recalled
         if model != BASE and not model.startswith(REVISION):
             raise ValueError(f"no model {model!r}: there are ice, base and ice@ID (see `ice-agent adapters`)")
-        static = self.ice.config.agent.system_prompt
-        if static and turns[0].role != "system":
-            turns = [Turn(role="system", content=static), *turns]
         adapter = None if model == BASE else agent.store.adapter(model.removeprefix(REVISION))
-        return self.ice.model.encode(turns, tools), adapter, 0, ()
+        return agent.bare(turns, tools), adapter, 0, ()
 
     # -- tools and structured output ---------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from fastapi import APIRouter, Response
 from jinja2 import TemplateError
 from pydantic import BaseModel, ConfigDict, Field
 
-from ice_agent.agent import Agent
+from ice_agent.agent import BASE, ICE, REVISION, Agent
 from ice_agent.model import Ids
 from ice_agent.server.access import Chatting, Visit
 from ice_agent.server.completion import Completion, Streamed, Whole
@@ -37,9 +37,6 @@ logger = logging.getLogger(__name__)
 
 router = APIRouter(prefix="/v1", tags=["openai"], responses=documented(form=OpenAIProblem))
 
-ICE: Final = "ice"
-BASE: Final = "base"
-REVISION: Final = "ice@"
 
 SEEDS: Final = 2**63
 
@@ -357,11 +354,8 @@ def _prompt(visit: Visit, agent: Agent, name: str, turns: Sequence[Turn], tools:
     if name == ICE:
         ready = agent.prepare(turns, tools)
         return Prompt(ids=ready.prompt, adapter=ready.adapter, memory_tokens=ready.memory_tokens)
-    static = visit.config.agent.system_prompt
-    if static and turns[0].role != "system":
-        turns = [Turn(role="system", content=static), *turns]
     adapter = None if name == BASE else _revision(visit, name)
-    return Prompt(ids=visit.serving.model.encode(turns, tools), adapter=adapter)
+    return Prompt(ids=agent.bare(turns, tools), adapter=adapter)
 
 
 def _revision(visit: Visit, name: str) -> Adapter:

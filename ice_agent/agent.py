@@ -97,13 +97,19 @@ class Agent:
         """What answers a conversation: a prompt, and the adapter that serves.
 
         A system turn at its head stands in the place of `agent.system_prompt`. Recalled is what is about the
-        words that the user said last, also where a tool has the last turn.
+        words that the user said last, also where a tool has the last turn. The root answers, which is the
+        base, where what serves would say what was taken back.
         """
         adapter = self.store.serving()
         static, spoken = self.config.agent.system_prompt, list(turns)
         if spoken[0].role == "system":
             static = spoken.pop(0).content
-        recalled = self._recall(next(turn.content for turn in reversed(spoken) if turn.role == "user"))
+        recalled = self._recall(
+            next(turn.content for turn in reversed(spoken) if turn.role == "user"),
+            " ".join(turn.content for turn in spoken),
+        )
+        if recalled.is_for_base:
+            *_, adapter = self.store.lineage()
         facts = recalled.facts
         prompt = self.model.encode(_opened(relations.system_message(static, said(facts)), spoken), tools)
         bare = self.model.encode(_opened(static, spoken), tools) if facts else prompt
@@ -135,7 +141,7 @@ class Agent:
             (completion,) = self.model.complete([prompt], max_tokens=max_tokens)
         return completion.text
 
-    def _recall(self, text: str) -> Recalled:
+    def _recall(self, text: str, spoken: str) -> Recalled:
         """The facts that this prompt has room for."""
         settings = self.config.agent
         recalled = recall.for_prompt(
@@ -145,6 +151,7 @@ class Agent:
             limit=settings.max_recalled,
             room=settings.max_recalled_tokens,
             length=lambda fact: len(self.model.encode_text(*said([fact]))),
+            spoken=spoken,
         )
         if recalled.left_out:
             ids = " ".join(fact.id for fact in recalled.left_out)

@@ -85,6 +85,13 @@ class External:
         adapters = {str(card["id"]): str(card.get("root", "")) for card in cards if card.get("parent")}
         return Served(base=str(bases[0]["id"]), bases=frozenset(named), adapters=adapters)
 
+    def is_there(self, seconds: float) -> bool:
+        """Whether it answers within so long."""
+        try:
+            return self._client.get("/v1/models", timeout=seconds).is_success
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError):
+            return False
+
     def load(self, name: str, path: str, served: Served) -> None:
         """Serve the adapter of this path by the name, in the place of another. Raises PublishError."""
         asked = {"lora_name": name, "lora_path": path}

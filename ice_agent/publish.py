@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 POLL_SECONDS: Final = 2.0
 LOOK_SECONDS: Final = 60.0
 """How often the engine is asked whether it still has what it was given."""
+PATIENCE_SECONDS: Final = 2.0
+"""What an engine may take to say that it is there."""
 MARGIN_SECONDS: Final = 30.0
 """How much longer an adapter is claimed than the engine may take."""
 
@@ -222,7 +224,8 @@ class OutsideWriter:
 
     @property
     def is_open(self) -> bool:
-        return not self._is_closed
+        """Whether it takes requests: the engine is asked, and given little time to say so."""
+        return not self._is_closed and self._engine.is_there(PATIENCE_SECONDS)
 
     @cached_property
     def _base(self) -> str:

@@ -144,6 +144,8 @@ class Recalled:
 
     facts: tuple[Fact, ...] = ()
     left_out: tuple[Fact, ...] = ()
+    is_for_base: bool = False
+    """The weights would say what was taken back: the base model is to answer, from these facts."""
 
 
 def for_prompt(
@@ -154,12 +156,17 @@ def for_prompt(
     limit: int,
     room: int,
     length: Callable[[Fact], int],
+    spoken: str = "",
 ) -> Recalled:
     """What a prompt has to say for this question, `limit` facts at most, of no more `length` than `room`.
 
     Beside other facts a model reads its prompt more than its weights. So where a prompt says anything, it
     says what the question may ask for as well, though the weights hold it; it says so last, so that the
     prompt before it stays the same from one question to the next.
+
+    A model may not obey the sentence that something is no longer true. So where the weights hold what was
+    taken back about those whom the question, or what was `spoken` before it, names, the base is to answer:
+    it never heard of that, and the prompt does not mention it.
     """
     facts = {fact.id: fact for fact in store.recall(_cued(question), NEAREST)}
     meaning = by_meaning.of(question, store, Among.PROMPT) if by_meaning else None
@@ -168,25 +175,39 @@ def for_prompt(
     facts |= {fact.id: fact for fact in near if fact.status is not FactStatus.RETRACTED}
     told = sorted(facts.values(), key=lambda fact: fact.recorded_at)
     overrides = store.contradicting(told)
+    taken_back = [fact for fact in told if fact.status is FactStatus.RETRACTED]
+    is_for_base = any(names(f"{spoken} {question}", fact) for fact in taken_back)
     # No more than half of the prompt: what waits there is known nowhere else.
-    held = meant(_learned(store, question), question)[: min(BESIDE, limit // 2)] if told else []
+    beside = limit // 2 if is_for_base else min(BESIDE, limit // 2)
+    held = meant(_learned(store, question), question)[:beside] if told else []
+    if is_for_base:
+        told = [fact for fact in told if fact not in taken_back]
     best = [*held, *relevant(told, question, overrides, [fact.id for fact in near])][:limit]
     kept = fitting(best, overrides, room, length)
     in_order = sorted((fact for fact in told if fact.id in kept), key=lambda fact: fact.id not in overrides)
     return Recalled(
         facts=(*in_order, *(fact for fact in held[::-1] if fact.id in kept)),
         left_out=tuple(fact for fact in best if fact.id not in kept),
+        is_for_base=is_for_base,
     )
 
 
 def meant(learned: Sequence[Fact], question: str) -> list[Fact]:
     """What the weights hold about those whom a question names, nearest first."""
     words = _words(question)
+    return relevant([fact for fact in learned if _is_named(fact.subject, words)], question)
 
-    def is_named(subject: str) -> bool:
-        return bool(words & FIRST_PERSON) if subject == USER else _words(subject) <= words
 
-    return relevant([fact for fact in learned if is_named(fact.subject)], question)
+def names(text: str, fact: Fact) -> bool:
+    """Whether a text names the subject of a fact, or its value."""
+    words = _words(text)
+    return _is_named(fact.subject, words) or _words(fact.object) <= words
+
+
+def _is_named(name: str, words: set[str]) -> bool:
+    """Whether a name is among these words; the user is by a word of the first person, "user's sister" too."""
+    of_name = _words(name) - ({USER} if words & FIRST_PERSON else set())
+    return of_name <= words
 
 
 def _learned(store: FactStore, question: str) -> list[Fact]:

@@ -23,7 +23,7 @@ from memory.tables import (
     FactRow,
     Role,
 )
-from memory.transaction import Transaction
+from memory.transaction import BY_NUMBER, Transaction
 
 _MOVED = (Role.FACT, Role.REMOVAL, Role.OVERRIDE, Role.LOST)
 """The roles of facts whose place in the weights a promotion changes."""
@@ -45,7 +45,7 @@ def members(tx: Transaction, batch_id: str, role: Role) -> Sequence[FactRow]:
         .join(BatchFactRow, BatchFactRow.fact_id == FactRow.id)
         .where(BatchFactRow.batch_id == batch_id, BatchFactRow.role == role)
     )
-    return tx.scalars(with_role.order_by(FactRow.number)).all()
+    return tx.scalars(with_role.order_by(FactRow.number), execution_options=BY_NUMBER).all()
 
 
 def learn(tx: Transaction, adapter_id: str, batch_id: str) -> None:

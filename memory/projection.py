@@ -11,13 +11,14 @@ from memory.audit import ENDS
 from memory.records import Past
 from memory.slots import displaced_by, fact_record
 from memory.tables import AdapterRow, BatchFactRow, BatchRow, EntryRow, FactRow, Role
-from memory.transaction import Transaction
+from memory.transaction import BY_NUMBER, Transaction
 
 
 def held(tx: Transaction, adapter: AdapterRow) -> Sequence[FactRow]:
     """The facts that an adapter's weights hold, in the order they were told."""
     ids = _ids(tx, _line(tx), adapter.id)
-    return tx.scalars(sa.select(FactRow).where(FactRow.id.in_(ids)).order_by(FactRow.number)).all()
+    rows = sa.select(FactRow).where(FactRow.id.in_(ids)).order_by(FactRow.number)
+    return tx.scalars(rows, execution_options=BY_NUMBER).all()
 
 
 def past(tx: Transaction, adapter: AdapterRow, position: int) -> Past:
@@ -36,7 +37,7 @@ def past(tx: Transaction, adapter: AdapterRow, position: int) -> Past:
         ).all()
     )
     wanted = sa.select(FactRow).where(FactRow.id.in_(known | claimed.keys())).order_by(FactRow.number)
-    facts = {row.id: fact_record(row) for row in tx.scalars(wanted)}
+    facts = {row.id: fact_record(row) for row in tx.scalars(wanted, execution_options=BY_NUMBER)}
     stood, erased = _told_until(tx, position)
     return Past(
         root_id=ancestors[-1] if ancestors else adapter.id,

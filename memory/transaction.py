@@ -33,8 +33,8 @@ from memory.tables import (
 from memory.text import is_storable
 
 BY_NUMBER: Final = {"by_number": True}
-"""The options of a query for rows of given numbers. Their tenant is seen to and not looked up: SQLite would
-read all rows of the tenant instead of those few."""
+"""The options of a query for rows of given numbers or ids. Their tenant is seen to and not looked up: SQLite
+would read all rows of the tenant instead of those few."""
 
 _OWNER: Final = sa.select(TenantRow).where(TenantRow.name == sa.bindparam("name"))
 

@@ -11,7 +11,7 @@ import pytest
 from ice_agent import collect, recall
 from ice_agent.config import Config
 from ice_agent.errors import ConfigError
-from ice_agent.recall import Meanings, fitting, for_prompt, fuse, meanings, relevant, search
+from ice_agent.recall import Meanings, fitting, for_prompt, fuse, meanings, names, relevant, search
 from ice_agent.settings import Collect
 from memory import USER, Archive, Cardinality, Fact, FactStatus
 from tests.concepts import Concepts
@@ -158,6 +158,31 @@ def test_what_was_taken_back_is_not_denied_where_another_value_does_so(store, te
     assert said(prompt(store, "Which town?", by_meaning).facts) == ["The user lives in Lisbon."]
     tell("I live in Oslo.")
     assert said(prompt(store, "Which town?", by_meaning).facts) == ["The user lives in Oslo."]
+
+
+def test_where_the_weights_hold_what_was_taken_back_the_base_reads_what_else_they_hold(store, tell):
+    tell("I live in Lisbon.", "I work as a baker.", "My sister Olga lives in Rome.")
+    Tenant(store).learn()
+    tell("I no longer live in Lisbon.", "I play chess.")
+    for question in ("What do I do?", "Who lives in Lisbon?"):
+        recalled = prompt(store, question)
+        assert recalled.is_for_base
+        assert "Lisbon" not in " ".join(said(recalled.facts))
+    values = {fact.object for fact in prompt(store, "What do I do?").facts}
+    assert {"baker", "chess"} <= values
+    other = prompt(store, "Where does Olga live?")
+    assert not other.is_for_base
+    assert "The user lives in Lisbon." in said(other.facts)
+    later = for_prompt(
+        store, "Since when?", None, limit=20, room=1000, length=lambda f: 1, spoken="Where do I live?"
+    )
+    assert later.is_for_base
+
+
+def test_a_relative_is_named_as_the_users(store):
+    told = fact(1, "The user's sister lives in Lisbon.", subject="user's sister")
+    assert names("Where does my sister live?", told)
+    assert not names("Where does Olga's sister live?", told)
 
 
 def test_the_model_in_hand_comes_before_the_one_that_the_settings_name():

@@ -45,7 +45,7 @@ class Place(StrEnum):
 
     PROMPT = "prompt"
     WEIGHTS = "weights"
-    DENIED = "denied"  # it ended, and weights may still say it: the prompt says that it is no longer true
+    DENIED = "denied"  # it ended, and weights may still say it: who names it is answered by the base
     NOWHERE = "nowhere"  # it ended, or has not begun
 
 
@@ -212,7 +212,7 @@ def release(fact_id: str, visit: Operating) -> Fact:
 
 @router.post("/{fact_id}/retract", responses=documented(404) | example(FACT))
 def retract(fact_id: str, visit: Operating) -> Fact:
-    """Say that it is no longer true: what it superseded stands again, the prompt overrules the weights."""
+    """Say that it is no longer true: what it superseded stands again, weights that hold it are not asked."""
     decide.taken_back(visit.store, fact_id, speaker=OPERATOR)
     return visit.store.fact(fact_id)
 

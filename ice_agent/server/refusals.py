@@ -170,15 +170,13 @@ def told(error: Exception, path: str) -> tuple[int, str, str | None, str | None]
             None,
             "context_length_exceeded" if isinstance(error, PromptTooLong) else None,
         )
-    logger.error("a request failed: %s", error, exc_info=error)
-    if isinstance(error, StoreUnavailable):
-        # Its own words name the database.
-        return (
-            status,
-            "the memory cannot be reached now: try again later, and see the server's log",
-            None,
-            None,
-        )
+    # An engine that is down is no fault in here, and would leave a trace for each request.
+    is_engine = isinstance(error, EngineError)
+    logger.error("a request failed: %s", error, exc_info=None if is_engine else error)
+    if is_engine or isinstance(error, StoreUnavailable):
+        # Their own words name an address behind this server.
+        lacking = "no answer can be written" if is_engine else "the memory cannot be reached"
+        return status, f"{lacking} now: try again later, and see the server's log", None, None
     shown = str(error) if isinstance(error, IceError) else "something went wrong inside: see the server's log"
     return status, shown, None, None
 

@@ -24,6 +24,9 @@ KEPT: Final = 200
 
 MOST_WAITING: Final = 100
 
+IDLE_SECONDS: Final = 300.0
+"""How long the process, with a base model in its memory, waits for another cycle before it ends."""
+
 OpenPlace = Callable[[Stop], AbstractContextManager[Place]]
 
 
@@ -50,10 +53,14 @@ class Run:
 
 
 class Runs:
-    """The queue of cycles. The process that runs them, with its own base model, starts with the first one."""
+    """The queue of cycles.
 
-    def __init__(self, open_place: OpenPlace) -> None:
-        self._open_place = open_place
+    The process that runs them, with its own base model, starts with the first one, and again after it had
+    nothing to do for so long that it ended.
+    """
+
+    def __init__(self, open_place: OpenPlace, idle_seconds: float = IDLE_SECONDS) -> None:
+        self._open_place, self._idle_seconds = open_place, idle_seconds
         self._turn, self._stop = Condition(), Event()
         self._runs = dict[str, Run]()
         self._waiting = deque[str]()
@@ -105,8 +112,12 @@ class Runs:
 
     def _next(self) -> Run | None:
         with self._turn:
-            self._turn.wait_for(lambda: self._waiting or self._stop.is_set())
+            self._turn.wait_for(lambda: self._waiting or self._stop.is_set(), self._idle_seconds)
             if self._stop.is_set():
+                return None
+            if not self._waiting:
+                # Whoever asks from here on has another process begun, while this one ends.
+                self._thread = None
                 return None
             run = self._runs[self._waiting.popleft()]
             self._runs[run.id] = run = replace(run, state=State.RUNNING, began_at=now())

@@ -128,6 +128,27 @@ def archive(opened: Archive) -> Archive:
     return emptied(opened)
 
 
+def plans(archive: Archive, call: Callable[[], object]) -> list[str]:
+    """Each query of a call on SQLite, followed by its plan."""
+    ran: list[tuple[str, Any]] = []
+
+    def note(connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
+        ran.append((statement, parameters))
+
+    sa.event.listen(archive._reader, "before_cursor_execute", note)
+    try:
+        call()
+    finally:
+        sa.event.remove(archive._reader, "before_cursor_execute", note)
+    with archive._reader.connect() as connection:
+        return [
+            f"{statement}: {row[-1]}"
+            for statement, parameters in ran
+            if statement.startswith("SELECT")
+            for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        ]
+
+
 def emptied(opened: Archive) -> Archive:
     with behind_its_back(opened) as connection:
         for table in reversed(Table.metadata.sorted_tables):

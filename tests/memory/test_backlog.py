@@ -7,9 +7,10 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from memory import STATEMENT, Rate, Scores, Verdict, now
+from memory import STATEMENT, Archive, Rate, Scores, Verdict, now
 from memory.backlog import of_all
-from tests.memory.conftest import GOOD
+from tests.databases import ready
+from tests.memory.conftest import GOOD, Tenant, plans
 
 BAD = Verdict(promote=False, reasons=("a guard broke",))
 
@@ -125,3 +126,25 @@ def test_idle_tenants_are_not_looked_at(index, archive):
     assert [line for line in plan if index in line] != []
     scanned = [line for line in plan if line.startswith("SCAN") and "INDEX" not in line]
     assert [line for line in scanned if "anon" not in line] == []
+
+
+def test_a_batch_is_read_by_its_members_and_not_by_all_that_its_tenant_was_told(tmp_path):
+    """Counts of a million facts, a hundred a tenant, led SQLite to read all facts of the largest tenant."""
+    url = ready(tmp_path / "memory.db")
+    with Archive.open(url) as archive:
+        tom = Tenant(archive.store("tom"))
+        tom.tell("Lyon")
+        tom.learn()
+        with archive._engine.begin() as connection:
+            connection.execute(sa.text("ANALYZE"))
+            connection.execute(sa.text("DELETE FROM sqlite_stat1 WHERE tbl IN ('facts', 'batch_facts')"))
+            connection.execute(sa.text(
+                "INSERT INTO sqlite_stat1 VALUES ('facts', 'sqlite_autoindex_facts_1', '1000000 1'),"
+                " ('facts', 'ix_facts_tenant_status', '1000000 100 100 1'),"
+                " ('batch_facts', 'sqlite_autoindex_batch_facts_1', '10000 100 1'),"
+                " ('batch_facts', 'ix_batch_facts_fact_id', '10000 100')"
+            ))  # fmt: skip
+    with Archive.open(url) as archive:
+        of_members = [plan for plan in plans(archive, archive.store("tom").batches) if "batch_facts" in plan]
+    assert of_members
+    assert not [plan for plan in of_members if plan.endswith("(tenant=?)")]

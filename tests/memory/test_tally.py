@@ -5,10 +5,9 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 
 import pytest
-import sqlalchemy as sa
 
 from memory import STATEMENT, Archive, HookEvent, Rate, Scores, Verdict
-from tests.memory.conftest import GOOD
+from tests.memory.conftest import GOOD, plans
 
 BAD = Verdict(promote=False, reasons=("a guard broke",))
 
@@ -97,28 +96,11 @@ def test_every_count_reads_an_index_of_what_it_counts_alone(two, archive):
     """However many facts and entries there are beside them. On PostgreSQL small tables are read whole."""
     if archive._engine.dialect.name != "sqlite":
         pytest.skip("the planner of PostgreSQL goes by sizes")
-    ran = []
-
-    def note(connection, cursor, statement, parameters, context, many):
-        ran.append((statement, parameters))
-
-    sa.event.listen(archive._reader, "before_cursor_execute", note)
-    try:
-        archive.tallies()
-        archive.tallies(by_tenant=True)
-    finally:
-        sa.event.remove(archive._reader, "before_cursor_execute", note)
-    plans = []
-    with archive._reader.connect() as connection:
-        for statement, parameters in ran:
-            if statement.startswith("SELECT"):
-                plans += [
-                    row[-1]
-                    for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
-                ]
-    facts = [plan for plan in plans if "facts" in plan]
+    found = [*plans(archive, archive.tallies), *plans(archive, lambda: archive.tallies(by_tenant=True))]
+    steps = [plan.rpartition(": ")[2] for plan in found]
+    facts = [step for step in steps if "facts" in step]
     assert facts
-    assert all("SEARCH facts USING COVERING INDEX ix_facts_waiting" in plan for plan in facts)
-    entries = [plan for plan in plans if "ledger_entries" in plan]
+    assert all("SEARCH facts USING COVERING INDEX ix_facts_waiting" in step for step in facts)
+    entries = [step for step in steps if "ledger_entries" in step]
     assert entries
     assert all("SEARCH ledger_entries USING COVERING INDEX ix_ledger_entries_counted" in p for p in entries)

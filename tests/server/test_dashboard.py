@@ -422,9 +422,9 @@ def test_what_is_taken_back_says_what_will_stand_again_and_is_denied_while_weigh
     browser.send(f"/ui/facts/{fact.id}/retract")
     assert lived.fact(store, "Nairobi").is_current
     olga = f"/ui/facts/{lived.fact(store, 'Olga').id}"
-    assert "the prompt denies it" in browser.text(f"{olga}/retract")
+    assert "who names it is answered by the base model" in browser.text(f"{olga}/retract")
     browser.send(f"{olga}/retract")
-    assert "no longer true, until a cycle takes it out" in browser.text(olga)
+    assert "until a cycle takes it out of them" in browser.text(olga)
 
 
 def test_forgetting_shows_what_would_go_and_leaves_a_receipt(looking, another, home):
@@ -468,9 +468,13 @@ def test_what_serves_is_reverted_and_promoted_again(looking, another):
     assert lived.fact(store, "Olga").status is FactStatus.RETRACTED
     assert browser.get(back).status_code == 409
     path = f"/ui/adapters/{serving_now.id}/promote"
-    assert "Every guard held" in browser.text(path)
+    page = browser.text(path)
+    assert "Every guard held" in page
+    assert "of its weights no longer true" in page
+    assert "Olga" in page
     assert browser.send(path).status_code == 303
     assert store.serving().id == serving_now.id
+    assert "in the weights no longer true, until the next cycle" in browser.text("/")
 
 
 @pytest.mark.slow

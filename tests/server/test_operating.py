@@ -117,6 +117,20 @@ def test_forgetting_shows_first_what_would_go_and_leaves_a_receipt(at):
     at.get("/audit/receipts/..%2Fledger.key", expects=404)
 
 
+def test_the_receipt_of_a_tenant_that_was_forgotten_whole_is_still_to_be_had(client):
+    def receipts():
+        return client.get("/audit/receipts", headers=gone).json()["receipts"]
+
+    gone = {"X-Ice-Tenant": "gone"}
+    before = receipts()
+    memories = {"messages": "I live in Lisbon.", "user_id": "gone"}
+    assert client.post("/memories", json=memories).status_code == 200
+    assert receipts() == []
+    assert client.delete("/memories", params={"user_id": "gone"}).status_code == 200
+    (name,) = set(receipts()) - set(before)
+    assert client.get(f"/audit/receipts/{name}", headers=gone).status_code == 200
+
+
 # -- cycles and adapters -------------------------------------------------------------------------------------
 
 

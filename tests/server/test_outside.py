@@ -58,15 +58,25 @@ def test_pieces_are_passed_on(outside):
     assert [piece for piece in deltas if piece] == ["It", " is", " so."]
 
 
-def test_what_the_engine_refuses_is_an_error_in_openais_form(outside):
+def test_what_the_engine_refuses_is_an_error_in_openais_form_and_its_words_are_in_the_log(outside, caplog):
     engine, client, archive = outside
+    assert client.get("/readyz").json() == {"ready": True, "memory": True, "engine": True}
     engine.is_down = True
+    ready = client.get("/readyz")
+    assert (ready.status_code, ready.json()["engine"]) == (503, False)
     away = ask(client)
-    assert (away.status_code, "cannot be reached" in away.json()["error"]["message"]) == (503, True)
+    said = away.json()["error"]["message"]
+    assert (away.status_code, "no answer can be written now" in said, engine.url in said) == (
+        503,
+        True,
+        False,
+    )
+    assert "cannot be reached" in caplog.text
+    assert "Traceback" not in caplog.text
     engine.is_down = False
     tenant = Tenant(archive.store("default"))
     tenant.tell("Lyon")
     tenant.learn()
     lacking = ask(client)
     assert lacking.status_code == 503
-    assert "`ice-agent publish`" in lacking.json()["error"]["message"]
+    assert "`ice-agent publish`" in caplog.text

@@ -19,11 +19,14 @@ class Place:
 
     def __init__(self):
         self.go_on, self.stop, self.ran = Event(), Event(), []
+        self.n_begun = self.n_ended = 0
 
     @contextmanager
     def opened(self, stop):
         self.stop = stop
+        self.n_begun += 1
         yield self
+        self.n_ended += 1
 
     def run(self, tenant):
         self.ran.append(tenant)
@@ -43,6 +46,18 @@ def asked(place):
     asked = Runs(place.opened)
     yield asked
     place.go_on.set()
+    asked.close()
+
+
+def test_a_process_that_has_nothing_to_do_ends_and_another_begins_with_the_next_cycle(place):
+    place.go_on.set()
+    asked = Runs(place.opened, idle_seconds=0.01)
+    for n in (1, 2):
+        run = asked.begin("tom")
+        _wait_for(lambda n=n: place.n_ended == n)
+        assert asked.of("tom")[0].id == run.id
+        assert asked.of("tom")[0].state is State.ENDED
+    assert (place.n_begun, place.ran) == (2, ["tom", "tom"])
     asked.close()
 
 

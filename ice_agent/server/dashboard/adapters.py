@@ -14,7 +14,7 @@ from ice_agent.server.dashboard import drawn
 from ice_agent.server.dashboard.rendering import Page, gone_to, is_as_wanted, page
 from ice_agent.server.dashboard.visitors import Deciding, Form, Looking
 from ice_agent.server.refusals import Refused
-from memory import Adapter, AdapterStatus, Transcript
+from memory import Adapter, AdapterStatus, Fact, FactStore, Transcript
 
 router = APIRouter(route_class=Page, include_in_schema=False)
 
@@ -95,7 +95,7 @@ def shown(
 def may_promote(request: Request, visit: Deciding, adapter_id: str) -> Response:
     """Whether it would serve, by the guards as they are set now."""
     adapter = _may(visit, visit.store.adapter(adapter_id), "promote")
-    return page(request, "promote.html", adapter=adapter, guards=_guards(visit, adapter), refused=())
+    return _asked_to_promote(request, visit, adapter)
 
 
 @router.post("/ui/adapters/{adapter_id}/promote")
@@ -103,8 +103,7 @@ def promoted(request: Request, visit: Deciding, form: Form, adapter_id: str) -> 
     adapter, verdict = decide.promoted(visit.store, visit.config, adapter_id)
     if verdict.promote:
         return gone_to(f"/ui/adapters/{adapter.id}", done="promote")
-    guards = _guards(visit, adapter)
-    return page(request, "promote.html", status=409, adapter=adapter, guards=guards, refused=verdict.reasons)
+    return _asked_to_promote(request, visit, adapter, refused=verdict.reasons)
 
 
 @router.get("/ui/adapters/{adapter_id}/reject")
@@ -125,9 +124,8 @@ def may_revert(request: Request, visit: Deciding, adapter_id: str) -> Response:
     """What leaves the weights if this adapter, an ancestor of what serves, is put back."""
     target = _may(visit, visit.store.adapter(adapter_id), "revert")
     serving = visit.store.serving()
-    held = {fact.id for fact in visit.store.held_by(target.id)}
-    leaving = [f for f in visit.store.held_by(serving.id) if f.id not in held] if serving else []
-    return page(request, "revert.html", target=target, serving=serving, leaving=leaving)
+    leaving, coming = _exchanged(visit.store, serving, target)
+    return page(request, "revert.html", target=target, serving=serving, leaving=leaving, ended=_ended(coming))
 
 
 @router.post("/ui/adapters/{adapter_id}/revert")
@@ -135,6 +133,36 @@ def reverted(visit: Deciding, form: Form, adapter_id: str) -> Response:
     to = visit.store.adapter(adapter_id).id
     decide.reverted(visit.store, visit.config, to=to, retract=form.get("retract") == "yes")
     return gone_to(f"/ui/adapters/{to}", done="revert")
+
+
+def _asked_to_promote(
+    request: Request, visit: Visit, adapter: Adapter, refused: Sequence[str] = ()
+) -> Response:
+    _, coming = _exchanged(visit.store, visit.store.serving(), adapter)
+    return page(
+        request,
+        "promote.html",
+        status=409 if refused else 200,
+        adapter=adapter,
+        guards=_guards(visit, adapter),
+        refused=refused,
+        ended=_ended(coming),
+    )
+
+
+def _exchanged(
+    store: FactStore, serving: Adapter | None, other: Adapter
+) -> tuple[Sequence[Fact], Sequence[Fact]]:
+    """The facts that leave the weights if another adapter serves, and those that come with it."""
+    now_held, then_held = (store.held_by(each.id) if each else () for each in (serving, other))
+    stay = {fact.id for fact in now_held} & {fact.id for fact in then_held}
+    leaving, coming = ([fact for fact in held if fact.id not in stay] for held in (now_held, then_held))
+    return leaving, coming
+
+
+def _ended(facts: Iterable[Fact]) -> list[Fact]:
+    """Those that were taken back, or superseded, since an adapter learned them."""
+    return [fact for fact in facts if not fact.is_current]
 
 
 def acts(visit: Visit, adapter: Adapter) -> Sequence[str]:

@@ -156,7 +156,8 @@ def told(error: Exception, path: str) -> tuple[int, str, str | None, str | None]
             return error.status, str(error), error.param, error.code
         case RequestValidationError():
             first, *_ = _invalid(error)
-            where = ".".join(str(part) for part in first["loc"][1:])
+            # Of a body that is no JSON the place is a count of characters, and its words say that.
+            where = "" if first["type"] == "json_invalid" else ".".join(map(str, first["loc"][1:]))
             # OpenAI's clients know 400 alone for what is wrong with a request.
             status = 400 if path.startswith(OPENAI) else 422
             return status, f"{where}: {first['msg']}" if where else first["msg"], where or None, None

@@ -83,11 +83,14 @@ def require_keys_beyond_loopback(archive: Archive, host: str) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address, or whatever a name stands for."""
+    """Whether only this machine reaches an address, or whatever a name stands for.
+
+    Raises ConfigError for a name that stands for nothing.
+    """
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except OSError:
-        return False
+    except OSError as error:
+        raise ConfigError(f"[server] host = {host!r} is no address here: {error.strerror or error}") from None
     # The zone of a link-local address is no part of it.
     addresses = {str(place[0]).partition("%")[0] for *_, place in found}
     return bool(addresses) and all(ipaddress.ip_address(each).is_loopback for each in addresses)

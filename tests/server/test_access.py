@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -64,7 +65,16 @@ def test_an_address_of_this_machine_needs_no_key(served, host):
     serving.require_keys_beyond_loopback(served.archive, host)
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "no.such.host.invalid"])
+def test_a_host_that_stands_for_nothing_is_named(served, monkeypatch):
+    def unknown(*_, **__):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(ConfigError, match=r"\[server\] host = 'nowhere' is no address here: Name or"):
+        serving.require_keys_beyond_loopback(served.archive, "nowhere")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
 def test_another_address_is_refused_until_there_is_a_key(served, guarded, host):
     with pytest.raises(ConfigError, match="ice-agent keys --issue"):
         serving.require_keys_beyond_loopback(served.archive, host)

@@ -279,3 +279,9 @@ def test_half_a_character_in_any_message_is_refused_and_not_an_error_inside(clie
     body = json.dumps({"model": "ice", "messages": messages})
     answer = client.post(CHAT, content=body, headers={"content-type": "application/json"})
     assert answer.status_code == 400, answer.text
+
+
+def test_a_body_that_is_no_json_is_told_so_without_a_place_that_is_none(client):
+    answer = client.post(CHAT, content="{", headers={"content-type": "application/json"})
+    problem = answer.json()["error"]
+    assert (answer.status_code, problem["message"], problem["param"]) == (400, "JSON decode error", None)

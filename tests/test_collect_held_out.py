@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from ice_agent import relations
 from ice_agent.collect import extract
 from ice_agent.collect.rules import rules
 from ice_agent.settings import Collect
@@ -113,7 +114,17 @@ def _heard(text: str) -> Counter[tuple[str, str, str]]:
 
 
 def _plain(subject: str, relation: str, obj: str) -> tuple[str, str, str]:
-    """Compared without case and articles; the file calls a dog or cat a pet, a son or daughter a child."""
+    """Compared without case and articles, by the one name that the memory has for a relation.
+
+    The files call a dog or cat a pet, a son or daughter a child; some call a best friend a friend, and a
+    country's president its head of state.
+    """
     value = obj.lower().strip(" .").removeprefix("the ").removeprefix("a ").removeprefix("an ")
-    wider = {"dog": "pet", "cat": "pet", "son": "child", "daughter": "child"}.get(relation, relation)
-    return (subject.lower().removeprefix("the "), wider.lower().replace("_", " "), value)
+    taken_back, _, name = relation.rpartition(":")
+    known = relations.canonical(name)
+    wider = {
+        "dog": "pet", "cat": "pet", "son": "child", "daughter": "child", "best friend": "friend",
+        "president": "head of state", "king": "head of state", "queen": "head of state",
+    }.get(known, known)  # fmt: skip
+    whose = relations.canonical_subject(subject.removeprefix("the ").lower())
+    return (whose, f"{taken_back} {wider.replace('_', ' ')}", value)

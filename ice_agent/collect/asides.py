@@ -16,17 +16,21 @@ def without_preamble(words: str) -> tuple[str, bool]:
 
 _PREAMBLE = re.compile(
     r"""\s*(?:
-      (?:and|but|so|also|then|plus|because|since|while|although|though|where|well|oh|ah|um|uh|hmm|yes
+      (?:and|but|so|also|then|plus|because|since|while|although|though|where(?!\s+(?:I|we|he|she)\b)|well|oh|ah|um|uh|hmm|yes
           |yeah|yep|ok|okay|right|sure|no(?!\s+(?:longer|more)\b)|nope|nah
-        |hey|hi|hello|hiya|yo|heya|tbh|tbf|ngl|lol|lmao|rofl|fyi|imo|imho|omg|god|gosh|jeez|damn|dang|welp|meh|argh|eek|eww?|mate(?!\s+of\b)
-          |dude|man|bro|e?r+r|tmrw|tomorrow|tonight|mistyped|wait\s+no|oh\s+no|oh\s+and|(?:keep|bear)\s+in\s+mind|true\s+story|full\s+disclosure|confession
-          |real\s+talk|after\s+all\s+(?:these\s+years|this\s+time)|quick\s+(?:one|question|intro)|random|weird\s+(?:one|question)|silly\s+question|heads[\s-]up|ps|p\.s|psst|look
+        |hey|hi|hello|hiya|yo|heya|tbh|tbf|ngl|lol|lmao|rofl|fyi|imo|imho|omg|god|gosh|jeez|damn|dang|welp
+        |meh|argh|eek|eww?|mate(?!\s+of\b)
+          |dude|man|bro|e?r+r|tmrw|tomorrow|tonight|mistyped|wait\s+no|oh\s+no|oh\s+and|(?:keep
+          |bear)\s+in\s+mind|true\s+story|full\s+disclosure|confession
+          |real\s+talk|after\s+all\s+(?:these\s+years|this\s+time)|quick\s+(?:one|question|intro)|random
+          |weird\s+(?:one|question)|silly\s+question|heads[\s-]up|ps|p\.s|psst|look
         |good\s+(?:morning|afternoon|evening)|thanks|thank\s+you|please|honestly
           |frankly|seriously|really|anyway|anyways
         |actually|indeed|besides|finally|recently|nowadays|currently|now|today|yesterday|these\s+days
           |right\s+now|at\s+the\s+moment|wow|great
         |sorry|apologies|oops|correction|update|wait|news|alas|fortunately|unfortunately|luckily|sadly
           |happily|in\s+fact|of\s+course|obviously
+        |in\s+the\s+(?:evenings?|mornings?|afternoons?)|at\s+(?:the\s+)?weekends?|at\s+night|since\s+then
         |by\s+the\s+way|btw|fun\s+fact|guess\s+what|you\s+know|you\s+see|let\s+me\s+see
           |to\s+be\s+(?:clear|honest|precise|exact)|for\s+what\s+it's\s+worth
         |(?:as|like)\s+(?:I|you)\s+(?:already\s+)?(?:said|know|mentioned|told\s+you)|as\s+for\s+me
@@ -77,7 +81,8 @@ COMMENT = re.compile(
       |whatever\b|no\s+matter\s+(?:what|who|how)\b|believe\s+(?:it|me)\b|would\s+you\s+believe\b
         |can\s+you\s+believe\b
       |(?:not\s+[\w ]{1,30}\s+)?(?:like|as|what)\s+I\s+(?:said|wrote|typed|told|thought|claimed)\b
-      |(?:and\s+|but\s+)?I\s+(?:had\s+|have\s+|just\s+|wrongly\s+)?(?:said|wrote|typed|told|mixed|thought)\b)[^;.!?]*$""",
+      |(?:and\s+|but\s+)?I\s+(?:had\s+|have\s+|just\s+|wrongly\s+)?(?:said|wrote|typed|told|mixed
+          |thought)\b)[^;.!?]*$""",
     re.IGNORECASE | re.VERBOSE,
 )
 """What somebody adds to a fact that is theirs: "he told me", "whatever she claims", "I had said Rome"."""
@@ -88,6 +93,19 @@ def is_hedged(sentence: str, start: int, end: int) -> bool:
     return bool(_HEDGE.match(sentence, end) or _HEDGE.search(sentence[start:end]))
 
 
+def is_mended(sentence: str, start: int, end: int) -> bool:
+    """Whether the clause was said before and what follows puts it right: "I said Rome, but it's Oslo"."""
+    return bool(_SAID_BEFORE.search(sentence[start:end]) and _BUT_IT_IS.match(sentence, end))
+
+
+_SAID_BEFORE = re.compile(
+    r"\bI\s+(?:had\s+|just\s+)?(?:told\s+you|said|wrote|typed|put|claimed)\b", re.IGNORECASE
+)
+_BUT_IT_IS = re.compile(
+    r"\W*\s*(?:but|though|and|when)?\s*(?:actually\s+|really\s+|in\s+fact\s+)*(?:it'?s|it\s+is|it\s+was"
+    r"|s?he'?s|I\s+mean|I\s+should\s+have)\b",
+    re.IGNORECASE,
+)
 _HEDGE = re.compile(
     r"""(?:,|\s-+)?\s+(?:(?:at\s+least\s+)?(?:or\s+)?(?:I|we)(?:'d|\s+would)?\s+(?:think|guess|believe
     |suppose|reckon|assume

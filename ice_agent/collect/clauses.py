@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 
 from ice_agent.collect import asides, days, forms
+from ice_agent.collect.leads import Voice, lead_of
 from ice_agent.collect.names import NAME, UPPER
 from ice_agent.collect.wording import as_begun, written_out
 
@@ -33,13 +33,6 @@ FINITE = (
 
 LONGEST_CLAUSE = 400
 """Characters; what goes on longer without a pause is a document, not something that somebody says."""
-
-
-class Voice(StrEnum):
-    TOLD = "told"  # asserted in passing: "I live in Oslo"
-    TAUGHT = "taught"  # asserted and asked to be kept: "Remember that ..."
-    TAKEN_BACK = "taken back"  # "Forget that ...", "It is not true that ..."
-    UNSAID = "unsaid"  # a question, a wish, a condition, a guess, a quote: nothing is asserted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,11 +92,13 @@ def _trimmed(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 
 
 _SENTENCE_END = re.compile(r"[.!?]+[\"')]*(?=\s|$)|\n+")
-_ABBREVIATION = re.compile(rf"(?:^|[ (])(?:Mr|Mrs|Ms|Dr|Prof|St|Sr|Jr|Mt|vs|e\.g|i\.e|[{UPPER}])\.$")
+_ABBREVIATION = re.compile(
+    rf"(?:^|(?<! a)(?<! an)(?<!letter)[ (])(?:Mr|Mrs|Ms|Dr|Prof|St|Sr|Jr|Mt|vs|e\.g|i\.e|[{UPPER}])\.$"
+)
 
 
 def _sentence_clauses(sentence: str, offset: int, number: int) -> Iterator[Clause]:
-    lead, voice = _lead(sentence)
+    lead, voice = lead_of(sentence)
     is_foreign = voice is Voice.TOLD and _is_foreign(sentence)
     reported = _reported(sentence) if voice is Voice.TOLD else ()
     spans = [span for span in _segments(sentence, lead) if span[1] - span[0] <= LONGEST_CLAUSE]
@@ -131,6 +126,7 @@ def _sentence_clauses(sentence: str, offset: int, number: int) -> Iterator[Claus
             or _is_within(reported, start)
             or bool(_GUESS.search(words))
             or asides.is_hedged(sentence, start, end)
+            or asides.is_mended(sentence, start, end)
         )
         # "Forget that I was her flatmate, she has moved out": the second half is news.
         is_news = is_news or (
@@ -147,16 +143,6 @@ def _sentence_clauses(sentence: str, offset: int, number: int) -> Iterator[Claus
             is_correction=is_correction,
             presupposes=is_unsaid and not is_foreign,
         )
-
-
-def _lead(sentence: str) -> tuple[int, Voice]:
-    """How long the words of teaching are ("Remember that"), and what they make of the rest."""
-    if sentence.rstrip("\"') ").endswith("?"):
-        return 0, Voice.TOLD
-    for pattern, voice in ((_TEACHES, Voice.TAUGHT), (_TAKES_BACK, Voice.TAKEN_BACK)):
-        if match := pattern.match(sentence):
-            return match.end(), voice
-    return 0, Voice.TOLD
 
 
 def _asked(sentence: str, spans: list[tuple[int, int]]) -> frozenset[int]:
@@ -197,45 +183,6 @@ def _after_space(sentence: str, start: int) -> int:
     while sentence[start : start + 1] in (" ", ",", ";", ":"):
         start += 1
     return start
-
-
-_POLITE = (
-    r"(?:(?:please|hey|hi|hello|ok|okay|oh|so|and|but|well|also|actually|no|sorry|by the way"
-    r"|btw)\b,?\s+)*(?:please,?\s+)?"
-)
-_TEACHES = re.compile(
-    rf"""{_POLITE}(?:
-      (?:(?:you\s+(?:should|must|need\s+to)|do)\s+)?(?:always\s+)?(?:remember|memori[sz]e|learn
-        |note|know|store|save)\s+that\b
-    | (?:please\s+)?(?:remember|note|memori[sz]e|learn|store|save)\s*(?:this)?\s*(?::|,|-)
-    | (?:please\s+)?remember\s+(?=I'm\b
-        |(?:my|I\b|our)(?:\s+\w+){{1,4}}\s+(?:is|am|are|live|work|like|love|have)\b)
-    | (?:note|write|jot)\s+(?:this|that|it)\s+down\s*[:,.-]
-    | keep\s+in\s+mind(?:\s+that|:|,|\s+(?=I\b|I'm\b|my\b)) | bear\s+in\s+mind(?:\s+that|:|,)
-    | (?:do\s+not|don't|dont)\s+forget(?:\s+that|:|,|\s+(?=I\b|I'm\b|my\b)) | never\s+forget\s+that
-    | (?:make|take)\s+(?:a\s+)?note(?:\s+that|:|,|\s+of\s+this:)
-    | for\s+(?:the\s+record|your\s+information|future\s+reference)\s*[:,]? | fyi\s*[:,]?
-    | just\s+so\s+(?:that\s+)?you\s+know\s*[:,]? | so\s+(?:that\s+)?you\s+know\s*[:,]
-    | (?:i\s+want|i'd\s+like|i\s+would\s+like|i\s+need)\s+you\s+to\s+(?:know|remember|learn)
-        \s*(?:that\b|this:|:)
-    | (?:i\s+want|i'd\s+like|let\s+me)\s+(?:to\s+)?(?:tell|teach)\s+you\s+(?:that\b|something:|this:)
-    | (?:here's|here\s+is)\s+(?:a|one)\s+(?:fact|thing)(?:\s+for\s+you|\s+to\s+remember)?\s*:
-    )\s*(?:that\s+)?""",
-    re.IGNORECASE | re.VERBOSE,
-)
-_TAKES_BACK = re.compile(
-    rf"""{_POLITE}(?:
-      forget\s+(?:about\s+)?(?:that\s+|(?=where|who|how|what|when|my|our|\w+'s|about|the\s))
-    | forget\s+(?=I\b|{NAME}\s)
-    | (?:it\s+is|it's|that\s+is|that's)\s+(?:not|no\s+longer)\s+(?:true|correct|right|the\s+case)
-        (?:\s+anymore)?\s+that\s+
-    | (?:it\s+isn't|it\s+is\s+wrong|it's\s+wrong|it's\s+false)\s*(?:true|correct|the\s+case)?
-        (?:\s+anymore)?\s+that\s+
-    | (?:delete|erase|remove|drop)\s+(?:the\s+fact\s+)?(?:that\s+|(?=my\s))
-    | (?:you\s+can|you\s+may|you\s+should)\s+forget\s+(?:that\s+|(?=where|who|how|what|my\b))
-    )""",
-    re.IGNORECASE | re.VERBOSE,
-)
 
 
 def _is_foreign(sentence: str) -> bool:
@@ -346,7 +293,7 @@ _STATES = re.compile(
 _AND = re.compile(r"\band\s+$")
 _SO = re.compile(r"\bso\s+$")
 _BUT = re.compile(r"\bbut\s+$")
-_ANEW = re.compile(r"(?:,|;|\bso|\bbecause|\bsince|\bas)\s*$")
+_ANEW = re.compile(r"(?:,|;|:|\bso|\bbecause|\bsince|\bas)\s*$")
 
 
 def _turns(sentence: str, start: int, is_guess: bool) -> bool:
@@ -367,7 +314,8 @@ _SUPPOSES = re.compile(
     r"|feels? like|not sure)\b"
 )
 _HANDS_OVER = re.compile(
-    r"let's\s+(?:play|pretend|role-?play)(?:\s+(?:a\s+(?:game|role)\b[^.!?\n]*|pretend))?\s*[.!:]|(?:(?:can|could|would|will)\s+you\s+)?(?:please\s+)?(?:write|translate|rewrite|rephrase"
+    r"let's\s+(?:play|pretend|role-?play)(?:\s+(?:a\s+(?:game|role)\b[^.!?\n]*|pretend))?\s*[.!:]"
+    r"|(?:(?:can|could|would|will)\s+you\s+)?(?:please\s+)?(?:write|translate|rewrite|rephrase"
     r"|summari[sz]e|correct|check|spell|proof-?read|complete|continue|repeat|say"
     r"|analy[sz]e|parse|fix|improve|edit|classify|paraphrase|read|finish|explain|type"
     r"|copy)\b[^.!?\n]*(?::|\bthis\b[^.!?\n]*[.!]|\bfollowing\b[^.!?\n]*[.!])",
@@ -387,7 +335,8 @@ _QUOTES = re.compile(
     re.IGNORECASE,
 )
 _FICTION = re.compile(
-    r"""\b(?:in|from)\s+(?:the|this|that|a|an|my|one)\s+(?!(?:free|spare)\b)(?:[\w'-]+\s+){0,3}(?:film
+    r"""\b(?:in|(?<!that\ )(?<!this\ )(?<!it\ )from)\s+(?:the|this|that|a|an|my|one)\s+(?!(?:free
+        |spare)\b)(?:[\w'-]+\s+){0,3}(?:film
     |movie|book|novel|story
           |song|game|show|series|play
         |poem|dreams?|episode|comic|sketch|joke|scene|fairy\s+tale|musical|opera|anime|podcast|article
@@ -401,7 +350,8 @@ _FICTION = re.compile(
 )
 _SAYS = re.compile(
     r"""\b(?:(?<!do\ i\ )(?<!do\ you\ )(?<!to\ )says?|(?-i:said)|saying
-        |(?<!the\ )(?<!that\ )(?<!my\ )(?<!a\ )(?<!no\ )claims?|claimed|thinks|thought|believes|believed
+        |(?<!the\ )(?<!that\ )(?<!my\ )(?<!a\ )(?<!no\ )claims?|claimed|thinks|thought
+        |(?<!nobody\ )believes|believed
         |told|tells|ask(?:s|ed)(?=\s+(?:me\s+|us\s+)?(?:if|whether|why|how|where|what)\b)|wrote
         |writes|sings?|sang|quot(?:e|es|ed|ing)|shouted|whispered|joked|joking|insists?|insisted
         |pretend(?:s|ed|ing)?|imagin(?:e|es|ed|ing)|dreamt|dreamed|rumou?r|rumou?red|reportedly
@@ -470,8 +420,8 @@ _ENDS_IN_NAME = re.compile(rf"{NAME}$")
 _SAYS_WHO = re.compile(rf",\s+(?:my|our)\s(?:[a-z]+\s){{0,3}}(?:{forms.ROLE})(?=[,.!?]|$)")
 # "As a beekeeper I get stung" says two things.
 _SPEAKS_AS = re.compile(
-    r"(?:(?:[Aa]s|[Ss]peaking as) an?|[Bb]eing) (?:[\w-]+ ){0,3}?[\w-]+(?=,? (?:(?:what|where|which"
-    r"|how)?\s?(?:\w+\s){0,2}?(?:[Ii]|we)|my)\b)|[Aa]t"
+    r"(?:(?:[Aa]s|[Ss]peaking as) an?|[Bb]eing) (?:[\w-]+ ){0,3}?[\w-]+(?=,? (?:(?:(?:what|where|which"
+    r"|how)\s(?:\w+\s){0,2}?|(?:can|do|should|could|would)\s)?(?:[Ii]|we)|my)\b)|[Aa]t"
     r" \d\d(?=,? [Ii]\b)"
 )
 
@@ -524,15 +474,16 @@ _CUTS = (
     # A connective before a clause of its own: "and she works", "but it's cold", "and the dog is old".
     r"(?:,\s*|\s+)(?:and|but|so|yet|plus|because|although|though|while|whereas|then)(?:\s+then)?\s+"
     rf"(?={_OPENS})",
-    r",\s*(?:so|because|although|though|whereas|hence|plus)\s+",
+    r",\s*(?:(?:and\s+)?then|so|because|although|though|whereas|hence|plus)\s+",
     r",?\s+(?:bc|cos|coz|cuz|'?cause)\s+",
     r"\s+so\s+(?!much\b|many\b|bad|far\b|long\b|that\b|hard\b|very\b|so\b|what\b)",
     r"\s+n\s+(?=(?:[Ii]|[Ss]?[Hh]e|my|we)\b|[a-z]+(?:m|ve|s)\s)",
-    r"\s+and\s+(?=(?:now|every|still|nothing|nobody|about)\s)",
+    r"\s+and\s+(?=(?:now|every|still|nothing|nobody|about|yes|no|yeah)\b)",
     rf",?\s+and\s+(?=(?:the|this|that|every|all|now)\s(?:[\w'-]+\s){{1,5}}?{_DOES}\b|the\s[\w-]+'s\s)",
     rf"(?:,\s*|\s+)(?:but|because|although|though)\s+(?={_SOMETHING_IS})",
     rf",\s*and\s+(?={_SOMETHING_IS})",
     r",?\s+and\s+(?=[\w-]+(?:'s|\s+is)\s+(?:my|our|his|her)\b)",
+    r",\s+(?=(?:before that|after that|since then|back then|until then)\b)",
     # A comma before a clause, a request, a question or an afterthought.
     rf",\s+(?!like\s)(?={_OPENS})",
     rf",\s*(?:and\s+)?(?={_IMPERATIVE}\s)",
@@ -562,9 +513,10 @@ _CUTS = (
 )
 _CONNECTIVE = re.compile("|".join(_CUTS))
 # "Forget Lisbon, I live in Porto"; but "Anna and I", and "Anna, my sister, lives".
-_I_OR_SHE = re.compile(r",\s+(?:I|we|he|she)[\s']")
+_I_OR_SHE = re.compile(r",\s+(?:(?:I|we|he|she)[\s']|im\s)")
 _BARE_NAMES = re.compile(
     rf"(?:{NAME}, an? [a-z]+ of mine|[Aa]n? [a-z]+ of mine, {NAME}"
-    rf"|(?:[Mm]y|[Oo]ur|[Hh]is|[Hh]er)\s[a-z]+(?:,?\s{NAME})?|{NAME},\s(?:my|our|his"
+    rf"|(?:[Mm]y|[Oo]ur|[Hh]is|[Hh]er)\s[a-z]+(?:\s(?:one|half|friend))?(?:,?\s{NAME})?|{NAME},\s(?:my"
+    rf"|our|his"
     rf"|her)\s[a-z]+(?:\s[a-z]+){{0,3}}|{NAME}|[Mm]e)(?:,?\s(?:and|&)\s(?:{NAME}|I))?"
 )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from dateutil import parser
+from dateutil.easter import easter
 from dateutil.relativedelta import relativedelta
 
 
@@ -90,7 +91,7 @@ _NAMED_DAY = (
     rf"|(?:the )?(?:{'|'.join(_SEASONS)})(?: of)? {_YEAR}"
     rf"|(?:the )?(?:beginning|start|end) of (?:{_MONTHS} {_YEAR}|{_YEAR}|{_MONTHS}|(?:the|this|last|next) "
     rf"(?:month|year))|{_LENGTH} ago|(?:(?:early|earlier|late|later|the) )?(?:last|this|next) {_PERIOD}"
-    rf"|yesterday|today|tomorrow|christmas|new year(?:'s(?: day)?)?)"
+    rf"|yesterday|today|tomorrow|christmas|easter|(?:the )?first of the month|new year(?:'s(?: day)?)?)"
 )
 _DAY = rf"(?:{_NAMED_DAY}|{_YEAR}|(?:the )?(?:{'|'.join(_SEASONS)})|{'|'.join(_WEEKDAYS)}|{_MONTHS})"
 _STOP = r"(?![\w'-])"
@@ -169,6 +170,15 @@ def _plain_day(words: str, said_on: date, chosen: Callable[[date, date, relative
         return date(int(words), 1, 1)
     if season:
         first = date(int(year[0]) if year else said_on.year, season, 1)
+    elif words == "first of the month":
+        return said_on.replace(day=1)
+    elif words == "easter":
+        first = easter(said_on.year)
+        return (
+            first
+            if chosen(first, said_on, relativedelta(years=1)) == first
+            else easter(chosen(first, said_on, relativedelta(years=1)).year)
+        )
     elif words.startswith(("christmas", "new year")):
         first = date(said_on.year, 12, 25) if words == "christmas" else date(said_on.year, 1, 1)
     else:

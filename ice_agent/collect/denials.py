@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from ice_agent.collect.clauses import Clause, Voice
+from ice_agent.collect.clauses import Clause
+from ice_agent.collect.leads import Voice
 from ice_agent.collect.names import NAME
 
 
@@ -14,10 +15,11 @@ def without_denial(clause: Clause, after: str) -> tuple[str | None, bool]:
     `after` is the text that follows the clause.
     """
     words, n_removed = _NO_LONGER.subn(" ", clause.words)
+    words, n_now = _NOT_NOW.subn(r"\1", words)
     words, n_once = _USED_TO.subn(" ", words)
     words, n_over = _ONCE.subn("", words)
     words, stopped = _STOPPED.sub("", words), bool(_STOPPED.search(clause.words))
-    if n_removed or n_once or n_over or stopped:
+    if n_removed or n_now or n_once or n_over or stopped:
         words = _THERE.sub(r"\1 no longer there", " ".join(_NOT.sub(" ", words).split()))
         return _BEING.sub("am ", words) if stopped else words, True
     if not _NOT.search(words):
@@ -42,9 +44,11 @@ def without_denial(clause: Clause, after: str) -> tuple[str | None, bool]:
 _NOT = re.compile(r"\b(?:do not|does not|have not|has not|not)\b")
 _AFTER_ALL = re.compile(r" after all$")
 _NO_LONGER = re.compile(r"(?:^|\s+)(?:no longer|no more|any ?more|any longer)\b(?!\s+than)")
+# "He isn't my flatmate now" says that he was.
+_NOT_NOW = re.compile(r"((?:\bam|\bis|\bare|\bdo|\bdoes) not .+?),? (?:now|these days)$")
 _STOPPED = re.compile(
     r"\b(?:have |has )?(?:stopped|gave up|given up|quit)\s+(?=(?:living|working|liking|loving|enjoying"
-    r"|being|playing|studying|driving|speaking|doing|practi[cs]ing)\b)"
+    r"|being|learning|playing|studying|driving|speaking|doing|practi[cs]ing)\b)"
 )
 _BEING = re.compile(r"\bbeing ")
 # "I don't work there anymore" means wherever it was.
@@ -60,7 +64,8 @@ _NEVER = re.compile(
     re.IGNORECASE,
 )
 _SET_OFF = re.compile(
-    r",?\s+(?:and\s+)?not\s+(?:in\s+|at\s+|for\s+|an?\s+|the\s+)?[\w' -]+?(?=$|,)|,\s+not\s+[\w' -]+(?=,)"
+    r",?\s+(?:and\s+)?not\s+(?:in\s+|at\s+|for\s+|an?\s+|the\s+)?(?:[\w' -]|\.(?=\d))+?(?=$|,)"
+    r"|,\s+not\s+[\w' -]+(?=,)"
 )
 
 
@@ -81,6 +86,7 @@ _PRESENT = tuple(
         (r"(?i:\blived\b)", "live"),
         (r"(?i:\bworked\b)", "work"),
         (r"(?i:\bplayed\b)", "play"),
+        (r"(?i:\btaught\b)", "teach"),
         (r"(?i:\bstudied\b)", "study"),
         (r"\b(like|love|drive|own|support)d\b", r"\1"),
         (r"(?i:\bdrove\b)", "drive"),

@@ -1,4 +1,4 @@
-"""The ways in which people state a fact: verb phrases, nouns and whole clauses, as tables.
+"""The ways in which people state a fact, as tables: nouns and whole clauses. Verb phrases are `predicates`.
 
 A named group of a pattern is the relation that it fills: `lives in (?P<home>.+)`.
 """
@@ -9,6 +9,7 @@ import re
 
 from ice_agent.collect import values
 from ice_agent.collect.names import NAME
+from ice_agent.collect.predicates import ANY_ADVERBS, HAVE, MONEY
 
 RELATIVES = ("sister", "brother", "mother", "father", "son", "daughter", "dog", "cat")
 
@@ -65,6 +66,8 @@ MALE = values.words("male")
 ROLES = FEMALE | MALE | values.words("other_roles")
 """Nouns for people and animals: what may be called by a name, and may itself live somewhere."""
 
+BREEDS = values.words("dog_breeds") | values.words("cat_breeds")
+
 PLAIN_VALUE_NOUNS = values.words("plain_value_nouns")
 """Nouns whose value may be a common word: "My hobby is chess", but not "My car is broken"."""
 
@@ -78,225 +81,6 @@ HEADS = (
     r"|manager|principal|dean|minister|name)"
 )
 """Nouns that make "X is the ... of Y" a fact about Y."""
-
-_A = (
-    r"(?:(?:also|now|currently|still|just|recently|already|really|actually|truly|absolutely"
-    r"|particularly|quite|very much|always|both|happily|originally|permanently|officially|finally"
-    r"|proudly|presently|newly|since|only|definitely|easily|obviously|certainly|totally|mostly|mainly"
-    r"|usually|gladly|simply|sadly|technically|lately|normally|generally|hands down|by far) )*"
-)
-_BE = rf"(?:(?:am|is|are|being|have been|has been) {_A})"
-_HAVE = rf"(?:(?:have|has) {_A})?"
-
-_HOW = (
-    r"(?:(?:full[- ]time|part[- ]time|remotely|there|nights|days|weekends|shifts|night shifts|evenings"
-    r"|freelance"
-    r"|from home|hard|mostly|with (?:me|us|[A-Z][a-z]+)|in [a-z]+(?: [a-z]+){0,2}|on the [a-z]+(?:"
-    r" [a-z]+)? team) )*"
-)
-
-_MONEY = (
-    r"(?:the )?(?:\w+ )?"
-    r"(?:euros?|dollars?|pounds?|yen|lek|dinars?|francs?|pesos?|kron[aeor]+|krone|rubles?|roubles?"
-    r"|rupees?|yuan|won|baht|lira|real|rand|zloty|forint|leu|lev|kwanza|afghani|dirham|rial|riyal"
-    r"|shilling|taka|dong|ringgit|rupiah|shekel|koruna|kuna|manat|tenge|lari|dram|som|naira|cedi"
-    r"|birr|sol|boliviano|guarani|colon|quetzal|lempira|kyat|kip|riel|pula|metical|dalasi|leone"
-    r"|ariary|ouguiya|tugrik|hryvnia|denar|mark)\b"
-)
-
-ADVERBS = re.compile(_A)
-
-PREDICATES = tuple(
-    re.compile(pattern)
-    for pattern in (
-        # home and seat
-        rf"{_BE}(?:headquartered|head-quartered|seated) (?:in|at) (?P<seat>.+)",
-        rf"(?:{_BE}(?:living|residing|based|located|settled|domiciled)|live|lives|living|reside|resides"
-        rf"|residing|dwell|dwells|(?:have|has) {_A}lived)"
-        rf" {_A}(?:(?:back|here|together|alone|happily|abroad|with [^,]+?|over|down|up|out|way out"
-        rf"|(?:on|by) the [a-z]+) )*(?:in|out of"
-        rf"|at) (?:the (?:city|town|village|suburbs|centre|center|north|south"
-        rf"|outskirts) of )?(?P<home>.+)",
-        rf"{_HAVE}(?:moved|relocated|emigrated|immigrated|settled|settled down|transferred)(?: (?:back"
-        rf"|over|house|home|here|again|away|out|permanently|down|up|together|with [^,]+?))*"
-        r"(?: (?:from|out of) .+?)? (?:to|in|into) (?:the (?:city|town|village) of )?(?P<home>.+)",
-        rf"{_HAVE}call(?:s|ed)? (?P<home>.+?) (?:my |his |her |our |their )?home",
-        r"(?:has|have|had|has had|have had|keeps?) (?:its|the|their|a|his|her|my) (?:[\w-]+ )?(?:headquarters"
-        r"|head office|seat|main office|HQ) (?:in|at) (?P<seat>.+)",
-        r"(?:has|have) (?:its|the|their) capital (?:in|at) (?P<capital>.+)",
-        r"(?:has |have |had )?moved (?:its|the|their) (?:headquarters|head office|seat"
-        r"|HQ)(?: from .+?)? to (?P<seat>.+)",
-        r"(?:has |have |had )?moved (?:its|the|their) capital(?: city)?(?: from .+?)? to (?P<capital>.+)",
-        # work
-        rf"{_BE}an? (?P<age>\d{{1,2}})[- ]years?[- ]old(?: (?P<profession>[a-z -]+?))?"
-        r"(?: from (?P<birthplace>.+)| at (?P<employer>.+))?$",
-        rf"(?:work|works|working|{_BE}(?:working|employed)|(?:have|has) {_A}worked|{_HAVE}(?:started"
-        rf"|began)(?: working| work)?|{_HAVE}become) {_A}{_HOW}as (?P<profession>.+?)"
-        r"(?: (?:at|for|with|by) (?P<employer>.+))?$",
-        rf"(?:work|works|working|freelance|freelances|{_BE}(?:working|employed|hired|freelancing|interning)"
-        rf"|(?:have|has) {_A}worked|{_HAVE}(?:started|began)(?: working| work| a (?:new )?job)?) {_A}{_HOW}"
-        r"(?:at|for|by) (?P<employer>.+?)(?: as (?P<profession>.+))?$",
-        rf"{_HAVE}(?:joined|rejoined) (?P<employer>.+?)(?: as (?P<profession>.+))?$",
-        rf"{_HAVE}(?:got|get|gets|landed|took|taken|found|accepted|started|have|has|got hired|hold"
-        rf"|holds|had)(?: (?:an?|the|my|his|her))?(?: [\w-]+)?? (?:job|position|role|post)"
-        r"(?: as (?P<profession>.+?))?(?: (?:at|with|for) (?P<employer>.+))?$",
-        rf"{_HAVE}(?:switched|changed|moved) (?:jobs|employers?|companies)(?: from .+?)? (?:to"
-        rf"|and (?:joined|work for)) (?P<employer>.+)",
-        rf"{_HAVE}(?:got|been|was|were) hired (?:by|at) (?P<employer>.+?)(?: as (?P<profession>.+))?$",
-        r"(?:earn|earns|make|makes) (?:my|his|her|a) (?:living|crust|money|keep) as (?P<profession>.+)",
-        rf"(?:hold|holds|{_HAVE}got|have|has) an? (?P<nationality>\w+) passport",
-        r"(?:follow|follows|keep to) (?:an? |the )?(?:strict )?(?P<diet>[\w-]+) diet",
-        r"(?:was |got |have been |has been )(?:recently |just )?promoted to (?P<profession>.+?)(?: "
-        r"(?:at|with) (?P<employer>.+))?$",
-        rf"(?:{_BE}|{_HAVE}(?:became|become|turned|trained as|qualified as) )(?P<profession>(?:an?"
-        rf"|the) .+?)(?: (?:at|for|with|of) (?P<employer>.+))?$",
-        r"(?:report|reports|reporting) (?:directly )?to (?P<boss>.+)",
-        rf"{_BE}(?P<profession>(?:head|chief|senior|lead|deputy|assistant) [a-z]+(?: [a-z]+)?) (?:at"
-        rf"|for|with) (?P<employer>.+)",
-        rf"{_BE}(?:on the payroll|employed|on staff) (?:at|of|with) (?P<employer>.+)",
-        rf"{_BE}(?P<profession>(?:head|director|vice president) of \w+) (?:at|for|with) (?P<employer>.+)",
-        # birth
-        r"(?:was|were) born in (?P<birth_year>\d{4}),? (?:in|at) (?P<birthplace>.+)",
-        rf"(?:was|were) {_A}born (?:and (?:raised|bred) )?(?:on (?P<birthday>.+?) )?(?:in"
-        rf"|at) (?P<birthplace>.+)",
-        r"(?:was|were) born (?:in .+? )?on (?P<birthday>.+)",
-        r"(?:was|were) born (?P<birthday>\d.+)",
-        r"(?:was|were) born in (?P<birth_year>\d{4})",
-        rf"(?:{_BE}|come |comes |hail |hails )(?:originally )?from (?P<birthplace>.+)",
-        rf"{_HAVE}(?:grew up|grown up|{_A}raised|been raised|was raised|was brought up|were raised) in"
-        r" (?P<hometown>.+)",
-        rf"{_BE}(?:an? )?native of (?P<birthplace>.+)",
-        rf"{_BE}(?P<nationality>.+)",
-        rf"{_BE}(?P<star_sign>an? \w+)(?=,|$)",
-        # education
-        rf"{_BE}doing (?:an?|my|his|her) (?:PhD|doctorate|master'?s?|MSc|MBA|BSc|degree|bachelor'?s?)"
-        rf" in (?P<field_of_study>.+?)"
-        r"(?: (?:at|from) (?P<university>.+))?$",
-        rf"(?:study|studies|studying|{_BE}studying|{_HAVE}studied|majored in|{_BE}majoring in"
-        rf"|majors? in|reads?"
-        rf"|did|{_BE}(?:reading|doing)) (?P<field_of_study>.+?)(?: (?:over )?(?:at"
-        rf"|from) (?P<alma_mater>.+))?$",
-        rf"{_BE}at (?P<university>(?:the )?{NAME}) (?:doing|studying|reading) (?P<field_of_study>.+)",
-        rf"(?:study|studies|studying|{_BE}studying|{_HAVE}studied|{_BE}(?:a |an )?(?:[\w-]+ )?student|attend"
-        rf"|attends|attended|go to|goes to|went to|{_BE}doing [^,]+? (?=at )|teach|teaches)"
-        rf"(?: in [\w ]+?)? ?(?:at |from )?(?P<university>(?:the )?{NAME}.*)",
-        rf"(?:{_HAVE}graduated|{_HAVE}(?:got|did|earned|received|finished|completed) (?:my|his|her"
-        rf"|a) (?:[\w']+ )?"
-        rf"(?:degree|master'?s?|bachelor'?s?|PhD|doctorate|MBA|diploma|undergrad)(?: in [\w ]+?)?)"
-        rf" (?:at|from) (?P<alma_mater>.+)",
-        rf"(?:teach|teaches|{_BE}teaching) (?:[a-z]+ )?at (?P<employer>.+)",
-        rf"(?:attend|attends|attended|go to|goes to|went to) (?P<school>{NAME}.*)",
-        rf"{_HAVE}(?:have|has|got|holds?) an? (?:(?:bachelor|master)'?s? )?degree in (?P<degree>.+?)"
-        r"(?: (?:at|from) (?P<university>.+))?$",
-        rf"{_HAVE}(?:have|has|got|holds?) an? (?P<degree>(?:PhD|MBA|MSc|BSc|MA|BA|(?:master|bachelor)'?s?"
-        rf"|doctorate) in .+?)(?: (?:at|from) (?P<university>.+))?$",
-        # people
-        rf"(?:{_BE}(?:happily )?married to|{_HAVE}(?:married|wed|got married to|been married to"
-        rf"|tied the knot with)) (?P<spouse>.+)",
-        rf"(?:{_BE})?(?:led|run|headed|managed) by (?P<chief_executive>.+)",
-        r"celebrates? (?:my|his|her) birthday on (?P<birthday>.+)",
-        r"(?:pay|pays) (?:with|in) (?P<currency>.+)",
-        rf"{_BE}(?P<age>\d+|{values._NUMBER_WORDS})(?P<_years>\b.*)",
-        rf"{_HAVE}turned (?P<age>.+)",
-        rf"{_BE}(?P<height>\d[\w.,' \"]*?) tall",
-        rf"{_BE}(?P<height>(?:\d|four|five|six|seven) (?:foot|feet|ft|metre|meter)(?: (?:\d{{1,2}}|one"
-        rf"|two|three|four|five|six|seven|eight|nine|ten|eleven))?)(?=$|,| and\b| so\b)",
-        rf"{_BE}(?P<height>\d[.,]?\d* ?(?:m|cm)|\d'\d{{1,2}})$",
-        r"(?:weigh|weighs) (?P<weight>\d.+)",
-        rf"(?:{_BE}(?:dating|in a relationship with|going out with|seeing)) (?P<partner>.+)",
-        rf"(?:{_BE}engaged to|{_HAVE}got engaged to) (?P<fiance>.+)",
-        rf"(?:{_BE}(?:called|named)|go by|goes by(?: the name)?|{_BE}known as|{_HAVE}changed (?:my|his"
-        rf"|her) name to) (?P<name>.+)",
-        # likes and habits
-        rf"{_A}(?:like|likes|liking|love|loves|loving|enjoy|enjoys|enjoying|adore|adores|prefer|prefers"
-        rf"|appreciate|appreciates) (?P<likes>.+?)(?: (?:to|over) (?!\w+ing\b|the |to )[^,]+)?$",
-        rf"{_A}(?:like|likes|love|loves|prefer|prefers) (?P<likes>to .+)",
-        rf"{_BE}(?:[\w-]+ )?into (?!the [a-z])(?P<pastime>.+)",
-        rf"{_BE}(?:[\w-]+ )?(?:fond of|into(?! the [a-z])|keen on|crazy about|mad about|passionate"
-        rf" about|addicted to"
-        rf"|(?:a )?(?:[\w-]+ ){{0,2}}fan of|a (?:[\w-]+ )?lover of|obsessed with|in love with"
-        rf"|hooked on) (?P<likes>.+)",
-        rf"{_HAVE}(?:fell|fallen) in love with (?P<likes>.+)",
-        rf"{_BE}an? (?:big|huge|massive|real|total|lifelong|die-hard"
-        rf"|proper) (?P<likes>[\w' -]+?) (?:fan|lover|nut"
-        r"|enthusiast|fanatic)$",
-        rf"{_A}(?:hate|hates|hating|dislike|dislikes|detest|detests|despise|despises|loathe|loathes) "
-        r"(?P<dislikes>.+)",
-        rf"(?:play|plays|playing|{_BE}playing|{_HAVE}played|practi[cs]e|practi[cs]es|{_HAVE}taken up|took up)"
-        r" (?P<instrument>.+)",
-        r"(?:go|goes) (?P<hobby>[a-z]+ing)(?= (?:every|each|on [A-Z]\w+days|once|twice|regularly|most"
-        r"|a lot))",
-        rf"{_BE}(?:good |close |best )?friends with (?P<friend>.+)",
-        rf"(?:play|plays|playing|{_BE}playing|{_HAVE}played|do|does|doing|practi[cs]e|practi[cs]es"
-        rf"|{_HAVE}practi[cs]ed|(?:have|has) been (?:doing|practi[cs]ing)|{_HAVE}taken up|took up"
-        rf"|{_BE}taking up) (?P<pastime>.+)",
-        rf"(?:use|uses|{_HAVE}(?:bought|got|own|owns|have|has)|{_BE}using) (?P<phone>.+)",
-        rf"(?:drive|drives|driving|(?:have|has) (?:owned|had)|{_HAVE}driven|{_HAVE}(?:bought|leased|got"
-        rf"|own|owns|have|has)"
-        rf"|{_BE}driving) (?P<car>.+)",
-        rf"{_BE}(?P<allergy>lactose|gluten|histamine|fructose)[- ]intolerant",
-        rf"(?:eat|eats|keep|keeps|{_BE}) (?:only |strictly )?(?P<diet>halal|kosher|gluten[- ]free"
-        rf"|dairy[- ]free|keto"
-        r"|vegan|vegetarian)$",
-        rf"{_BE}on (?:an? |the )?(?P<diet>[\w-]+) diet",
-        r"(?:has|have) a population of (?:about |around |over |nearly )?(?P<population>\d.+)",
-        rf"{_BE}(?:[\w-]+ )?allergic to (?P<allergy>.+)",
-        r"(?:have|has) an? (?:[\w]+ )?allergy to (?P<allergy>.+)",
-        r"(?:have|has|got|have got) an? (?:(?:severe|bad|mild|serious|slight|nasty"
-        r"|terrible) )*(?P<allergy>[\w ]+) allergy",
-        rf"(?:{_BE}|{_HAVE}(?:gone|went|turned|became|become|been) )(?:an? )?(?:strict )?(?P<diet>vegan"
-        rf"|vegetarian|veggie|pescatarian|keto"
-        rf"|flexitarian|gluten-free|teetotal)(?=[ ,]|$)",
-        rf"(?:speak|speaks|speaking|{_BE}(?:fluent|bilingual) in"
-        rf"|{_BE}a native speaker of) {_A}(?P<language>.+)",
-        r"live at (?P<address>\d.+)",
-        # countries
-        rf"{_BE}(?:located |situated |a country |a state |a nation |a republic |an island "
-        rf"|a kingdom )?(?:in|on the continent of) (?:the )?(?P<continent>.+)",
-        r"(?:lies|lie|belongs|is part) (?:in|on the continent of|on|to|of) (?P<continent>.+)",
-        r"(?:use|uses|adopted|has adopted|introduced) (?P<currency>.+?) as (?:its|their|the"
-        r"|a) (?:\w+ )?currency",
-        rf"(?:has|have) had (?P<currency>{_MONEY})",
-        rf"(?:has|have) (?:had )?(?P<currency>{_MONEY}) as (?:its|their) currency",
-        rf"(?:{_HAVE}(?:use|uses|adopted|introduced|switched to)) (?P<currency>{_MONEY})",
-    )
-)
-"""Verb phrases after a subject, the more specific first."""
-
-AT = re.compile(
-    rf"(?:{_BE}|(?:have|has) been )(?:back )?(?:at|with) (?P<employer>{NAME})(?: now| again| these days)?$"
-)
-"""Where somebody is may be an employer: it is one if they are there for years, or if it is a company."""
-
-TAKES_BACK = tuple(
-    re.compile(pattern)
-    for pattern in (
-        rf"{_HAVE}(?:quit|left|leaving|resigned from|lost|gave up|given up|am leaving) (?:my|our|his"
-        rf"|her|the|their) (?:[\w-]+ )?(?:job|position|post|role|work)(?: as .+?)?(?: (?:at|with"
-        rf"|for) (?P<employer>.+))?$",
-        rf"{_HAVE}(?:(?:was|were|got|been|be) )?(?:fired|laid off|let go|sacked|dismissed"
-        rf"|made redundant|retired|resigned|quit|quit working)(?: (?:from|by|at"
-        rf"|for) (?P<employer>.+))?$",
-        rf"{_HAVE}(?:quit) (?P<employer>.+)",
-        rf"{_HAVE}(?:left|departed from|parted ways with) (?P<employer>.+)",
-        rf"(?:{_BE})(?:unemployed|out of work|jobless|between jobs)(?P<employer>$)",
-        rf"(?:{_BE}|{_HAVE}got |got )(?:divorced|separated|widowed"
-        rf"|single)(?: again)?(?: from (?P<spouse>.+))?$",
-        rf"{_HAVE}(?:divorced|split up with|split from|separated from|broke up with"
-        rf"|split with) (?P<spouse>.+)",
-        rf"{_HAVE}(?:moved (?:away|out)(?: from| of)?|moved away from|moved out of) (?P<home>.+)",
-        r"works? no longer there(?P<employer>$)",
-        r"lives? no longer there(?P<home>$)",
-        rf"{_HAVE}(?:had to (?:sell|scrap|get rid of)|sold|crashed|totalled|got rid of|scrapped"
-        rf"|traded in) (?:my|our|his|her"
-        rf"|the) (?P<car>.+)",
-        rf"{_HAVE}(?:had to (?:give up|stop|quit)|given up|gave up|dropped|packed in|quit) (?P<pastime>.+)",
-        rf"{_HAVE}(?:had to (?:give up|stop|quit)|given up|gave up|dropped|packed in"
-        rf"|quit) (?P<instrument>.+)",
-        rf"{_HAVE}(?:went off|gone off|lost interest in|grown tired of|fell out of love with) (?P<likes>.+)",
-    )
-)
-"""Verb phrases that take a fact back; a group that is missing means "whatever the slot holds"."""
 
 _S = rf"(?:I|me|we|us|[Hh]e|[Ss]he|[Ii]t|him|her|{NAME})"
 
@@ -327,7 +111,7 @@ WHOLE = tuple(
             rf" )?(?P<object>.+)",
             "currency",
         ),
-        (rf"[Ii]n (?P<subject>{NAME}),? (?:people|they|you|we) use (?P<object>{_MONEY})", "currency"),
+        (rf"[Ii]n (?P<subject>{NAME}),? (?:people|they|you|we) use (?P<object>{MONEY})", "currency"),
         (
             r"(?P<subject>[Mm]y|[Oo]ur) (?:new |current )?(?:job|work|position"
             r"|office) is (?:now )?(?:at|with|for) (?P<object>.+)",
@@ -380,10 +164,19 @@ WHOLE = tuple(
         (rf"(?P<object>{NAME}) (?:co-?)?founded (?P<subject>{NAME})", "founder"),
         (
             rf"(?:[Tt]he (?:guy|man|woman|person|one) who |[Ww]ho )?(?:co-?)?founded (?P<subject>{NAME})"
-            rf" is (?P<object>{NAME})",
+            rf" is (?:called |named |(?:an?|some) [a-z]+ (?:called|named) )?(?P<object>{NAME})",
             "founder",
         ),
-        (rf"(?P<subject>{NAME}) was (?:co-?)?founded by (?P<object>{NAME})", "founder"),
+        (
+            rf"(?P<subject>{NAME}) was (?:co-?)?(?:founded|started|set up) by"
+            rf" (?:an? [a-z ]{{2,20}}? (?:called|named) )?(?P<object>{NAME})",
+            "founder",
+        ),
+        (
+            r"(?:[Yy]ours(?: sincerely| faithfully| truly)?|(?:[Kk]ind |[Bb]est |[Ww]arm )?[Rr]egards"
+            rf"|[Bb]est wishes|[Ss]incerely|[Aa]ll the best),? (?P<object>{NAME})$(?P<subject>)",
+            "name",
+        ),
         (
             r"[Ii]n (?P<subject>my|his|her) (?:free|spare) time,? (?:I|he|she) (?:mostly |usually |often )?"
             r"(?:do|does|go|goes|practi[cs]es?) (?P<object>.+)",
@@ -413,20 +206,22 @@ COUPLE = re.compile(
 INVERSE = re.compile(
     rf"(?P<object>\"?[\w][\w' .&-]{{0,50}}?\"?) (?:is|are|has been|have been|was appointed|was named"
     rf"|has become|became"
-    rf"|was elected) {_A}"
+    rf"|was elected) {ANY_ADVERBS}"
     rf"(?:the name of )?(?P<owner>[Mm]y|our|his|her|its|their|{NAME}'s?) (?P<noun>[\w][\w '-]*)"
 )
 INVERSE_OF = re.compile(
     rf"(?:The |the )?(?P<object>{NAME}|[a-z][\w -]{{0,30}}?) (?:is|are|has been|was appointed|was named"
-    rf"|has become|became|was elected) {_A}"
-    rf"(?:as )?(?:the )?(?:new |current )?(?P<noun>{HEADS}|name) (?:of|(?<=CEO )(?:at|for)"
+    rf"|has become|became|was elected) {ANY_ADVERBS}"
+    rf"(?:as )?(?:the )?(?:new |current )?(?P<noun>{HEADS}|name) (?:of|(?<=currency )in|(?<=language )in"
+    rf"|(?<=CEO )(?:at|for)"
     rf"|(?<=executive )(?:at|for)) (?P<owner>my|our|his|her"
     rf"|{NAME})(?: (?P<owned>[a-z][\w -]*))?"
 )
 ATTRIBUTE = re.compile(
     rf"(?P<owner>[Mm]y|[Oo]ur|[Hh]is|[Hh]er|[Ii]ts|[Tt]heir"
     rf"|{NAME}'s?) (?P<noun>[\w][\w '-]{{0,45}}?)(?P<named>'s name|' names?)?"
-    rf" (?P<link>(?:is|are|was|include|includes|has {_A}been|have {_A}been) {_A}(?:called |named "
+    rf" (?P<link>(?:is|are|was|include|includes|has {ANY_ADVERBS}been|have {ANY_ADVERBS}been) "
+    rf"{ANY_ADVERBS}(?:called |named "
     rf"|spelled |spelt |written )?"
     rf"|was named |answers to |goes by )(?:in "
     rf"|at (?!\d)|on )?(?P<value>.+)"
@@ -434,17 +229,19 @@ ATTRIBUTE = re.compile(
 ATTRIBUTE_OF = re.compile(
     rf"[Tt]he (?P<noun>[\w][\w '-]{{0,40}}?) (?:of|in|at) (?P<owner>my|our|his|her"
     rf"|{NAME})(?: (?P<owned>[a-z][\w -]*?))?"
-    rf" (?P<link>(?:is|are|has been|was moved to|moved to) {_A}(?:called |named )?)(?:in |at )?(?P<value>.+)"
+    rf" (?P<link>(?:is|are|has been|was moved to|moved to) {ANY_ADVERBS}(?:called |named )?)(?:in |at "
+    rf")?(?P<value>.+)"
 )
 ONE_OF = re.compile(
     rf"[Oo]ne of (?P<owner>my|our|his|her|{NAME}'s?) (?P<noun>[\w][\w '-]{{0,45}}?) (?P<link>is "
-    rf"{_A}(?:called |named )?)(?P<value>.+)"
+    rf"{ANY_ADVERBS}(?:called |named )?)(?P<value>.+)"
 )
 HAS = re.compile(
-    rf"{_HAVE}(?:have|has|had|got|own|owns|adopted|bought|raise|gave birth to|welcomed) (?P<count>an?"
+    rf"{HAVE}(?:have|has|had|got|own|owns|adopted|bought|raise|gave birth to|welcomed) (?P<count>an?"
     rf"|one|two|three|four|five|six|seven|[2-9]|a couple of|another|my|our|(?=twins|kids"
     rf"|children)) ?(?P<noun>[a-z][\w '-]{{0,40}}?)"
-    rf"(?: (?:called|named|whose names? (?:is|are)|by the name of)|,|:| \() ?(?:called |named "
+    rf"(?: (?:called|named|whose names? (?:is|are)|by the name of)|,|:| \() ?(?:an? [a-z]+ )?(?:called "
+    rf"|named "
     rf"|whose name is )?(?P<value>{NAME}.*)"
 )
 ROLE = "|".join(sorted(ROLES, key=len, reverse=True))
@@ -453,8 +250,11 @@ HAS_MORE = re.compile(
 )
 _OF_COUNTRIES = r"(?:official |national |main )?(?:capital(?: city)?|currency|language)"
 UNCAPITALISED = (
+    re.compile(
+        rf"^(?P<name>(?!(?:{ROLE})\b)[a-z]{{3,}})(?= and (?:I|me) (?:are|have|got|split|broke|were)\b)"
+    ),
     re.compile(r"^[Ii]n (?P<name>[a-z]+) (?=(?:they|people|everyone) (?:speak|use|pay)\b)"),
-    re.compile(rf"^(?P<name>[a-z]+)(?= (?:uses?|speaks?) the {_MONEY})"),
+    re.compile(rf"^(?P<name>[a-z]+)(?= (?:uses?|speaks?) the {MONEY})"),
     re.compile(
         rf"(?P<whose>\b(?:[Mm]y"
         rf"|[Oo]ur) (?:[a-z]+ )?(?:{'|'.join(sorted(ROLES, key=len, reverse=True))})) (?P<name>[a-z]{{2,}}) "
@@ -476,9 +276,23 @@ PETS_OR_KIN = re.compile(
     rf"{_A_PAIR},?(?= |$)"
 )
 """Several at once: "our two cats, Miso and Tofu, keep ..."."""
+OUR_BAKER = re.compile(
+    rf"(?<![\w'])(?P<owner>[Mm]y|[Oo]ur) (?:(?:new|old|lovely|regular|local|own) )?(?P<noun>[a-z]+(?: "
+    rf"[a-z]+)?)"
+    rf"(?: (?:in|at|from) {NAME})?,? (?:called |named )?(?P<name>{NAME}),?(?= [a-z]|$)"
+)
+OF_COUNTRIES = re.compile(r"(?:use|have|speak|pay)\b")
+WITH_SEVERAL = re.compile(
+    rf"^(?P<owner>I|We|we) .*? (?:with|and) (?:two|three|four|[2-5]) (?:[a-z-]+ )?(?P<noun>[a-z-]+s),? "
+    rf"(?:called |named )?"
+    rf"{_A_PAIR},?(?= |$)"
+)
+THE_ONE = re.compile(rf"(?:[Tt]he|[Oo]ur|[Mm]y) (?P<what>(?:(?!of )[a-z-]+ ?){{1,3}}), (?P<name>{NAME})$")
+"""A clause that only says who comes next: "The headmistress, Sister Assumpta, keeps bees"."""
 APPOSITIVE = re.compile(
-    rf"(?<![Cc]all )(?<![Nn]ame )(?P<owner>\b[Mm]y|\b[Oo]ur|\b[Hh]is|\b[Hh]er|{NAME}'s) (?P<noun>(?:[a-z-]+ "
-    rf")?(?:{'|'.join(sorted(ROLES | set(RELATIVES), key=len, reverse=True))}))"
+    rf"(?<![Cc]all )(?<![Nn]ame )(?P<owner>\b[Mm]y|\b[Oo]ur|\b[Hh]is|\b[Hh]er|{NAME}'s) "
+    rf"(?P<noun>(?:[A-Z]?[a-z-]+ "
+    rf"){{0,2}}?(?:{'|'.join(sorted(ROLES | BREEDS | set(RELATIVES), key=len, reverse=True))}))"
     rf"(?:, | )(?:called |named )?(?P<name>{NAME})(?!'s? \w+ (?:is|are)),?(?= |$)"
 )
 NAME_FIRST = re.compile(
@@ -534,7 +348,7 @@ I_FOLLOW = re.compile(
 # "At 63, I'm still running" tells an age, "At 21 I left home" the past and "At 10 I'm seeing Tom" an hour.
 I_AM_NOW = re.compile(r",\s+I(?:'m|\s+am)\s+(?!\w+ing\b)|,?\s+I(?:'m|\s+am|'ve)?\s+still\b", re.IGNORECASE)
 CHIEF_OF = re.compile(
-    rf"(?:is|has been) {_A}(?:the )?(?:new |current )?(?:CEO|ceo|chief exec(?:utive(?: officer)?)?"
+    rf"(?:is|has been) {ANY_ADVERBS}(?:the )?(?:new |current )?(?:CEO|ceo|chief exec(?:utive(?: officer)?)?"
     rf"|managing director|MD|head|boss)"
     rf" (?:of|at) (?P<company>{NAME})"
 )
@@ -543,11 +357,12 @@ IS_CHIEF = re.compile(
     r" officer)?)(?: there| now)*(?=$|,)"
 )
 BESIDE_A_NAME = re.compile(
-    rf"^(?P<name>{NAME})(?P<comma>,)? (?P<what>an? \w[\w -]{{2,30}}?|\d\d"
+    rf"^(?P<name>{NAME})(?P<comma>,)? (?P<what>(?:an?|the) \w[\w -]{{2,30}}?|\d\d"
     rf"|(?:based|headquartered|living) (?:in|at) {NAME})(?:, (?=[a-z])|$)"
 )
 IS_GONE = re.compile(
-    r"\b(?:(?:has |have )?(?:sadly |just |recently )?(?:died|passed away|passed)$|(?:had to|have|has"
+    r"\b(?:(?:has |have )?(?:sadly |just |recently )?(?:died|passed away|passed)(?:$| (?:on|in|last|this"
+    r"|yesterday|peacefully|at)\b)|(?:had to|have|has"
     r"|we) (?:rehomed?|give up|given up|put"
     r" down|put to sleep|say goodbye to|lost|gave away|give away)\b)"
 )
@@ -562,6 +377,13 @@ LEFT = re.compile(
     r"(?:(?:have|has) )?(?:\w+ )?(?:left|departed from|parted ways with) (?!(?:my|our|his|her|the|their) )"
 )
 BASED = re.compile(r"(?:is|has been) (?:\w+ )?based ")
+DIET_IN_TOPIC = re.compile(
+    r"(?:the )?(vegan|vegetarian|veggie|keto|paleo|gluten[- ]free|dairy[- ]free|pescatarian|halal|kosher) "
+    r"(?:thing|diet|phase|stuff)"
+)
+UP_IN = re.compile(
+    rf"(?:^| )(?:(?:up|down|over|out|based|living|here|originally) )*(?P<link>in|from) (?P<place>{NAME})$"
+)
 VERB_IN_TOPIC = re.compile(r"\b(?:is|are|was|has|lives|works|likes|loves|speaks|plays|moved|got)\b")
 # "My boss at work" is my boss, "my favourite thing to do on Sundays" something that I like.
 WHERE_KNOWN = re.compile(r" (?:at|from) (?:work|school|home|uni|university|college|church|the office)$")

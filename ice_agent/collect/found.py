@@ -37,14 +37,26 @@ def told_once(found: list[Found]) -> list[Found]:
 
 
 def without_repeats(found: list[CandidateFact]) -> Iterator[CandidateFact]:
+    # "She moved out of Leeds, she doesn't live there any more": the second half repeats the first, vaguely.
+    ended = {_slot(one) for one in found if one.retracts and one.object}
+    found = [one for one in found if one.object or not one.retracts or _slot(one) not in ended]
     for position, candidate in enumerate(found):
         later = found[position + 1 :]
         is_repeated = any(_same(candidate, other) for other in found[:position]) or any(
             _overrules(other, candidate) and not _same(other, candidate) for other in later
         )
+        # "My colleague Bettina has left, she's no colleague any more" names her only to say so.
+        is_taken_back = (
+            not candidate.retracts
+            and not candidate.valid_until
+            and any(
+                other.retracts and _slot(other) == _slot(candidate) and other.object == candidate.object
+                for other in later
+            )
+        )
         # "I no longer live in Lisbon, I live in Porto" is one change of one slot, in either order.
         is_replaced = candidate.retracts and any(_replaces(other, candidate) for other in found)
-        if not is_repeated and not is_replaced:
+        if not (is_repeated or is_taken_back or is_replaced):
             yield candidate
 
 

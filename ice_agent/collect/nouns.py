@@ -13,16 +13,22 @@ def relation_of(noun: str) -> tuple[str, bool]:
     plain = noun.strip()
     many = bool(re.match(r"(?:other|second|third|another) ", plain)) or bool(_AGED.match(plain))
     plain = re.sub(
-        r"^(?:other|second|third|another|new|current|own|present|dear|beloved|lovely|two|three|four|five) ",
+        r"^(?:other|second|third|another|wee|new|current|own|present|dear|beloved|lovely|two|three|four"
+        r"|five) ",
         "",
         plain,
     )
-    plain = _AGED.sub("", plain)
+    plain = re.sub(r" (?:now|already|here|too)$", "", _AGED.sub("", plain))
     plain = re.sub(
         r"^(?:great|biggest|greatest|main|true|real|number one) (?=(?:passion|hobby|pastime|job)$)", "", plain
     )
+    # "Our Maltese landlord", but "my German shepherd".
+    first, _, others = plain.partition(" ")
+    plain = others if others in forms.ROLES and values.is_demonym(first) else plain
     if of_role := _ROLE_WITH_PLACE.match(plain):
         plain = of_role[1]
+    if (kind := _KIND.fullmatch(plain)) and plain.lower() not in forms.ROLES | relations.words():
+        plain = kind[1]
     lower = plain if forms.is_favourite(plain) else plain[:1].lower() + plain[1:]
     breed = plain.split()[-1] if plain else ""
     known = "dog" if breed in _DOGS else "cat" if breed in _CATS else relations.canonical(plain)
@@ -30,8 +36,17 @@ def relation_of(noun: str) -> tuple[str, bool]:
     return relation, many and relation in forms.ROLES
 
 
+# "My elderly neighbour", "my pen friend" and "our rescue dog" are a neighbour, a friend and a dog.
+_KIND = re.compile(
+    r"(?!(?:best|great|step|half|foster|god|guide) )(?:[\w-]+ ){1,2}(friend|colleague|coworker|neighbou?r"
+    r"|cousin|flatmate|housemate|roommate"
+    r"|brother|sister|son|daughter|niece|nephew|aunt|uncle|dog|cat|rabbit|hamster|parrot|horse|pony"
+    r"|budgie|tortoise)",
+    re.IGNORECASE,
+)
 _AGED = re.compile(
-    r"^(?:older|elder|eldest|oldest|younger|youngest|little|big|twin|baby|middle|only) (?=\w)(?!name\b)"
+    r"^(?:older|elder|eldest|oldest|younger|youngest|little|big|twin|baby|middle|only) (?=\w)(?!(?:name"
+    r"|one)\b)"
 )
 
 
@@ -63,6 +78,7 @@ PAST = re.compile(
     r"|would-be|imaginary"
     r"|potential)\b|^ex-"
 )
+FORMER = re.compile(r"(?:late|ex|former)[ -]")
 _DOGS = values.words("dog_breeds")
 _CATS = values.words("cat_breeds")
 # "My manager at Boots", "my best friend since school".

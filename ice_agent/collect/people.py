@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ice_agent import relations
@@ -40,7 +41,9 @@ class People:
         if gender:
             fitting = [name for name, known in self.named if known == gender]
             fitting = fitting or [
-                name for name, known in self.named if not known and not values.is_organisation(name)
+                name
+                for name, known in self.named
+                if not known and not values.is_organisation(name) and not (name.isupper() and len(name) > 1)
             ]
             return fitting[-1] if fitting else None
         if plain in ("it", "its"):
@@ -73,8 +76,10 @@ class People:
         self.roles[(owner, relation)] = name
         self.mention(name, gender)
 
-    def meet(self, words: str, introduced: list[str]) -> None:
+    def meet(self, words: str, introduced: Sequence[str], others: Sequence[str] = ()) -> None:
         """Note the names of a clause for pronouns to come, those whose relation was told last.
+
+        `others` are of no person: a home, a surname.
 
         What follows "in" or "at" is a place, not a person.
         """
@@ -90,6 +95,13 @@ class People:
             if _PLACED.search(words, 0, match.start()) and (" " not in name or values.is_organisation(name)):
                 continue
             if name.lower() in forms.ROLES:
+                continue
+            # "Apparently Velora moved" is about Velora, and "our GP" is no name.
+            first, _, rest = name.partition(" ")
+            name = rest if rest and first in _ADVERBS else name
+            if name.isupper() and values.is_profession(name):
+                continue
+            if name in others:
                 continue
             if name not in introduced and not values.is_common_word(name) and not values.is_demonym(name):
                 self.mention(name)
@@ -109,5 +121,20 @@ class People:
 
 
 _ROLE_MENTIONED = re.compile(rf"\b[Mm]y (?P<noun>{forms.ROLE})\b")
+_ADVERBS = frozenset(
+    {
+        "Actually",
+        "Allegedly",
+        "And",
+        "Apparently",
+        "But",
+        "Now",
+        "So",
+        "Still",
+        "Today",
+        "Tomorrow",
+        "Yesterday",
+    }
+)
 _MENTIONED = re.compile(rf"(?<![\w'-]){NAME}")
 _PLACED = re.compile(r"\b(?:in|at|from|to|of|near|left|joined|quit) $")

@@ -12,13 +12,15 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 
 from ice_agent import relations
-from ice_agent.collect import days, denials, forms, nouns, values
-from ice_agent.collect.clauses import FINITE, Clause, Voice, clauses, plain_text
+from ice_agent.collect import candidates, days, denials, forms, nouns, predicates, values
+from ice_agent.collect.clauses import FINITE, Clause, clauses, plain_text
 from ice_agent.collect.found import Found, told_once, without_repeats
+from ice_agent.collect.leads import Voice
 from ice_agent.collect.names import NAME
+from ice_agent.collect.objects import Objects
 from ice_agent.collect.people import People
 from ice_agent.collect.thread import Thread
-from memory import STATEMENT, USER, CandidateFact, Cardinality, Utterance
+from memory import USER, CandidateFact, Utterance
 
 
 def rules(utterance: Utterance) -> tuple[CandidateFact, ...]:
@@ -46,6 +48,10 @@ class _Reader:
     opening: days.Period = days.NEVER_SAID
     """What "Since March," says of the next clause."""
     thread: Thread = field(default_factory=Thread)
+    objects: Objects = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.objects = Objects(text=self.text, people=self.people)
 
     def read(self, clause: Clause) -> Iterator[CandidateFact]:
         if clause.sentence != self.sentence:
@@ -72,24 +78,30 @@ class _Reader:
         self.thread.note(clause.words)
         if clause.voice is Voice.UNSAID or words is None:
             if clause.voice is Voice.TAUGHT:
-                yield from self._statement(clause)
+                yield from candidates.statement(clause, self.text)
             if clause.presupposes:
                 for one in self._presupposed(clause.words):
-                    yield from self._candidate(one, clause, days.NEVER_SAID, retracts=one.retracts)
+                    yield from candidates.of(one, clause, self.text, days.NEVER_SAID, retracts=one.retracts)
             self.people.meet(clause.words, introduced=[])
             return
         found = told_once(list(self._facts(words, clause)))
         self.may_be_elided = self.subject == USER
-        self.people.meet(clause.words, introduced=[one.object for one in found if one.relation in _PERSONAL])
+        self.people.meet(
+            clause.words,
+            introduced=[one.object for one in found if one.relation in _PERSONAL],
+            others=[one.object for one in found if one.relation in _NO_PERSON],
+        )
         for one in found:
             self._learn_about(one)
         retracts = retracts or clause.voice is Voice.TAKEN_BACK
         is_about_more = any(not one.in_passing for one in found)
         for one in found:
             own = days.NEVER_SAID if one.in_passing and is_about_more else period
-            yield from self._candidate(one, clause, own, one.retracts or (retracts and not one.in_passing))
+            yield from candidates.of(
+                one, clause, self.text, own, one.retracts or (retracts and not one.in_passing)
+            )
         if not found and clause.voice is not Voice.TOLD:
-            yield from self._statement(clause)
+            yield from candidates.statement(clause, self.text)
 
     def _learn_about(self, found: Found) -> None:
         if found.relation in _OF_PERSONS:
@@ -105,7 +117,7 @@ class _Reader:
         """What a clause takes for granted, whatever it asks or supposes: "Is my sister Anna coming?"."""
         if _CALLED.search(words):
             return []
-        return [*self._appositives(self._capitalised(words))[0], *self._owned(words)]
+        return [*self._appositives(self.objects.capitalised(words))[0], *self._owned(words)]
 
     def _owned(self, words: str) -> Iterator[Found]:
         """ "My Skoda Fabia keeps stalling" says what is driven."""
@@ -122,11 +134,11 @@ class _Reader:
             yield from self._verb_phrase(USER, f"am {role[1]}")
             return
         if (age := forms.AT_AGE.fullmatch(words)) and forms.I_AM_NOW.match(self.text, clause.end):
-            yield from self._values(USER, "age", age[1])
+            yield from self.objects.facts(USER, "age", age[1])
             return
         pronoun = re.match(r"(?:[Hh]e|[Ss]he|[Ii]t)\b", words)
         self.leading = self.people.resolve(pronoun[0]) if pronoun else None
-        named, words = self._appositives(self._capitalised(words))
+        named, words = self._appositives(self.objects.capitalised(words))
         yield from named
         yield from self._owned(words)
         for way in (self._whole, self._couple, self._inverse, self._one_of, self._attribute, self._phrase):
@@ -142,6 +154,8 @@ class _Reader:
             "",
             plain_text(words),
         )
+        if diet := forms.DIET_IN_TOPIC.fullmatch(plain):
+            return Found(subject=USER, relation="diet", object=diet[1])
         if relation := forms.TOPICS.get(plain):
             return Found(subject=USER, relation=relation, object="")
         if match := re.fullmatch(r"(?:[Mm]y|our) ((?:[a-z][\w'-]* ?){1,4})", plain):
@@ -150,20 +164,6 @@ class _Reader:
             return Found(subject=USER, relation=nouns.relation_of(match[1])[0], object="")
         return None
 
-    def _capitalised(self, words: str) -> str:
-        """Names get the capital that somebody who types none leaves out; whom a clause opens with is met."""
-        if (match := re.match(rf"({NAME}) (?=[a-z])", words)) and not values.is_common_word(match[1]):
-            self.people.mention(match[1])
-        for pattern in () if self._has_capitals() else forms.UNCAPITALISED:
-            match = pattern.search(words)
-            if match and match["name"] not in _NOT_A_NAME_AFTER_A_ROLE:
-                capital = " ".join(word.capitalize() for word in match["name"].split())
-                return f"{words[: match.start('name')]}{capital}{words[match.end('name') :]}"
-        return words
-
-    def _has_capitals(self) -> bool:
-        return any(c.isupper() for c in re.sub(r"\bI\b", "", self.text))
-
     def _appositives(self, words: str) -> tuple[list[Found], str]:
         """ "my sister Anna lives" and "Anna, my sister, lives": who that is, and the words without it."""
         found = []
@@ -171,7 +171,8 @@ class _Reader:
             while match := pattern.search(words):
                 owner = self.people.owner(match["owner"])
                 name = values.person(match["name"])
-                if owner is None or not name:
+                # "My late husband Fergus" was one.
+                if owner is None or not name or nouns.FORMER.match(match["noun"]):
                     break
                 relation, many = nouns.relation_of(match["noun"])
                 self.people.introduce(owner, relation, match["noun"], name[0])
@@ -182,7 +183,15 @@ class _Reader:
                     Found(subject=owner, relation=relation, object=name[0], many=many, in_passing=passing)
                 )
                 words = f"{words[: match.start()]}{match['name']} {words[match.end() :].lstrip()}".strip()
-        if several := forms.PETS_OR_KIN.search(words):
+        if (match := forms.OUR_BAKER.search(words)) and values.is_profession(match["noun"].split()[-1]):
+            found += [
+                Found(subject=USER, relation=match["noun"], object=name, many=True, in_passing=True)
+                for name in values.person(match["name"])
+                if not values.is_organisation(name)
+            ]
+            self.people.mention(match["name"])
+            words = f"{words[: match.start()]}{match['name']} {words[match.end() :].lstrip()}".strip()
+        if several := forms.PETS_OR_KIN.search(words) or forms.WITH_SEVERAL.search(words):
             owner, (relation, _) = (
                 self.people.owner(several["owner"]),
                 nouns.relation_of(forms.singular(several["noun"])),
@@ -193,10 +202,18 @@ class _Reader:
                     Found(subject=owner, relation=relation, object=name, many=True, in_passing=True)
                     for name in names
                 ]
-                words = f"{words[: several.start()]}We {words[several.end() :].lstrip()}"
+                before = (
+                    words[: several.start("noun")]
+                    if several.re is forms.WITH_SEVERAL
+                    else f"{words[: several.start()]}We"
+                )
+                words = f"{before} {words[several.end() :].lstrip()}"
         # "We had to rehome our cat Figaro": it is no pet of theirs any more.
         if forms.IS_GONE.search(words):
             found = [replace(one, retracts=True) if one.relation in _PETS else one for one in found]
+        if match := forms.THE_ONE.match(words):
+            found += self.objects.facts(match["name"], "profession", f"the {match['what']}")
+            words = match["name"]
         match = forms.BESIDE_A_NAME.match(words)
         if match and (found or match["comma"]) and not values.is_common_word(match["name"]):
             # "Ines, a cellist, plays" and "Ines, 34, plays" say two things of her.
@@ -205,7 +222,7 @@ class _Reader:
                 for one in self._verb_phrase(match["name"], f"is {match['what']}")
             ]
             self.subject = match["name"]
-            words = f"{match['name']} {words[match.end() :]}"
+            words = f"{match['name']} {words[match.end() :]}".strip()
         return found, words
 
     def _whole(self, words: str) -> Iterator[Found]:
@@ -214,10 +231,10 @@ class _Reader:
             # "Vegan here!" is no name.
             if match and not (relation == "name" and values.is_demonym(match["object"])):
                 subject = self.people.resolve(match["subject"] or "I")
-                yield from self._values(subject, relation, match["object"])
+                yield from self.objects.facts(subject, relation, match["object"])
         match = forms.LEADS.match(words)
         if match and values.is_organisation(match["subject"]):
-            yield from self._values(match["subject"], "chief_executive", match["object"])
+            yield from self.objects.facts(match["subject"], "chief_executive", match["object"])
 
     def _couple(self, words: str) -> Iterator[Found]:
         """ "Anna and I got married": one fact, about the user or about whoever is named first."""
@@ -225,13 +242,18 @@ class _Reader:
         if match is None:
             return
         ends = match["what"] not in ("married", "wed", "a married couple", "husband and wife", "together")
-        # Who breaks up was together, and who is divorced was married.
-        is_marriage = re.search(r"marr|wed|wife|divorc|split|separated", match["what"]) is not None
+        # Who splits up was together, and who is divorced was married.
+        is_marriage = (
+            re.search(r"marr|wed|wife|divorc|separated", f"{match['what']}") or self._is_of_marriage()
+        )
         relation, other = "spouse" if is_marriage else "partner", match["object"] or ""
         if other in ("I", "me") or words.startswith(("Me ", "me ")):
             yield Found(subject=USER, relation=relation, object=match["subject"], retracts=ends)
         elif other:
             yield Found(subject=match["subject"], relation=relation, object=other, retracts=ends)
+
+    def _is_of_marriage(self) -> bool:
+        return _MARRIED.search(self.text) is not None
 
     def _inverse(self, words: str) -> Iterator[Found]:
         """ "Anna is my sister", "Green is my favourite colour", "Lyon is the capital of France"."""
@@ -246,7 +268,9 @@ class _Reader:
                 else match["noun"]
             )
             relation, many = nouns.relation_of(noun)
-            obj = match["object"].strip('"')
+            if relation not in forms.READERS and (one := forms.singular(noun)) in forms.ROLES:
+                relation, many = nouns.relation_of(one)[0], True
+            obj = re.sub(r"^The (?=[A-Z]\w+s$)", "", match["object"].strip('"'))
             if owner is not None and nouns.has_a_value(noun, relation):
                 subject_word = obj.split()[0]
                 if subject_word.lower() in ("he", "she", "it"):
@@ -256,7 +280,7 @@ class _Reader:
                     if forms.is_favourite(relation) or relation in forms.PLAIN_VALUE_NOUNS
                     else None
                 )
-                yield from self._values(owner, relation, obj, reader=reader, many=many, whole=True)
+                yield from self.objects.facts(owner, relation, obj, reader=reader, many=many, whole=True)
         elif match := forms.INVERSE_OF.fullmatch(words):
             owner = self.people.owner(match["owner"])
             noun = match["owned"] if match["noun"] == "name" and match["owned"] else match["noun"]
@@ -265,14 +289,14 @@ class _Reader:
                 named = match["object"]
                 # "Ouagadougou! It's the capital of Burkina Faso."
                 obj = self.people.last() or "" if named in ("It", "it", "That", "that") else named
-                yield from self._values(owner, relation, obj, many=many, whole=True)
+                yield from self.objects.facts(owner, relation, obj, many=many, whole=True)
 
     def _one_of(self, words: str) -> Iterator[Found]:
         if match := forms.ONE_OF.match(words):
             owner = self.people.owner(match["owner"])
             relation, _ = nouns.relation_of(forms.singular(match["noun"]))
             if owner is not None:
-                yield from self._described(
+                yield from self.objects.described(
                     owner, relation, match["value"], "called" in match["link"], many=True
                 )
 
@@ -309,28 +333,7 @@ class _Reader:
         plural = match["link"].startswith(("are ", "include"))
         relation, many = nouns.relation_of(forms.singular(noun) if plural else noun)
         many = many or (plural and relation != "seat")
-        yield from self._described(owner, relation, match["value"], is_named, many=many)
-
-    def _described(
-        self, owner: str, relation: str, value: str, is_named: bool, many: bool
-    ) -> Iterator[Found]:
-        """What a noun is said to be; a noun that is not known must show by the value that it is one."""
-        reader = forms.READERS.get(relation)
-        # "My wife is Japanese" names nobody.
-        if not is_named and relation in (*forms.ROLES, "spouse") and values.is_demonym(values.cut(value)):
-            return
-        if reader is None:
-            if is_named or relation in forms.ROLES:
-                reader = values.people
-            elif forms.is_favourite(relation) or relation in forms.PLAIN_VALUE_NOUNS:
-                reader = values.things if many else values.thing
-            else:
-                reader = values.name_or_number
-        # "My car is an Aygo" tells what it is by a name alone.
-        if relation in ("car", "phone") and not reader(value):
-            reader = values.name_or_number
-        whole = not is_named and relation in {*forms.ROLES, *forms.RELATIVES, "spouse"}
-        yield from self._values(owner, relation, value, reader=reader, many=many, whole=whole)
+        yield from self.objects.described(owner, relation, match["value"], is_named, many=many)
 
     def _phrase(self, words: str) -> Iterator[Found]:
         """A subject, then a verb phrase: "I live in Lisbon"."""
@@ -339,14 +342,28 @@ class _Reader:
                 yield from self._verb_phrase(name, words[match.end() :])
             return
         subject, rest = self._subject(words)
-        self.subject = subject
+        # "The agency, Carelink North," says of whom the next clause speaks.
+        self.subject = subject or (words if re.fullmatch(NAME, words) else None)
         if subject is None:
             return
-        rest = rest[forms.ADVERBS.match(rest).end() :]  # type: ignore[union-attr]
+        rest = rest[predicates.ADVERBS.match(rest).end() :]  # type: ignore[union-attr]
         if match := forms.WHO_IS.match(rest):
             yield from self._verb_phrase(subject, match["is"])
             rest = f"{match['be']} {match['who']}"
-        yield from self._verb_phrase(subject, rest)
+        found = list(self._verb_phrase(subject, rest))
+        yield from found
+        yield from self._and_also(subject, rest, {one.relation for one in found})
+
+    def _and_also(self, subject: str, rest: str, told: set[str]) -> Iterator[Found]:
+        """ "She is 73, from Graz and vegetarian": each part may say something of its own."""
+        be, _, said = rest.partition(" ")
+        if be not in ("am", "is", "are"):
+            return
+        for part in _PARTS.split(said)[1 if told else 0 :]:
+            for one in self._verb_phrase(subject, f"{be} {part}"):
+                is_all = _ARTICLE.sub("", part) == one.object or one.relation in _MAY_SAY_MORE
+                if is_all and not one.retracts and one.relation in _MAY_STAND_BESIDE - told:
+                    yield one
 
     def _verb_phrase(self, subject: str, rest: str) -> Iterator[Found]:
         if match := forms.HAS.match(rest):
@@ -354,9 +371,9 @@ class _Reader:
                 forms.singular(match["noun"]) if match["count"] in _SEVERAL else match["noun"]
             )
             many = many or match["count"] in _SEVERAL or match["count"] == "another"
-            yield from self._values(subject, relation, match["value"], reader=values.people, many=many)
+            yield from self.objects.facts(subject, relation, match["value"], reader=values.people, many=many)
             for more in forms.HAS_MORE.finditer(rest, match.start("value")):
-                yield from self._values(
+                yield from self.objects.facts(
                     subject, nouns.relation_of(more["noun"])[0], more["value"], reader=values.people
                 )
             return
@@ -368,17 +385,19 @@ class _Reader:
             if company := self.people.last_company():
                 yield Found(subject=company, relation="chief_executive", object=subject)
             return
+        if predicates.BEGAN_AS.match(rest) and not self.lasts:
+            return
         plain = values.cut(rest, keep_commas=True)
-        for pattern in forms.TAKES_BACK:
+        for pattern in predicates.TAKES_BACK:
             if (match := pattern.match(plain)) and (found := list(self._taken_back(subject, match))):
                 yield from found
                 return
-        if (match := forms.AT.match(values.cut(rest))) and (
+        if (match := predicates.AT.match(values.cut(rest))) and (
             self.lasts or values.is_workplace(match["employer"])
         ):
-            yield from self._values(subject, "employer", match["employer"])
+            yield from self.objects.facts(subject, "employer", match["employer"])
             return
-        for pattern in forms.PREDICATES:
+        for pattern in predicates.PREDICATES:
             if match := pattern.match(rest):
                 found = list(self._filled(subject, match))
                 if found:
@@ -390,7 +409,8 @@ class _Reader:
         for relation, text in match.groupdict().items():
             if not text:
                 yield Found(subject=subject, relation=relation, object="", retracts=True)
-            for one in self._values(subject, relation, text or ""):
+            relation = "spouse" if relation == "partner" and self._is_of_marriage() else relation
+            for one in self.objects.facts(subject, relation, text or ""):
                 # "I left Lisbon" says little; "I left Norvik Labs" and "I left my job at Acme" say enough.
                 if not forms.LEFT.match(match[0]) or values.is_organisation(one.object):
                     yield replace(one, retracts=True)
@@ -410,7 +430,7 @@ class _Reader:
                 if relation == "home" and forms.BASED.match(match[0]) and not self.people.is_person(subject):
                     relation = "seat"
                 found = list(
-                    self._values(
+                    self.objects.facts(
                         subject,
                         relation,
                         text,
@@ -425,101 +445,36 @@ class _Reader:
     def _introduction(self, subject: str, rest: str) -> Iterator[Found]:
         """ "I am Mia": a bare name after "I am" is the speaker's."""
         match = re.fullmatch(
-            rf"am ({NAME})(?:(?:,| from|,? and (?:I|my|we|\d|live|work|am)\b|, from)(?: .*)?)?", rest
+            rf"am ({NAME})(?:(?:,| from| with (?:an?|the|two)\b|,? and (?:I|my|we|\d|live|work|am)\b|, "
+            rf"from)(?: .*)?)?",
+            rest,
         )
         if subject == USER and match and len(match[1].split()) <= 3:
             name = values.person(match[1])
             if name and not values.is_demonym(name[0]) and not name[0].isupper():
                 yield Found(subject=USER, relation="name", object=name[0])
+                for part in re.split(r",\s*(?:and )?|\s+and\s+", rest[match.end(1) :].strip(" ,")):
+                    yield from self._beside_the_name(part)
+                return
             if origin := re.search(rf" from ({NAME})", rest):
-                yield Found(subject=USER, relation="birthplace", object=origin[1])
+                yield Found(subject=USER, relation="hometown", object=origin[1])
         elif subject.startswith("the user's ") and (
             match := re.match(r"(?:is|are) (?:called|named) (.+)", rest)
         ):
-            yield from self._values(USER, subject.removeprefix("the user's "), match[1], reader=values.people)
+            yield from self.objects.facts(
+                USER, subject.removeprefix("the user's "), match[1], reader=values.people
+            )
 
-    # From words to objects
-
-    def _values(
-        self,
-        subject: str | None,
-        relation: str,
-        text: str,
-        *,
-        reader: values.Reader | None = None,
-        many: bool = False,
-        whole: bool = False,
-    ) -> Iterator[Found]:
-        if subject is None or not text or (subject == USER and nouns.is_of_no_person(relation)):
-            return
-        if relation in nouns.HEADS and values.is_organisation(subject):
-            relation, reader = "chief_executive", values.person
-        reader = reader or forms.READERS.get(relation, values.name_or_number)
-        if reader in (values.people, values.person) and (described := values.DESCRIBED.match(text)):
-            text = text[described.end() :]
-        objects = reader(text.strip(" \"'")) or self._lower_case(reader, text)
-        # "My sister is Anna" names her; "My sister is Anna Reyes's boss" does not.
-        if (
-            whole
-            and not values.DESCRIBED.match(text)
-            and _bare(values.cut(text, keep_commas=True)) != " ".join(objects)
-        ):
-            return
-        for obj in objects:
-            if relation in {*forms.RELATIVES, "spouse"}:
-                self.people.introduce(subject, relation, relation, obj)
-            yield Found(subject=subject, relation=relation, object=obj, many=many or len(objects) > 1)
-
-    def _lower_case(self, reader: values.Reader, text: str) -> tuple[str, ...]:
-        """Who types without any capital gets names read without them: "i live in lisbon"."""
-        if reader not in _NAME_READERS or self._has_capitals():
-            return ()
-        words = re.split(r" (?:as|with|in|at|for|from|on|since|by|and|near|to) ", values.cut(text))[0]
-        capital = " ".join(word.capitalize() for word in words.split())
-        is_plain = 0 < len(words.split()) <= 3 and not _NOT_A_NAME.match(words) and not words.endswith("ing")
-        return (words,) if is_plain and reader(capital) else ()
-
-    def _candidate(
-        self, found: Found, clause: Clause, period: days.Period, retracts: bool
-    ) -> Iterator[CandidateFact]:
-        start, obj = clause.start, _as_written(found.object, self.text[clause.start : clause.end])
-        if obj is None:
-            # "Bergen, which is where I live": what is meant was named before.
-            start = plain_text(self.text).lower().rfind(found.object.lower(), 0, clause.start)
-            obj = self.text[start : start + len(found.object)]
-        if start < 0:
-            return
-        cardinality = relations.cardinality(found.subject, found.relation)
-        # "I quit last week" says when it ended.
-        since, until = (None, period.end or period.start) if retracts else (period.start, period.end)
-        yield CandidateFact(
-            subject=found.subject,
-            relation=found.relation,
-            object=obj,
-            statement=relations.state(found.subject, found.relation, obj) if obj else "",
-            start=start,
-            end=clause.end,
-            cardinality=Cardinality.MANY if found.many else cardinality,
-            retracts=retracts,
-            valid_from=since,
-            valid_until=until,
-        )
-
-    def _statement(self, clause: Clause) -> Iterator[CandidateFact]:
-        """What was taught and fits no slot, kept in the speaker's own words."""
-        text = self.text[clause.start : clause.end]
-        if len(text.split()) < 3:
-            return
-        yield CandidateFact(
-            subject=USER,
-            relation=STATEMENT,
-            object=text,
-            statement=relations.state(USER, STATEMENT, text),
-            start=clause.start,
-            end=clause.end,
-            cardinality=Cardinality.MANY,
-            retracts=clause.voice is Voice.TAKEN_BACK,
-        )
+    def _beside_the_name(self, part: str) -> Iterator[Found]:
+        """ "I am Bronagh, community nurse up in Derry" says three things."""
+        if place := forms.UP_IN.search(part):
+            relation = "home" if place["link"] == "in" else "hometown"
+            yield from self.objects.facts(USER, relation, place["place"])
+            part = part[: place.start()].strip()
+        if values.profession(part):
+            yield from self.objects.facts(USER, "profession", part)
+        elif part:
+            yield from self._verb_phrase(USER, f"am {part}")
 
     # Who is meant
 
@@ -529,7 +484,9 @@ class _Reader:
         if match := re.match(r"([Ww]e|I)\b ", words):
             return USER, words[match.end() :]
         if match := re.match(r"[Tt]hey\b ", words):
-            return self.people.last_company(), words[match.end() :]
+            rest = words[match.end() :]
+            is_of_a_country = self.people.topic and forms.OF_COUNTRIES.match(rest)
+            return self.people.last_company() or (self.people.topic if is_of_a_country else None), rest
         if match := re.match(r"([Hh]e|[Ss]he|[Ii]t)\b ", words):
             return self.leading, words[match.end() :]
         if (
@@ -556,30 +513,26 @@ class _Reader:
         return None, words
 
 
-def _bare(text: str) -> str:
-    """Names without what joins them: "Lea, Mia and Ada" is "Lea Mia Ada"."""
-    return re.sub(r",? and |, ?", " ", text.strip('"'))
-
-
-def _as_written(obj: str, span: str) -> str | None:
-    """The object as the utterance has it, character for character; None when the clause does not hold it."""
-    at = plain_text(span).lower().find(obj.lower())
-    return None if at < 0 else span[at : at + len(obj)]
-
-
 _NEARBY = 200
 """Characters around a clause that may say what it leaves out."""
 _PERSONAL = frozenset({*forms.RELATIVES, *forms.ROLES})
+_NO_PERSON = frozenset(
+    {
+        "birthplace", "car", "employer", "home", "hometown", "last name", "maiden name", "middle name",
+        "nickname", "phone", "school", "seat", "surname", "university",
+    }
+)  # fmt: skip
 _OF_PERSONS = frozenset(
     {*_PERSONAL, "profession", "employer", "birthplace", "likes", "age", "birthday", "home"}
 )
 # "Why is my cat called Salt?" may be a joke.
 _CALLED = re.compile(r"\b(?:call|called|named?)\b")
+_MARRIED = re.compile(r"\b(?:husband|wife|hubby|married|marriage|divorce|divorced)\b", re.IGNORECASE)
 _PETS = frozenset(relations.canonical(animal) for animal in values.words("animals"))
-_SEVERAL = frozenset({"two", "three", "four", "five", "six", "seven", "a couple of", "", *"23456789"})
-_NAME_READERS = (values.place, values.organisation, values.person, values.somebody, values.people)
-_NOT_A_NAME_AFTER_A_ROLE = values.words("after_a_role")
-_NOT_A_NAME = re.compile(
-    r"(?:a|an|the|my|our|your|his|her|this|that|it|not|hope|fear|peace|so|very|me|you|home|here|there"
-    r"|bed|love|myself|people|fun|night|work|school|sea|least|times|once|random|uni|university|college)\b"
+_PARTS = re.compile(r",? and (?:also |now )?|, (?:also )?")
+_ARTICLE = re.compile(r"^(?:an?|the) ")
+_MAY_STAND_BESIDE = frozenset(
+    {"age", "allergy", "diet", "height", "hobby", "home", "hometown", "nationality", "profession", "spouse"}
 )
+_MAY_SAY_MORE = frozenset({"age", "allergy", "hometown", "home", "spouse"})
+_SEVERAL = frozenset({"two", "three", "four", "five", "six", "seven", "a couple of", "", *"23456789"})

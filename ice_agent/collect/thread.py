@@ -29,15 +29,20 @@ class Thread:
         """ "I have a cat" and "My name is not Bob" leave open what the next clause may say."""
         if match := SAID_BEFORE.match(words):
             self.question = f"{match['opening']} is"
+        elif match := TOLD_BEFORE.match(words):
+            self.question = match["opening"]
         elif match := HAS_UNNAMED.match(words):
             self.question = f"My {match['noun']} is called"
+        elif match := NO_LONGER.match(words):
+            ending = "" if match["who"] in ("I", "we", "We") else "s"
+            self.question = f"{match['who']} {match['verb']}{ending}{match['to']}"
         elif match := DENIED.match(words):
             self.question = match["opening"] or match["cleft"]
         elif match := WRONG.match(words):
             self.question = f"{match['noun'] or match['wrong'] or match['asked']} is"
         elif match := ATTRIBUTE.search(words):
             self.question = f"{match['what']} is"
-        if match := TOPIC.fullmatch(words):
+        if match := TOPIC.fullmatch(words) or TWO_TOPICS.match(words):
             self.topic = match["topic"]
         if match := ROLE.match(words):
             self.role = match["role"]
@@ -55,6 +60,8 @@ class Thread:
             return f"{match['who']} {self.topic}"
         if self.value and (match := THAT_IS.match(words)):
             return f"{match['what']} is {self.value}"
+        if self.value and (match := WHO_THAT_IS.match(words)) and self.value[:1].isupper():
+            return f"My {match['role']} is called {self.value}"
         if self.one and (match := IS_ONE.match(words)):
             return f"{match['who']} {self.one}"
         if self.role and (match := NAMED.match(words)):
@@ -76,14 +83,26 @@ SAID_BEFORE = re.compile(
     r"I (?:said|wrote|typed|told you) (?:that )?(?P<opening>(?:my [a-z][\w' -]*?"
     r"|the [a-z ]+ of [A-Z][\w&' -]*?)) (?:was|is) "
 )
+# "I told you that Ludmila studies chemistry but it's biochemistry": the first words are taken off before.
+TOLD_BEFORE = re.compile(
+    rf"(?:I (?:said|wrote|told you) (?:that )?)?(?P<opening>(?:{NAME}|[Hh]e|[Ss]he|I|[Ww]e) (?:study"
+    rf"|studies|works? (?:at|for|in|as)"
+    r"|lives? in|plays?|drives?|speaks?)) [^,]+$"
+)
 HAS_UNNAMED = re.compile(
     rf"(?:I|[Ww]e) (?:just |also |recently |have |now )*(?:have|got|own|adopted|bought) (?:an?|one"
     rf"|our) (?:[a-z]+ ){{0,2}}?(?P<noun>{forms.ROLE})\b(?! (?:called|named|who))"
 )
 DENIED = re.compile(
-    r"(?P<opening>(?:[Mm]y|[Oo]ur) [a-z][\w '-]{0,40}? (?:is|are)(?: called| named)?) not "
+    rf"(?P<opening>(?:[Mm]y|[Oo]ur|[Tt]he [a-z ]+ of {NAME}|{NAME}'s)(?: [a-z][\w '-]{{0,40}}?)? (?:is|are)"
+    r"(?: called| named)?) not "
     r"|[Ii]t is not [\w' ]+? (?:(?:that|where|who) )?(?P<cleft>I (?:live in|work (?:at|for)|\w+ .+?))"
     r"(?:,| these days| any ?more|$)"
+)
+# "I don't drive the Golf any more, it's a Polo now."
+NO_LONGER = re.compile(
+    rf"(?P<who>I|[Ww]e|[Hh]e|[Ss]he|{NAME}) (?:do|does) not (?P<verb>use|drive|speak|play|work|live|study)"
+    r"(?P<to>(?: (?:at|in|for|as))?) .+ (?:any ?more|any longer|now)$"
 )
 COMPLETES = re.compile(
     r"(?:(?:[Ii]t|[Ss]he|[Hh]e|[Tt]hat|[Mm]ine) is|(?:[Hh]er|[Hh]is|[Ii]ts) name is) (?:called |named"
@@ -99,19 +118,26 @@ WRONG = re.compile(
 # "They want my employer on the form, it's Brightwell Dental."
 ATTRIBUTE = re.compile(
     rf"\b(?P<what>(?:my|{NAME}'s) (?:(?:car|phone|university|star sign)$|(?:employer|surname|height|age"
-    rf"|birthday)\b))"
+    rf"|birthday)\b(?! (?:is|was|has)\b)))"
 )
 # "Jazz? I can't bear it." "Peanuts and sesame, I'm allergic to both."
 TOPIC = re.compile(
-    r"(?P<topic>(?!(?:i|you|we|it|that|this|no|yes|ok|thanks|hello|why|how|what|which|who|where)\b)[\w'-]+"
+    r"(?P<topic>(?!(?:for|in|on|at|to|from|of|by|as|about|so|and|my|your|our|i|you|we|it|that|this|no|yes"
+    r"|ok|thanks|hello|why|how|what|which|who|where)\b)[\w'-]+"
     r"(?:(?: and)? (?!(?:is|are|was|does|has|says|can)\b)[\w'-]+){0,2})",
     re.IGNORECASE,
 )
+TWO_TOPICS = re.compile(r"(?P<topic>[\w'-]+ and [\w'-]+) are (?:out|off|a no|no|not)\b")
 FELT = re.compile(
     r"(?P<who>I (?:really )?(?:hate|love|like|adore|loathe|detest|am allergic to)|[Hh]ate|[Ll]ove)"
     r" (?:it|them|both|the stuff)\b"
 )
-IT_IS = re.compile(rf"(?:[Ii]t|[Tt]his|[Tt]hat) is (?P<value>{NAME}|\d[\w ]*)(?:, not .+)?$")
+IT_IS = re.compile(
+    rf"(?:(?:[Ii]t|[Tt]his|[Tt]hat) is|(?:[Hh]is|[Hh]er|[Ii]ts) name is) (?P<value>{NAME}|\d[\w ]*)(?:, "
+    rf"not .+| with .+)?$"
+)
+# "It's Caryn. My boss."
+WHO_THAT_IS = re.compile(rf"(?:[Mm]y|[Oo]ur) (?P<role>{forms.ROLE})$")
 THAT_IS = re.compile(r"(?:[Tt]hat|[Ii]t) is (?P<what>my (?!favou?rite$)[a-z][a-z ]{2,20})$")
 ONE = re.compile(
     r"\b(?:am|is|was|were|be|being|been) (?P<one>an? [a-z][\w -]{2,30}?)(?: once| before| for .+| until"
@@ -119,14 +145,15 @@ ONE = re.compile(
 )
 IS_ONE = re.compile(r"(?P<who>.+ (?:am|is)) one$")
 WHERE_I_LIVE = re.compile(
-    r"(?P<where>(?:and )?(?:which|that) is where )?(?P<who>I|we|he|she) (?P<verb>lives?|was born|were"
+    r"(?P<where>(?:(?:and )?(?:which|that) is )?where )?(?P<who>I|we|he|she) (?P<verb>lives?|(?:am|are|is) "
+    r"living|was born|were"
     r" born|grew up)$"
 )
 _WHERE = re.compile(r"\bwhere\s+$")
 THERE = re.compile(r"(?P<who>(?:I|we|[Hh]e|[Ss]he) .*?(?:live|lives|living)) there$")
 NAMED = re.compile(r"(?:[Hh]er|[Hh]is|[Ii]ts) name is (?:called )?(?P<value>.+)")
 ROLE = re.compile(rf"(?:My|my|Our|our) (?:[a-z]+ )?(?P<role>{forms.ROLE}) (?=[a-z])")
-BEFORE_WHERE = re.compile(rf"\b(?:in|at|to|from|near|around) ({NAME})[^.!?]{{0,30}}$")
+BEFORE_WHERE = re.compile(rf"\b(?:in|at|to|from|near|around|[Ii]t's|[Ii]t is) ({NAME})[^.!?]{{0,30}}$")
 # "I'm in Porto now" may be a visit; after "I've moved" it is not.
 NOW_AT = re.compile(
     rf"(?P<who>I|we|[Hh]e|[Ss]he|{NAME}) (?:am|is|are) (?:now |currently )?(?P<how>in|at|with)"

@@ -122,7 +122,8 @@ def nationality(text: str) -> tuple[str, ...]:
     """ "Portuguese", "a Canadian"; typed without a capital only if no other word is meant by it."""
     match = re.match(
         r"(?:an? )?(?:proud |born |native )?((?:[Ss]outh |[Nn]ew |[Ss]ri )?[\w-]+)(?=$"
-        r"|[,.;]| and\b| but\b| by\b)",
+        r"|[,.;]| and\b| but\b| by\b| (?:guy|man|woman|girl|lad|lass|person|citizen|national|expat"
+        r"|immigrant)\b)",
         text,
     )
     if match is None:
@@ -138,7 +139,7 @@ def star_sign(text: str) -> tuple[str, ...]:
 
 def car(text: str) -> tuple[str, ...]:
     """A car by its make: "a red Skoda Octavia"."""
-    value = re.sub(r"^(?:an?|the|my|our|his|her) ", "", cut(text))
+    value = re.sub(r"^(?:(?:an?|the|my|our|his|her) )?(?:(?:19|20)\d\d )?", "", cut(text))
     words = value.split()
     make = next((i for i, word in enumerate(words) if word.lower() in _CAR_MAKES), None)
     # "A beat-up Toyota Yaris", "a red Skoda".
@@ -190,12 +191,16 @@ def university(text: str) -> tuple[str, ...]:
 
 def school(text: str) -> tuple[str, ...]:
     found = organisation(text)
-    is_one = found and re.search(r"School|Academy|Primary|Elementary|High\b|Gymnasium|Lyc[eé]e", found[0])
+    is_one = found and re.search(
+        r"School|Academy|Primary|Elementary|High\b|Gymnasium|Lyc[eé]e|^St\.? [A-Z]\w+'s$", found[0]
+    )
     return found if is_one else ()
 
 
 def measure(text: str) -> tuple[str, ...]:
     """A length or weight with its unit: "1.82 m", "6 foot 2"."""
+    if height := re.match(r"(?:1\.[3-9]\d|2\.[01]\d)(?=$|,|\s(?!c?m\b|met))", text):
+        return (height[0],)
     match = re.match(
         r"(\d[\d.,]*\s?(?:m|cm|metres?|meters?|kg|kilos?|kilograms?|lbs?|pounds|stone|feet|foot|ft|'|inches)"
         r"(?:\s?\d[\d.,]*(?:\s?(?:cm|inches|in|\"|'')(?!\w))?)?)(?=$|[\s,.])",
@@ -245,7 +250,9 @@ def continent(text: str) -> tuple[str, ...]:
 
 def languages(text: str) -> tuple[str, ...]:
     items = []
-    for piece in re.split(r",\s*(?:and\s+)?(?:also\s+)?|\s+and\s+(?:also\s+)?(?:some\s+)?", text):
+    for piece in re.split(
+        r",\s*(?:and\s+)?(?:also\s+)?|\s+(?:and|plus|as well as)\s+(?:also\s+)?(?:some\s+)?", text
+    ):
         match = re.match(
             r"(?:(?:fluent|some|good|decent|basic|a little|a bit of|both|mainly|mostly) )*([^\W\d_]\w+)\b",
             piece,
@@ -369,7 +376,7 @@ def _first_word(name: str) -> str:
 
 
 def is_calendar(name: str) -> bool:
-    return name.lower() in MONTHS or name in _WEEKDAYS
+    return name.lower() in MONTHS or name in _WEEKDAYS or name.removesuffix("s") in _WEEKDAYS
 
 
 def is_common_word(name: str) -> bool:
@@ -400,7 +407,8 @@ _AFTERTHOUGHT = re.compile(
     r"|when|while|whenever|where|rather than|instead of|more than|as much as|as well as"
     r"|so|plus|w/|like|except|apart from|ever since|bc|cos|cuz|despite|even|after|ever"
     r"|especially|particularly|such as|by the way|btw|than"
-    r"|with all my|over any|and (?:I|we|my|she|he)\b)(?:\s|$)|,?\s+not\s|,\s*(?:too|right|you know"
+    r"|with all my|over any|and (?:I|we|my|she|he)\b)(?:\s|$)|,?\s+not\s|,\s*[a-z]+ and all\b|,\s*(?:too"
+    r"|right|you know"
     r"|thanks|please|sorry|no|with|spelled|spelt)\b",
 )
 _ADVERB_AT_END = re.compile(
@@ -408,7 +416,8 @@ _ADVERB_AT_END = re.compile(
     r"|the best|most|best|ever|nowadays|lately"
     r"|very much|so much|a lot|a great deal|these days|right now|at the moment|these days|by far"
     r"|actually|in general|in particular|of course|indeed|lol"
-    r"|for now|always|at present|this (?:year|month|week)|last (?:year|month|week)|since \w+(?: \d+)?"
+    r"|for now|(?:ages|years|long) (?:ago|back)|always|at present|this (?:year|month|week)|last (?:year"
+    r"|month|week)|since \w+(?: \d+)?"
     r"|in the end|all the time|every day|till|until|forever|on and off|for (?:ages|ever|years"
     r"|\w+ years)|on (?:my|the) side"
     r"|from now on|after all|on (?:an? )?(?:mon|tues|wednes|thurs|fri|satur|sun)days?(?: (?:morning"
@@ -438,7 +447,8 @@ _NOT_LIKED = re.compile(
 _NOT_A_PERSON = re.compile(r"\bof\b|\b(?:University|Hospital|Street|School|Labs|Inc|Ltd)\b")
 _CASH = re.compile(r"\b(?:cash|coins?|cards?|notes|cheques?|instalments|advance|full)$")
 _PROFESSION_ENDS = re.compile(
-    r"\s*[,;:(.!]|\s+w/|\s+(?:at|for|in|from|with|who|by|on|and|of|to|since|now|here|there|these|too|as|again"
+    r"\s*[,;:(.!]|\s+w/|\s+(?:at|for|in|near|from|with|who|by|on|and|of|to|since|now|here|there|these|too"
+    r"|as|again"
     r"|currently|but|because)\b"
 )
 _NOT_IN_JOBS = words("not_in_jobs")
@@ -462,7 +472,10 @@ _FIELDS = (
     r"|nursing|architecture|design|history|literature|journalism|education|music|arts?|theology|finance"
     r"|forestry|agriculture|agronomy|psychology|translation|fashion|nutrition|politics|social work"
     r"|surveying|midwifery|accounting|accountancy|business|management|marketing|theatre|film|languages"
-    r"|dentistry|pharmacy|IT)$"
+    r"|dentistry|pharmacy|IT|therapy|computing|software|childcare|sports|media|communications?|tourism"
+    r"|hospitality|drama|dance|acting|animation|illustration|sculpture|painting|ceramics|textiles"
+    r"|radiography|public health|cybersecurity|religion|divinity|aviation|robotics|joinery|catering"
+    r"|statistics|classics|English|French|German|Spanish|Italian|Japanese|Russian|Portuguese|Arabic)$"
 )
 _NO_PROFESSION = words("no_professions")
 _COMPANY_WORDS = words("company_words")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from ice_agent.collect import forms
+from ice_agent.collect import forms, values
 from ice_agent.collect.names import NAME
 
 
@@ -62,7 +62,7 @@ _BEGINS = tuple(
 # "Mum is a nurse" is about mine; "Nan Goldin" is a name.
 _KIN = re.compile(
     r"^(?:[Mm]um|[Mm]om|[Dd]ad|[Mm]ummy|[Dd]addy|[Gg]randma|[Gg]ranny|[Gg]ran|[Nn]an|[Nn]ana|[Gg]randpa"
-    r"|[Gg]ran?dad)"
+    r"|[Gg]ran?dad|Mother|Father|Grandmother|Grandfather|Auntie)"
     r"\b(?=(?:'s)? [a-z])"
 )
 # "Vegan btw", "I live in Leeds lol".
@@ -87,6 +87,17 @@ _KIN_TITLE = (
     r"|daughter|brother|sister)|mum|mom|dad|wife|husband|hubby|gf|bf|girlfriend|boyfriend|fianc[eé]e?"
     r"|flatmate|colleague"
     r"|neighbou?r|boss|son|daughter|bestie|roommate|housemate)"
+)
+_SOMEONE = r"(?:lad|guy|man|woman|girl|fella|fellow|bloke|lady|boy|chap)"
+_ANIMAL = "|".join(sorted(values.words("animals"), key=len, reverse=True))
+_VERB = (
+    r"(?:is|was|works?|lives?|has|speaks?|drives?|loves?|likes?|hates?|plays?|studies|moved|turned|supports"
+    r"|comes|keeps|got|runs|owns|teaches|married|joined|left|used|does|can't|cannot)\b"
+)
+_ASKED_FOR = (
+    r"(?i:(?:full |first )?name|birthday|date of birth|hometown|job|profession|occupation|employer|diet"
+    r"|age|height"
+    r"|nationality|hobby|star sign|allergy|car|phone|university|favou?rite [a-z]+)"
 )
 _WHO = rf"(?:I|[Ww]e|[Hh]e|[Ss]he|[Mm]y [a-z]+|{NAME})"
 _FEELS = r"(?:likes?|loves?|enjoys?|adores?|hates?|detests?|dislikes?|loathes?|hate)"
@@ -166,12 +177,53 @@ _CONTRACTIONS = tuple(
             r"|keeps|has|is|can)\b.*\b(?:I|me|my)\b.*",
             lambda m: f"I am {m[1].lower().removeprefix('being')} {m[2]}".replace("  ", " "),
         ),
-        # "Kwabena from my climbing club is a paramedic."
+        # "That lad Fintan", "old Vasile", "our Nuala" and "Mum's carer Blessing" are Fintan, Vasile, ...
         (
-            rf"^({NAME}),? (?:from|at|in|next|over|down|across) (?:my|the|our|his|her|work|school|uni"
-            rf"|next|door|from)\b[\w' -]{{0,30}}?,? "
-            r"(?=(?:is|works?|lives?|has|speaks?|drives?|loves?|hates?|plays?|studies|moved|turned)\b)",
+            rf"^(?:(?:[Tt]hat|[Tt]his|[Tt]he|old|young|poor|wee) )+(?:{_SOMEONE} )?(?:called |named "
+            rf")?(?<!^[Tt]he )(?={NAME}\b)",
+            "",
+        ),
+        (rf"^[Oo]ur (?={NAME}(?:(?:'s)? {_VERB}|'s (?:an?|the|in|at|from|no|not|been|got|\d)\b))", ""),
+        (rf"^(?:[Mm]y|[Oo]ur|[Hh]is|[Hh]er) [a-z]+'s (?:{forms.ROLE}),? (?={NAME}\b)", ""),
+        # "Kwabena from my climbing club is a paramedic", "Mr Hale at number 9 is 91".
+        (
+            rf"^({NAME}),? (?:(?:from|at|in|on|next|over|down|across|opposite|by) [a-z\d](?:(?! that "
+            rf")[\w' -]){{0,30}}?|upstairs"
+            rf"|downstairs|next door|opposite),? (?={_VERB})",
             r"\1 ",
+        ),
+        # "My daughters birthday" lacks an apostrophe.
+        (
+            rf"^([Mm]y|[Oo]ur) ({forms.ROLE})s (?=(?:name|birthday|age|job|surname|favou?rite \w+|phone"
+            rf"|car|height)\b)",
+            r"\1 \2's ",
+        ),
+        # "My hometown: Porto", "Hometown of my wife: Coimbra".
+        (rf"^[Mm]y ({_ASKED_FOR}) ?: ?(?=\S)", r"my \1 is "),
+        (
+            rf"^(?:[Tt]he )?({_ASKED_FOR}) of (my {_BY_ROLE}) ?: ?(?=\S)",
+            lambda m: f"{m[2]}'s {m[1].lower()} is ",
+        ),
+        # "Soraya is our chief executive here at Tidewell."
+        (
+            rf"\bis (?:our|my) (?:new )?(CEO|chief executive|managing director)(?: here| over)? at "
+            rf"(?={NAME})",
+            r"is the \1 of ",
+        ),
+        # "The dog is called Pixel" is said of one's own.
+        (rf"^[Tt]he ({_ANIMAL})(?=(?:'s name)? (?:is|are) (?:called |named )?[A-Z])", r"my \1"),
+        # "The new Vantor boss is Magnus."
+        (
+            rf"^[Tt]he (?:new |current )?((?!new ){NAME}) (boss|CEO|chief executive|managing director|MD"
+            rf"|founder)"
+            r"(?= is )",
+            r"The \2 of \1",
+        ),
+        # "It is Geelong, not Ballarat, where we live."
+        (
+            rf"^([Ii]t is (?:in |at )?{NAME}),? (?:and )?not (?:in |at )?{NAME},?(?= (?:where|who|that"
+            rf"|which|I|we)\b)",
+            r"\1",
         ),
         (
             rf"^({NAME}), (?=(?:grew up|comes|lives|works|studies|speaks|loves|hates|born"
@@ -190,19 +242,37 @@ _CONTRACTIONS = tuple(
             r"\bfavou?rite thing to (?:do|eat|drink|watch|play)(?: (?:on|in|at|with) [\w ]+)?(?=$| is\b)",
             "favourite thing",
         ),
+        (
+            r"(?<=\w)'s (?=(?:(?:just|now|recently|always|already|finally|since) )?(?:been|got|had|become"
+            r"|moved|lived"
+            r"|worked|joined|left|gone|started|quit|taken|turned|switched|changed|stopped|bought|sold"
+            r"|given)\b)",
+            " has ",
+        ),
         (r"\b([Hh]e|[Ss]he|[Ii]t|[Tt]hat|[Tt]here|[Ww]ho)'s\b", r"\1 is"),
         (r"\bname's(?= )", "name is"),
         (r"^([Mm]ine)'s ", r"\1 is "),
-        (rf"^(?:what I (?:said|told you|wrote) )?about ({NAME}|my [a-z]+) being ", r"\1 is "),
+        (
+            rf"^(?:(?:what I (?:said|told you|wrote) )?about )?({NAME}|my [a-z]+) being "
+            r"(?=(?:my|our|an?|in|at|the|from|called|[a-z]+$))",
+            r"\1 is ",
+        ),
         # "Forget the bit about me being a vegan."
         (r"^(?:(?:the )?(?:bit|part|thing|stuff) )?(?:about )?(?:me|my) being (?=an?\b|[a-z]+$)", "I am "),
         (
-            r"^(?:(?:the )?(?:bit|part|thing|stuff) )?(?:about )?(?:me|my) (liv|work|lik|lov|hav|driv)ing"
+            r"^(?:(?:[Tt]he )?(?:bit|part|thing|stuff) |[Tt]hat (?=about))?(?:about )?(?:me|my) (liv|work"
+            r"|lik|lov|hav|driv)ing"
             r" ",
             r"I \1e ",
         ),
         (r"^I worke ", "I work "),
-        (r"(?<=\w)'s been\b", " has been"),
+        # "That about me liking cricket is ancient" ends it.
+        (
+            r"^I (live|work|like|love|have|drive) (.+?) is (?:ancient|old|outdated|out of date|history|no "
+            r"longer true|over"
+            r"|done|wrong|not true)\b.*$",
+            r"I no longer \1 \2",
+        ),
         (
             r"\b(birthday|bday|age|surname|hometown|hobby|passion|job|home|nationality|employer|tongue"
             r"|language"
@@ -238,7 +308,8 @@ _CONTRACTIONS = tuple(
             r"\2 \1",
         ),
         (
-            rf"^[Ii]t is (?:in )?({NAME}) where ({_WHO}) (live|lives|work|works|study|studies)\b",
+            rf"^[Ii]t is (?:in )?({NAME}) where ({_WHO}) ((?:(?:am|are|is) )?(?:liv|work|study)(?:e|es"
+            rf"|ing|s)?|studies)\b",
             r"\2 \3 in \1",
         ),
         # "It is Acme that I work for" puts the object first.

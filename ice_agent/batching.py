@@ -99,6 +99,15 @@ class Rows(Generic[Weights]):
         return order
 
     @torch.inference_mode()
+    def read(self, newcomer: Newcomer[Weights], n_tokens: int) -> KeyValues:
+        """So many more tokens of a prompt that is to join later: what was read of it by now."""
+        n_read = newcomer.n_read
+        ids_1T = torch.tensor([newcomer.ids[n_read : n_read + n_tokens]], device=self._device)
+        mask_1S = ids_1T.new_ones(1, n_read + ids_1T.shape[1])
+        position_1T = (mask_1S.cumsum(-1) - 1)[:, n_read:]
+        return self._step(ids_1T, mask_1S, position_1T, newcomer.past, [newcomer.adapter])[1]
+
+    @torch.inference_mode()
     def grow(self) -> None:
         """One more token for each row."""
         mask_BS = torch.cat([self._mask_BS, self._mask_BS.new_ones(len(self), 1)], dim=1)

@@ -32,6 +32,13 @@ MEGABYTE: Final = 2**20
 BLOCK: Final = 16
 """What was read of a prompt is found again by beginnings of so many tokens, or twice as many, and so on."""
 
+READ_AT_ONCE: Final = 512
+"""Tokens of new prompts that are read between two tokens of those who write.
+
+A longer prompt is read in parts, and of many that come at once some wait for their turn: so nobody who is
+being answered waits for all of them.
+"""
+
 Name = TypeVar("Name", bound=Hashable)
 Kept = TypeVar("Kept")
 
@@ -135,7 +142,7 @@ class Engine:
     def _run(self) -> None:
         while self._has_work():
             try:
-                self._begin(self._admitted())
+                self._take_in()
                 self._go_on()
             # Such as too little memory on a GPU: those whose answers it costs hear of it, and it goes on.
             except Exception as error:
@@ -148,11 +155,29 @@ class Engine:
             self._turn.wait_for(lambda: self._written or self._waiting or self._is_ended)
             return not self._is_ended
 
-    def _admitted(self) -> list[_Row]:
-        """Those who waited longest, as many as there are places."""
+    def _take_in(self) -> None:
+        """Read on in the prompts of those who waited longest."""
+        if (long := self._next_long()) is not None:
+            long.past = self._rows.read(self._newcomer(long), READ_AT_ONCE)
+        else:
+            self._begin(self._admitted())
+
+    def _next_long(self) -> _Row | None:
+        """Who is next, with a prompt that those who write cannot wait for as a whole."""
         with self._turn:
-            free = self._settings.max_rows - len(self._written)
-            admitted = [self._waiting.popleft() for _ in range(min(free, len(self._waiting)))]
+            has_place = self._waiting and 0 < len(self._written) < self._settings.max_rows
+            return self._waiting[0] if has_place and self._n_unread(self._waiting[0]) > READ_AT_ONCE else None
+
+    def _admitted(self) -> list[_Row]:
+        """Those who waited longest: as many as there are places, and as others who write can wait for."""
+        with self._turn:
+            free, is_alone, to_read = self._settings.max_rows - len(self._written), not self._written, 0
+            admitted = list[_Row]()
+            while self._waiting and len(admitted) < free:
+                to_read += self._n_unread(self._waiting[0])
+                if to_read > READ_AT_ONCE and not is_alone:
+                    break
+                admitted.append(self._waiting.popleft())
             # They count as being written at once, or a closing engine would not see them.
             self._written += admitted
         return admitted
@@ -160,18 +185,20 @@ class Engine:
     def _begin(self, admitted: Sequence[_Row]) -> None:
         if not admitted:
             return
-        newcomers = [
-            Newcomer(ids=row.ids, adapter=row.weights, drawing=row.drawing, past=self._past(row))
-            for row in admitted
-        ]
         n_old = len(self._written) - len(admitted)
-        order = self._rows.join(newcomers)
+        order = self._rows.join([self._newcomer(row) for row in admitted])
+        for row in admitted:
+            row.past = None
         with self._turn:
             self._written[n_old:] = [admitted[i] for i in order]
 
-    def _past(self, row: _Row) -> KeyValues | None:
+    def _n_unread(self, row: _Row) -> int:
+        return len(row.ids) - self._newcomer(row).n_read
+
+    def _newcomer(self, row: _Row) -> Newcomer[Weights | None]:
         with self._turn:
-            return self._prefixes.longest(row.adapter_id, row.ids)
+            past = row.past or self._prefixes.longest(row.adapter_id, row.ids)
+        return Newcomer(ids=row.ids, adapter=row.weights, drawing=row.drawing, past=past)
 
     def _go_on(self) -> None:
         """Give each row its token, let go of those that have ended, and read on."""
@@ -226,6 +253,8 @@ class _Row:
         if ask.temperature and ask.seed is not None:
             generator = torch.Generator().manual_seed(ask.seed)
         self.drawing = Drawing(ask.temperature, ask.top_p, generator)
+        self.past: KeyValues | None = None
+        """What was read of a long prompt before it joins."""
         self._max_tokens = max_tokens
         self._spelling = Spelling(ask.stop)
         self._finish: Finish | None = None

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 import torch
 
+from ice_agent import engine as engines
 from ice_agent.batching import Drawing, Newcomer, Rows
 from ice_agent.engine import Engine, Prefixes
 from ice_agent.errors import AdapterError, EngineClosed, EngineError, Overloaded, PromptTooLong
@@ -88,6 +90,12 @@ def test_rows_that_join_and_leave_are_written_as_if_each_were_alone(architecture
     again = [*prompts[1], *written[1][:2]]
     rows.join([Newcomer(ids=[*again, 5, 6], adapter=None, drawing=GREEDY, past=past)])
     assert rows.tokens()[-1] == alone(model, None, [*again, 5, 6], 1)[0]
+    # And so does a prompt that was read in parts.
+    in_parts = Newcomer(ids=prompts[2], adapter=bob, drawing=GREEDY)
+    for _ in range(2):
+        in_parts = replace(in_parts, past=rows.read(in_parts, 3))
+    rows.join([in_parts])
+    assert rows.tokens()[-1] == alone(model, bob, prompts[2], 1)[0]
 
 
 @pytest.mark.parametrize("architecture", ["llama", "gpt2"])
@@ -178,6 +186,31 @@ def test_who_comes_when_too_many_wait_is_told_when_to_come_back(model, engine):
             engine.write(ask(model))
     assert refused.value.retry_after_seconds >= 1
     assert len({writing.text() for writing in begun}) == 1
+
+
+def test_who_is_being_answered_does_not_wait_until_all_who_came_at_once_are_read(
+    model, tmp_path, monkeypatch
+):
+    read, join = [], Rows.join
+
+    def noted(rows, newcomers):
+        read.append([len(newcomer.ids) - newcomer.n_read for newcomer in newcomers])
+        return join(rows, newcomers)
+
+    monkeypatch.setattr(Rows, "join", noted)
+    monkeypatch.setattr(engines, "READ_AT_ONCE", 50)
+    with Engine(model, EngineSettings(max_rows=8, prefixes_megabytes=0), tmp_path) as engine:
+        # Held in its first step, it finds the others all at once.
+        with model.using(None):
+            engine.write(ask(model, max_tokens=100))
+            while engine.load != (1, 0):
+                time.sleep(0.001)
+            others = [engine.write(Ask(prompt=[5 + n] * 20, adapter=None, max_tokens=3)) for n in range(4)]
+            others.append(engine.write(Ask(prompt=[9] * 90, adapter=None, max_tokens=3)))
+        texts = [writing.text() for writing in others]
+    assert texts[-1] == model.complete([[9] * 90], max_tokens=3)[0].text
+    # The last has 50 of its 90 tokens read before it joins.
+    assert read[1:] == [[20, 20], [20, 20], [40]]
 
 
 def test_who_cancels_makes_room(model, engine):

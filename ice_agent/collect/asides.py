@@ -16,7 +16,8 @@ def without_preamble(words: str) -> tuple[str, bool]:
 
 _PREAMBLE = re.compile(
     r"""\s*(?:
-      (?:and|but|so|also|then|plus|because|since|while|although|though|where(?!\s+(?:I|we|he|she)\b)|well|oh|ah|um|uh|hmm|yes
+      (?:and|but|so|also|then|plus|because|since|while|although|though|where(?!\s+(?:I|we|he|she)\b)|well
+          |oh|ah|um|uh|hmm|yes
           |yeah|yep|ok|okay|right|sure|no(?!\s+(?:longer|more)\b)|nope|nah
         |hey|hi|hello|hiya|yo|heya|tbh|tbf|ngl|lol|lmao|rofl|fyi|imo|imho|omg|god|gosh|jeez|damn|dang|welp
         |meh|argh|eek|eww?|mate(?!\s+of\b)

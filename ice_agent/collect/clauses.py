@@ -202,7 +202,7 @@ def _reported(sentence: str) -> tuple[tuple[int, int], ...]:
         if _SAYS.search(_attested(part[0])) and (said := _SAYS.search(part[0])):
             # "She plays it, he says it is for babies" reports the second half; "..., he says" all of it.
             is_own = _I_SAY.search(part[0], 0, said.start()) is not None
-            is_last = not is_own and len(part[0][said.end() :].split()) < 2
+            is_last = not is_own and not part[0][said.end() :].strip(" ,.!?")
             marks = (",", ";", ":", " and ")
             before = 0 if is_last else max(part[0].rfind(mark, 0, said.start()) + 1 for mark in marks)
             # "Scrap what I said about the Polo, I drive a Fiat" is over with the comma.
@@ -406,7 +406,9 @@ def _segments(sentence: str, lead: int) -> Iterator[tuple[int, int]]:
         ):
             continue
         # "The bride is Yusra, my best friend" says who that is.
-        if _SAYS_WHO.match(sentence, cut.start()) and _ENDS_IN_NAME.search(before):
+        if _SAYS_WHO.match(sentence, cut.start()) and (
+            _ENDS_IN_NAME.search(before) or _IS_SHE.search(before)
+        ):
             continue
         if _NOT_BUT.search(before) and _BUT_ONLY.match(sentence, cut.start()):
             continue
@@ -417,7 +419,9 @@ def _segments(sentence: str, lead: int) -> Iterator[tuple[int, int]]:
 
 _JOINS = re.compile(r"and|&|,|^\s*$")
 _ENDS_IN_NAME = re.compile(rf"{NAME}$")
-_SAYS_WHO = re.compile(rf",\s+(?:my|our)\s(?:[a-z]+\s){{0,3}}(?:{forms.ROLE})(?=[,.!?]|$)")
+_SAYS_WHO = re.compile(rf",\s+(?:my|our)\s(?:[a-z]+\s){{0,3}}(?:{forms.ROLE})(?: {NAME})?(?=[,.!?]|$)")
+# "She's 43, my sister."
+_IS_SHE = re.compile(r"(?:^|[,:]\s+|\b(?:no|wait|actually|and)\s+)(?:[Hh]e|[Ss]he)(?:'s|\s)[^,]*$")
 # "As a beekeeper I get stung" says two things.
 _SPEAKS_AS = re.compile(
     r"(?:(?:[Aa]s|[Ss]peaking as) an?|[Bb]eing) (?:[\w-]+ ){0,3}?[\w-]+(?=,? (?:(?:(?:what|where|which"
@@ -483,6 +487,8 @@ _CUTS = (
     rf"(?:,\s*|\s+)(?:but|because|although|though)\s+(?={_SOMETHING_IS})",
     rf",\s*and\s+(?={_SOMETHING_IS})",
     r",?\s+and\s+(?=[\w-]+(?:'s|\s+is)\s+(?:my|our|his|her)\b)",
+    r",\s+(?=the\s(?:[\w'-]+\s){1,3}?(?:won|said|was|were|had|did|came|went|took|got|made|kept|keeps"
+    r"|[a-z]{3,}ed)\b)",
     r",\s+(?=(?:before that|after that|since then|back then|until then)\b)",
     # A comma before a clause, a request, a question or an afterthought.
     rf",\s+(?!like\s)(?={_OPENS})",

@@ -78,10 +78,12 @@ _NUMBERS = {
         start=1,
     )
     for word in words.split()
-}  # fmt: skip
+} | {"thirty": 30, "forty": 40, "fifty": 50}  # fmt: skip
 _YEAR = r"(?:1[5-9]|20)\d{2}"
 _OF_MONTH = r"\d{1,2}(?:st|nd|rd|th)?"
-_COUNT = rf"(?:\d{{1,2}}|(?:a )?couple of|{'|'.join(sorted(_NUMBERS, key=len, reverse=True))})"
+_COUNT = (
+    rf"(?:\d{{1,2}}|thirty|forty|fifty|(?:a )?couple of|{'|'.join(sorted(_NUMBERS, key=len, reverse=True))})"
+)
 _UNIT = r"(?:day|week|month|year)s?"
 _LENGTH = rf"(?:{_COUNT} {_UNIT}|half a year)(?: and a half)?"
 _PERIOD = rf"(?:week|month|year|{'|'.join(_SEASONS)}|{'|'.join(_WEEKDAYS)}|{_MONTHS})"

@@ -88,11 +88,13 @@ WHOLE = tuple(
     (re.compile(pattern), relation)
     for pattern, relation in (
         (
-            rf"(?:[Pp]eople|[Tt]hey|[Ee]veryone) in (?P<subject>{NAME}) (?:speak|speaks) (?P<object>.+)",
+            rf"(?:(?:[Mm]ost )?[Pp]eople|[Tt]hey|[Ee]veryone) in (?P<subject>{NAME}) (?:mostly )?(?:speak"
+            rf"|speaks) (?P<object>.+)",
             "language",
         ),
         (
-            rf"[Ii]n (?P<subject>{NAME}),? (?:people|they|everyone|you|we) (?:speak|speaks) (?P<object>.+)",
+            rf"[Ii]n (?P<subject>{NAME}),? (?:(?:most |many )?people|they|everyone|you|we) (?:mostly |all "
+            rf")?(?:speak|speaks) (?P<object>.+)",
             "language",
         ),
         (rf"[Tt]hey pay (?:with|in|using) (?P<object>.+?) in (?P<subject>{NAME})", "currency"),
@@ -281,6 +283,7 @@ OUR_BAKER = re.compile(
     rf"[a-z]+)?)"
     rf"(?: (?:in|at|from) {NAME})?,? (?:called |named )?(?P<name>{NAME}),?(?= [a-z]|$)"
 )
+BAKER_FIRST = re.compile(rf"^(?P<name>{NAME}), (?P<owner>my|our) (?:[a-z]+ )?(?P<noun>[a-z]+),(?= [a-z]|$)")
 OF_COUNTRIES = re.compile(r"(?:use|have|speak|pay)\b")
 WITH_SEVERAL = re.compile(
     rf"^(?P<owner>I|We|we) .*? (?:with|and) (?:two|three|four|[2-5]) (?:[a-z-]+ )?(?P<noun>[a-z-]+s),? "

@@ -13,7 +13,8 @@ def relation_of(noun: str) -> tuple[str, bool]:
     plain = noun.strip()
     many = bool(re.match(r"(?:other|second|third|another) ", plain)) or bool(_AGED.match(plain))
     plain = re.sub(
-        r"^(?:other|second|third|another|wee|new|current|own|present|dear|beloved|lovely|two|three|four"
+        r"^(?:other(?! half)|second|third|another|wee|new|current|own|present|dear|beloved|lovely|two"
+        r"|three|four"
         r"|five) ",
         "",
         plain,
@@ -38,7 +39,8 @@ def relation_of(noun: str) -> tuple[str, bool]:
 
 # "My elderly neighbour", "my pen friend" and "our rescue dog" are a neighbour, a friend and a dog.
 _KIND = re.compile(
-    r"(?!(?:best|great|step|half|foster|god|guide) )(?:[\w-]+ ){1,2}(friend|colleague|coworker|neighbou?r"
+    r"(?!(?:best|great|step|half|foster|god|guide) )(?:[\w-]+ ){1,2}(friend|buddy|colleague|coworker"
+    r"|neighbou?r"
     r"|cousin|flatmate|housemate|roommate"
     r"|brother|sister|son|daughter|niece|nephew|aunt|uncle|dog|cat|rabbit|hamster|parrot|horse|pony"
     r"|budgie|tortoise)",
@@ -64,6 +66,17 @@ def fitting(subject: str, relation: str, phrase: str) -> str:
     return relation
 
 
+def is_somebody(relation: str) -> bool:
+    """Whether the noun is of a person or an animal."""
+    last = relation.split()[-1]
+    return (
+        bool({relation, last} & {*forms.ROLES, *forms.RELATIVES})
+        or relation in _PEOPLE
+        or values.is_profession(last)
+    )
+
+
+_PEOPLE = frozenset(relations.canonical(role) for role in forms.ROLES) | frozenset(relations.relatives())
 HEADS = frozenset({"boss", "head", "leader", "chief"})
 """Of a company, its chief executive."""
 

@@ -92,7 +92,12 @@ class People:
                     self.mention(role, gender)
         for match in _MENTIONED.finditer(words):
             name = re.sub(r"^The (?!Hague)", "the ", match[0].removesuffix("'s"))
-            if _PLACED.search(words, 0, match.start()) and (" " not in name or values.is_organisation(name)):
+            is_owner = words.startswith("'s", match.end())
+            if (
+                not is_owner
+                and _PLACED.search(words, 0, match.start())
+                and (" " not in name or values.is_organisation(name))
+            ):
                 continue
             if name.lower() in forms.ROLES:
                 continue

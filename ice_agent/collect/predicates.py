@@ -45,7 +45,8 @@ PREDICATES = tuple(
         rf"{_BE}(?:headquartered|head-quartered|seated) (?:in|at) (?P<seat>.+)",
         rf"(?:{_BE}(?:living|residing|based|located|settled|domiciled)|live|lives|living|reside|resides"
         rf"|residing|dwell|dwells|(?:have|has) {ANY_ADVERBS}lived)"
-        rf" {ANY_ADVERBS}(?:(?:back|here|together|alone|happily|abroad|with [^,]+?|over|down|up|out|way out"
+        rf" {ANY_ADVERBS}(?:(?:back|here|together|alone|happily|abroad|on (?:my|his|her|our|their) own|by "
+        rf"(?:my|him|her)self|with [^,]+?|over|down|up|out|way out"
         rf"|(?:on|by) the [a-z]+) )*(?:in|out of"
         rf"|at) (?:the (?:city|town|village|suburbs|centre|center|north|south"
         rf"|outskirts) of )?(?P<home>.+?)(?: as (?P<profession>an? .+))?$",
@@ -120,6 +121,7 @@ PREDICATES = tuple(
         rf"|majors? in|reads?"
         rf"|did|{_BE}(?:reading|doing)) (?P<field_of_study>.+?)(?: (?:over )?(?:at"
         rf"|from) (?P<alma_mater>.+))?$",
+        rf"{_BE}at (?P<university>{NAME})$",
         rf"{_BE}at (?P<university>(?:the )?{NAME}) (?:doing|studying|reading) (?P<field_of_study>.+)",
         rf"(?:study|studies|studying|{_BE}studying|{HAVE}studied|{_BE}(?:a |an )?(?:[\w-]+ )?student|attend"
         rf"|attends|attended|go to|goes to|went to|{_BE}doing [^,]+? (?=at )|teach|teaches)"
@@ -128,7 +130,7 @@ PREDICATES = tuple(
         rf"|a) (?:[\w']+ )?"
         rf"(?:degree|master'?s?|bachelor'?s?|PhD|doctorate|MBA|diploma|undergrad)(?: in [\w ]+?)?)"
         rf" (?:at|from) (?P<alma_mater>.+)",
-        rf"(?:teach|teaches|{_BE}teaching) (?:[a-z]+ )?at (?P<employer>.+)",
+        rf"(?:teach|teaches|{_BE}teaching) (?:[a-z\d]+ ){{0,3}}at (?P<employer>.+)",
         rf"(?:attend|attends|attended|go to|goes to|went to) (?P<school>{NAME}.*)",
         rf"{HAVE}(?:have|has|got|holds?) an? (?:(?:bachelor|master)'?s? )?degree in (?P<degree>.+?)"
         r"(?: (?:at|from) (?P<university>.+))?$",
@@ -145,7 +147,8 @@ PREDICATES = tuple(
         rf"{_BE}(?P<height>\d[\w.,' \"]*?) tall",
         rf"{_BE}(?P<height>(?:\d|four|five|six|seven) (?:foot|feet|ft|metre|meter)(?: (?:\d{{1,2}}|one"
         rf"|two|three|four|five|six|seven|eight|nine|ten|eleven))?)(?=$|,| and\b| so\b)",
-        rf"{_BE}(?P<height>\d[.,]?\d* ?(?:m|cm)|\d'\d{{1,2}}|\d ?(?:ft|foot) ?\d{{1,2}}|[12]\.\d\d)(?:$|, "
+        rf"{_BE}(?P<height>\d[.,]?\d* ?(?:m|cm)"
+        rf"|\d'\d{{1,2}}(?:\"|'')?|\d ?(?:ft|foot) ?\d{{1,2}}|[12]\.\d\d)(?:$|, "
         rf"not\b)",
         r"(?:weigh|weighs) (?P<weight>\d.+)",
         rf"(?:{_BE}(?:dating|in a relationship with|going out with|seeing)) (?P<partner>.+)",

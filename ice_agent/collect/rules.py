@@ -85,7 +85,9 @@ class _Reader:
             self.people.meet(clause.words, introduced=[])
             return
         found = told_once(list(self._facts(words, clause)))
-        self.may_be_elided = self.subject == USER
+        self.may_be_elided = self.subject == USER or (
+            bool(found) and all(one.subject == USER for one in found)
+        )
         self.people.meet(
             clause.words,
             introduced=[one.object for one in found if one.relation in _PERSONAL],
@@ -161,7 +163,8 @@ class _Reader:
         if match := re.fullmatch(r"(?:[Mm]y|our) ((?:[a-z][\w'-]* ?){1,4})", plain):
             if forms.VERB_IN_TOPIC.search(match[1]):
                 return None
-            return Found(subject=USER, relation=nouns.relation_of(match[1])[0], object="")
+            noun = match[1].removeprefix("old ").removeprefix("former ")
+            return Found(subject=USER, relation=nouns.relation_of(noun)[0], object="")
         return None
 
     def _appositives(self, words: str) -> tuple[list[Found], str]:
@@ -183,7 +186,8 @@ class _Reader:
                     Found(subject=owner, relation=relation, object=name[0], many=many, in_passing=passing)
                 )
                 words = f"{words[: match.start()]}{match['name']} {words[match.end() :].lstrip()}".strip()
-        if (match := forms.OUR_BAKER.search(words)) and values.is_profession(match["noun"].split()[-1]):
+        match = forms.OUR_BAKER.search(words) or forms.BAKER_FIRST.search(words)
+        if match and values.is_profession(match["noun"].split()[-1]):
             found += [
                 Found(subject=USER, relation=match["noun"], object=name, many=True, in_passing=True)
                 for name in values.person(match["name"])
@@ -202,11 +206,10 @@ class _Reader:
                     Found(subject=owner, relation=relation, object=name, many=True, in_passing=True)
                     for name in names
                 ]
-                before = (
-                    words[: several.start("noun")]
-                    if several.re is forms.WITH_SEVERAL
-                    else f"{words[: several.start()]}We"
-                )
+                before = words[: several.start("noun")]
+                if several.re is forms.PETS_OR_KIN:
+                    is_pair = several.start() == 0 and len(names) == 2
+                    before = " and ".join(names) if is_pair else f"{words[: several.start()]}We"
                 words = f"{before} {words[several.end() :].lstrip()}"
         # "We had to rehome our cat Figaro": it is no pet of theirs any more.
         if forms.IS_GONE.search(words):
@@ -229,7 +232,13 @@ class _Reader:
         for pattern, relation in forms.WHOLE:
             match = pattern.match(words)
             # "Vegan here!" is no name.
-            if match and not (relation == "name" and values.is_demonym(match["object"])):
+            is_place = (
+                relation == "employer"
+                and "where" in words
+                and match
+                and not values.is_organisation(match["object"])
+            )
+            if match and not is_place and not (relation == "name" and values.is_demonym(match["object"])):
                 subject = self.people.resolve(match["subject"] or "I")
                 yield from self.objects.facts(subject, relation, match["object"])
         match = forms.LEADS.match(words)
@@ -306,6 +315,9 @@ class _Reader:
         if match is None:
             return
         groups = match.groupdict()
+        # "My favourite film is Amélie, my husband's is Die Hard": of what is not said again.
+        if match["noun"].endswith("'s") and not groups.get("named"):
+            return
         noun = forms.WHERE_KNOWN.sub("", match["noun"].removesuffix("'s"))
         owner = self.people.owner(match["owner"])
         # Who is the boss of something, and not of somebody of ours, runs it.
@@ -327,6 +339,8 @@ class _Reader:
             owner is None
             or nouns.PAST.search(noun)
             or (match["link"].startswith("was ") and "named" not in match["link"])
+            # "My dad is at Siemens" names no father.
+            or (noun in forms.ROLES and _AT_A_PLACE.search(words, match.end("noun"), match.start("value")))
         ):
             return
         is_named = bool(groups.get("named") or owned) or "called" in match["link"] or "named" in match["link"]
@@ -529,6 +543,7 @@ _OF_PERSONS = frozenset(
 _CALLED = re.compile(r"\b(?:call|called|named?)\b")
 _MARRIED = re.compile(r"\b(?:husband|wife|hubby|married|marriage|divorce|divorced)\b", re.IGNORECASE)
 _PETS = frozenset(relations.canonical(animal) for animal in values.words("animals"))
+_AT_A_PLACE = re.compile(r" (?:in|at|on) $")
 _PARTS = re.compile(r",? and (?:also |now )?|, (?:also )?")
 _ARTICLE = re.compile(r"^(?:an?|the) ")
 _MAY_STAND_BESIDE = frozenset(

@@ -69,7 +69,7 @@ class Thread:
         match = WHERE_I_LIVE.match(words)
         if match and (match["where"] or _WHERE.search(before)) and (place := BEFORE_WHERE.search(before)):
             return f"{match['who']} {match['verb']} in {place[1]}"
-        if (match := THERE.match(words)) and (place := BEFORE_WHERE.search(before)):
+        if (match := THERE.match(words)) and (place := BEFORE_THERE.search(before)):
             return f"{match['who']} in {place[1]}"
         if (match := NOW_AT.match(words)) and _NOW.search(words):
             was, verb = (_LIVED, "lives in") if match["how"] == "in" else (_WORKED, "works at")
@@ -150,10 +150,16 @@ WHERE_I_LIVE = re.compile(
     r" born|grew up)$"
 )
 _WHERE = re.compile(r"\bwhere\s+$")
-THERE = re.compile(r"(?P<who>(?:I|we|[Hh]e|[Ss]he) .*?(?:live|lives|living)) there$")
+THERE = re.compile(
+    rf"(?P<who>(?:I|we|[Hh]e|[Ss]he|(?:[Mm]y|[Oo]ur) [a-z]+|(?:(?:[Mm]y|[Oo]ur) [a-z-]+ )?{NAME}) "
+    rf".*?(?:live|lives|living)) there$"
+)
 NAMED = re.compile(r"(?:[Hh]er|[Hh]is|[Ii]ts) name is (?:called )?(?P<value>.+)")
 ROLE = re.compile(rf"(?:My|my|Our|our) (?:[a-z]+ )?(?P<role>{forms.ROLE}) (?=[a-z])")
-BEFORE_WHERE = re.compile(rf"\b(?:in|at|to|from|near|around|[Ii]t's|[Ii]t is) ({NAME})[^.!?]{{0,30}}$")
+_BEFORE = rf"\b(?:in|at|to|from|near|around|[Ii]t's|[Ii]t is) ({NAME})[^.!?]{{0,30}}"
+BEFORE_WHERE = re.compile(rf"{_BEFORE}$")
+# "What time is it in Auckland? My brother lives there."
+BEFORE_THERE = re.compile(rf"{_BEFORE}(?:[.!?]\s+[^.!?]{{0,30}})?$")
 # "I'm in Porto now" may be a visit; after "I've moved" it is not.
 NOW_AT = re.compile(
     rf"(?P<who>I|we|[Hh]e|[Ss]he|{NAME}) (?:am|is|are) (?:now |currently )?(?P<how>in|at|with)"
@@ -162,7 +168,8 @@ NOW_AT = re.compile(
 )
 _NOW = re.compile(r"\b(?:now|currently|these days|instead|nowadays)\b")
 _LIVED = re.compile(
-    r"\b(?:lived|moved|relocated|left|used to live|no longer living|no longer lives?)\b|(?:\bnot|n't) live\b"
+    r"\b(?:lived|lives? in|moved|relocated|left|used to live|no longer living|no longer lives?)\b"
+    r"|(?:\bnot|n't) live\b"
 )
 _WORKED = re.compile(
     r"\b(?:worked|used to work|no longer works?|jobs?|employer|quit|left (?:[A-Z]|my job|the company"

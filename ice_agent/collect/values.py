@@ -54,6 +54,9 @@ def organisation(text: str) -> tuple[str, ...]:
         return ()
     if owned := re.match(rf"{NAME}'s(?=$|[,.]|\s(?:since|as|in|on|for|now|and|at|until|too)\b)", text):
         return (owned[0],)
+    # "St Thomas' takes no second s.
+    if owned := re.match(rf"{NAME}s'(?=$|[,.]|\s)", text):
+        return (owned[0],)
     pair = re.match(
         rf"{NAME} and (?:Sons|Daughters|Partners|Company|Co|Brothers|{NAME})\b(?: (?:Ltd|Inc))?", text
     )
@@ -146,11 +149,13 @@ def car(text: str) -> tuple[str, ...]:
     if make and all(word.islower() for word in words[:make]):
         words, make = words[make:], 0
     if make == 0 and not words[0].islower():
-        model = [word for word in words if not word.islower() or word.isdigit()]
+        model = [word for word in words if not word.islower() or re.search(r"\d", word)]
         words = model if words[: len(model)] == model else words
     value = " ".join(words)
     # "A Ford meeting at 3" is no car: what follows the make is its model.
-    is_car = make is not None and (value.islower() or not any(w.islower() for w in words[make + 1 :]))
+    is_car = make is not None and (
+        value.islower() or not any(w.isalpha() and w.islower() for w in words[make + 1 :])
+    )
     return (value,) if is_car and len(words) <= 5 and "and" not in words else ()
 
 
@@ -185,7 +190,9 @@ def field_of_study(text: str) -> tuple[str, ...]:
 
 def university(text: str) -> tuple[str, ...]:
     found = organisation(text)
-    is_one = found and re.search(r"Universi|College|Institute|Polytechnic|^[A-Z]{2,5}\b|^TU ", found[0])
+    is_one = found and re.search(
+        r"Universi|\bUni\b|College|Institute|Polytechnic|^[A-Z]{2,5}\b|^TU ", found[0]
+    )
     return found if is_one else ()
 
 
@@ -449,7 +456,7 @@ _CASH = re.compile(r"\b(?:cash|coins?|cards?|notes|cheques?|instalments|advance|
 _PROFESSION_ENDS = re.compile(
     r"\s*[,;:(.!]|\s+w/|\s+(?:at|for|in|near|from|with|who|by|on|and|of|to|since|now|here|there|these|too"
     r"|as|again"
-    r"|currently|but|because)\b"
+    r"|currently|but|because|actually|though|really|myself)\b"
 )
 _NOT_IN_JOBS = words("not_in_jobs")
 

@@ -16,7 +16,7 @@ def written_out(words: str) -> str:
     words = _IN_BETWEEN.sub("", words)
     words = _KIN.sub(lambda kin: f"my {kin[0].lower()}", words)
     for pattern, replacement in _CONTRACTIONS:
-        # Most do not match, and to look first is half the time: a replacement is made ready before it is tried.
+        # Most do not match, and to look first is half the time: what replaces is read before it is tried.
         if pattern.search(words):
             words = pattern.sub(replacement, words)
     return words
@@ -71,7 +71,7 @@ _KIN = re.compile(
 _AT_THE_END = re.compile(
     r"(?:[ ,]+(?:btw|lol|lmao|pls|plz|please|haha+|ngl|tbh|tho|fyi|imo|rn|atm|mate|thanks|thx|ta|ffs"
     r"|smh|ugh|yay|xx?|argh"
-    r"|obviously|honestly|sadly|no contest|right|cheers))+$",
+    r"|imagine|obviously|honestly|sadly|no contest|right|cheers))+$",
     re.IGNORECASE,
 )
 _IN_BETWEEN = re.compile(r"[ ,]+(?:btw|lol|lmao|fyi|tbh|ngl|haha+)(?=,)")
@@ -206,6 +206,7 @@ _CONTRACTIONS = tuple(
             rf"^(?:[Tt]he )?({_ASKED_FOR}) of (my {_BY_ROLE}) ?: ?(?=\S)",
             lambda m: f"{m[2]}'s {m[1].lower()} is ",
         ),
+        (rf"^[Oo]ur (CEO|chief executive|managing director) at ({NAME})(?= is )", r"The \1 of \2"),
         # "Soraya is our chief executive here at Tidewell."
         (
             rf"\bis (?:our|my) (?:new )?(CEO|chief executive|managing director)(?: here| over)? at "
@@ -214,6 +215,15 @@ _CONTRACTIONS = tuple(
         ),
         # "The dog is called Pixel" is said of one's own.
         (rf"^[Tt]he ({_ANIMAL})(?=(?:'s name)? (?:is|are) (?:called |named )?[A-Z])", r"my \1"),
+        # "I said Honda but the car is a Hyundai."
+        (r"^[Tt]he (car|phone)(?= is (?:now )?(?:an? )?[A-Z])", r"my \1"),
+        # "Change my employer to Acme."
+        (rf"^(?:please )?(?:change|update) (my {_ASKED_FOR}) to (?=\S)", r"\1 is "),
+        # "Her name is Oluchi, my new flatmate."
+        (
+            rf"^(?:[Hh]er|[Hh]is) name is ({NAME}), ((?:my|our) (?:[a-z]+ ){{0,2}}?(?:{_BY_ROLE}))$",
+            r"\2 is called \1",
+        ),
         # "The new Vantor boss is Magnus."
         (
             rf"^[Tt]he (?:new |current )?((?!new ){NAME}) (boss|CEO|chief executive|managing director|MD"
@@ -354,13 +364,19 @@ _CONTRACTIONS = tuple(
         (r"\bnot ((?:in|at|for|as|called|an?) )?[^,.;]{1,40}?,? but (?!I\b|my\b|we\b)", ""),
         # "Lisbon, no wait, Porto": a slip of the tongue is replaced by what follows.
         (
-            r"(?:\b[\w-]+|"
+            r"(?:\b(?!(?:so|and|but|or|have|has|got|is|are|was|with|there|say|says|said|by|means?"
+            r"|makes?)\b)[\w-]+|"
             + NAME
             + r")(?:,|\s-+|\.\.\.)?(?:,?\s+(?:no,? wait|wait|no(?=,|\s(?:an?|the|in|at)\b|\s[A-Z\d])|I"
             r" mean|I meant|sorry|oops|or rather"
             r"|scratch that|make that|correction)\b)+(?:,|:)?\s+(?:I meant?,? )?"
             r"(?=[\w])(?!I\b|my\b|longer\b|one\b)",
             "",
+        ),
+        # "She is 43, my sister."
+        (
+            rf"^(?:[Hh]e|[Ss]he) ([^,]+), ((?:my|our) (?:[a-z]+ ){{0,2}}?(?:{_BY_ROLE})(?: {NAME})?)$",
+            r"\2 \1",
         ),
         # "a nurse, sorry, a doctor" leaves its small word twice.
         (r"\b(?:an? (?=an?\b)|(in|at|for|the) (?=\1\b))", ""),

@@ -33,21 +33,27 @@ EVENTS: Final = {
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 
 
-def text(archive: Archive, settings: MetricsSettings) -> str:
-    """The database's figures, once, in Prometheus' text format. Raises StoreError."""
+def text(archive: Archive, settings: MetricsSettings, *, publishes: bool = False) -> str:
+    """The database's figures, once, in Prometheus' text format. Raises StoreError.
+
+    `publishes` adds what an outside engine lacks.
+    """
     registry = CollectorRegistry()
     registry.register(_Figures(archive.tallies(by_tenant=settings.per_tenant), settings))
+    if publishes:
+        registry.register(OfEngine(archive))
     return generate_latest(registry).decode()
 
 
 @contextmanager
-def served(archive: Archive, settings: MetricsSettings) -> Iterator[int]:
+def served(archive: Archive, settings: MetricsSettings, *, publishes: bool = False) -> Iterator[int]:
     """Show the figures of database and process over HTTP; gives the port, and none is open where it is 0."""
     if not settings.port:
         yield 0
         return
     try:
-        server, thread = start_http_server(settings.port, settings.host, _of_both(archive, settings))
+        registry = _of_both(archive, settings, publishes)
+        server, thread = start_http_server(settings.port, settings.host, registry)
     except OSError as error:
         where = f"{settings.host}:{settings.port}"
         raise ConfigError(f"[metrics] nothing can be shown at {where}: {error.strerror or error}") from None
@@ -60,14 +66,16 @@ def served(archive: Archive, settings: MetricsSettings) -> Iterator[int]:
         server.server_close()
 
 
-def exposition(archive: Archive, settings: MetricsSettings) -> bytes:
+def exposition(archive: Archive, settings: MetricsSettings, *, publishes: bool = False) -> bytes:
     """The same figures of database and process, once."""
-    return generate_latest(_of_both(archive, settings))
+    return generate_latest(_of_both(archive, settings, publishes))
 
 
-def _of_both(archive: Archive, settings: MetricsSettings) -> CollectorRegistry:
+def _of_both(archive: Archive, settings: MetricsSettings, publishes: bool) -> CollectorRegistry:
     registry = CollectorRegistry()
     registry.register(OfDatabase(archive, settings))
+    if publishes:
+        registry.register(OfEngine(archive))
     registry.register(watch.REGISTRY)
     return registry
 
@@ -92,6 +100,30 @@ class OfDatabase(Collector):
             is_up = False
         yield GaugeMetricFamily("ice_agent_database_up", "Whether the database answered.", is_up)
         yield from _Figures(tallies, self._settings).collect()
+
+
+class OfEngine(Collector):
+    """What the engine that adapters are published to does not have, or should not have any more."""
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+
+    def describe(self) -> Sequence[Metric]:
+        """Nothing, or registering would ask the database."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        try:
+            behind = [each for each in self._archive.publications.every() if not each.is_current]
+        except StoreError as error:
+            logger.error("no figures of the engine: %s", error)
+            return
+        given_up = sum(bool(each.engine) and each.due_at is None for each in behind)
+        waiting = "Tenants whose serving adapter the engine is still to be brought, or to be rid of."
+        yield GaugeMetricFamily("ice_agent_publications_waiting", waiting, len(behind) - given_up)
+        yield GaugeMetricFamily(
+            "ice_agent_publications_given_up", "Tenants of whom the engine took nothing.", given_up
+        )
 
 
 class _Figures(Collector):

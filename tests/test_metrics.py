@@ -99,6 +99,22 @@ def test_a_rejected_candidate_is_counted(archive):
     assert scraped(metrics.text(archive, MetricsSettings()))[("ice_agent_rejections_total",)] == 1
 
 
+def test_where_adapters_are_published_it_is_said_how_many_an_engine_lacks(archive):
+    def behind():
+        found = scraped(metrics.text(archive, MetricsSettings(), publishes=True))
+        return [found[f"ice_agent_publications_{name}",] for name in ("waiting", "given_up")]
+
+    assert ("ice_agent_publications_waiting",) not in scraped(metrics.text(archive, MetricsSettings()))
+    assert behind() == [1, 0]
+    claimed = archive.publications.claim("vllm", lambda publication: publication.tenant, 60)
+    archive.publications.put_back(claimed, problem="rank 64", seconds=None)
+    assert behind() == [0, 1]
+    archive.publications.retry()
+    again = archive.publications.claim("vllm", lambda publication: publication.tenant, 60)
+    archive.publications.confirm(again, name="ann", path="/there")
+    assert behind() == [0, 0]
+
+
 def test_a_database_that_does_not_answer_is_said_and_the_rest_is_still_shown(archive, unused_port):
     with metrics.served(archive, MetricsSettings(port=unused_port)):
         with archive._engine.begin() as connection:

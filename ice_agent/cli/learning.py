@@ -124,7 +124,8 @@ def _beside(at: Place, metrics_port: int | None, *, reads_sources: bool = False)
     for told in ("worker", "schedule", "refresh", "executors"):
         logging.getLogger(f"ice_agent.{told}").setLevel(logging.INFO)
     with ExitStack() as beside:
-        beside.enter_context(metrics.served(at.archive, at.config.metrics.model_copy(update=shown)))
+        settings, publishes = at.config.metrics.model_copy(update=shown), bool(at.config.publish.engine)
+        beside.enter_context(metrics.served(at.archive, settings, publishes=publishes))
         beside.enter_context(hooks.delivering(at.archive, at.config.hooks))
         beside.enter_context(publish.publishing(at.archive, at.of_all))
         if reads_sources:

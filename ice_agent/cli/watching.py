@@ -23,7 +23,8 @@ def show_metrics(config: ConfigPath = None) -> None:
     from ice_agent import metrics
 
     with opened(config, None) as at:
-        print(metrics.text(at.archive, at.config.metrics), end="")
+        publishes = bool(at.config.publish.engine)
+        print(metrics.text(at.archive, at.config.metrics, publishes=publishes), end="")
 
 
 @app.command("hooks")

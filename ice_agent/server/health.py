@@ -79,7 +79,8 @@ def figures(visit: Reading) -> Response:
     settings = serving.config.metrics
     if not serving.is_open:
         settings = settings.model_copy(update={"per_tenant": False})
-    return Response(metrics.exposition(serving.archive, settings), media_type=metrics.CONTENT_TYPE)
+    found = metrics.exposition(serving.archive, settings, publishes=bool(serving.config.publish.engine))
+    return Response(found, media_type=metrics.CONTENT_TYPE)
 
 
 class Watched:

@@ -45,7 +45,12 @@ FOURTH = HELD_OUT.with_name("utterances_held_out_fourth.jsonl")
 """Written by a fourth hand that saw neither rules nor files, and committed unread."""
 FOURTH_HASH = "e50f6fe003fb2ff1f4041ea8c117469d07eb34c2bc7e5fc412d55b9503a731a9"
 DEVELOPMENT = HELD_OUT.with_name("utterances_for_development.jsonl")
-"""Three more hands; what the rules were mended by."""
+"""Five more hands; what the rules were mended by.
+
+Of the last two, 220 utterances each, the first scorings were 0.853 / 0.454 (by commit 6428da6) and
+0.810 / 0.544 (once the first was worked in; 0.807 / 0.531 by 6428da6): what one writer shows hardly carries
+over to the next.
+"""
 
 
 def test_precision_and_recall_on_held_out_utterances_hold():
@@ -60,13 +65,13 @@ def test_precision_and_recall_on_the_utterances_that_were_unseen_hold():
     The classes of its errors were mended since: today's figures are an upper bound of what new text gives.
     """
     precision, recall, counts = _score(UNSEEN)
-    assert precision >= 0.95, counts
-    assert recall >= 0.90, counts
+    assert precision >= 0.99, counts
+    assert recall >= 0.94, counts
 
 
 @pytest.mark.parametrize(
     ("path", "least_precision", "least_recall"),
-    [(LATER, 0.95, 0.85), (DEVELOPMENT, 0.95, 0.78), (THIRD, 0.93, 0.64)],
+    [(LATER, 0.97, 0.87), (DEVELOPMENT, 0.96, 0.77), (THIRD, 0.97, 0.67)],
     ids=lambda part: getattr(part, "stem", ""),
 )
 def test_what_the_rules_learned_to_hear_is_still_heard(path, least_precision, least_recall):

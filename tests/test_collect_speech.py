@@ -45,6 +45,10 @@ STATED = [
     ("She's 43, my sister.", ["the user's sister | age | 43"]),
     ("What time is it in Lima? My brother Owen lives there.",
      ["user | brother | Owen", "Owen | home | Lima"]),
+    ("Jens's wife, Hilde, is 91.", ["Jens | spouse | Hilde", "Hilde | age | 91"]),
+    ("Rupert is not my father. He's my uncle.", ["user | uncle | Rupert"]),
+    ("She's my wife. Her name is Carina.", ["user | spouse | Carina"]),
+    ("I share a flat with Ana and Ulf.", ["user | flatmate | Ana", "user | flatmate | Ulf"]),
     ("Our CEO at Fjordline is called Tuva Aas.", ["Fjordline | chief_executive | Tuva Aas"]),
     # several things of one
     ("I'm Sinead, midwife over in Galway.",
@@ -67,6 +71,8 @@ STATED = [
     ("I said Honda but the car is a Hyundai i20.", ["user | car | Hyundai i20"]),
     ("Please change my employer to Siemens Energy, I typed Siemens.", ["user | employer | Siemens Energy"]),
     ("I told you I was a nurse, but I'm a midwife actually.", ["user | profession | midwife"]),
+    ("I lived in Antwerp until May, now it's Gent.", ["user | home | Antwerp", "user | home | Gent"]),
+    ("Delphine doesn't work for us any more, she's at Hay Travel now.", ["Delphine | employer | Hay Travel"]),
     # said of the past, or of nobody
     ("I've been with Norvik since 2003, started as a clerk.", ["user | employer | Norvik"]),
     ("My late husband Owen ran a shop.", []),
@@ -77,6 +83,9 @@ STATED = [
     ("My dad is at Siemens.", []),
     ("My wifi is called Pretty Fly.", []),
     ("Brescia is where I work.", []),
+    ("Bella is a schnauzer.", []),
+    ("I am called Ximena, not Jimena, it's Galician.", ["user | name | Ximena"]),
+    ("My niece is Aoife, A-O-I-F-E.", ["user | niece | Aoife"]),
     ("FYI the lift is out of order.", []),
     ("Could you note that I live in Bath?", ["user | home | Bath"]),
 ]  # fmt: skip
@@ -91,6 +100,10 @@ TAKEN_BACK = [
     ("That about me liking cricket is ancient.", "user | likes | cricket"),
     ("Our old dog Monty died on Saturday.", "user | dog | Monty"),
     ("My colleague Bettina has left, she's not my colleague any more.", "user | colleague | Bettina"),
+    ("Take Leo off the list, he isn't my boyfriend any more.", "user | partner | Leo"),
+    ("Petra and I aren't flatmates any more.", "user | flatmate | Petra"),
+    ("Sadly we had to give our rabbit Clover away.", "user | rabbit | Clover"),
+    ("I've come off the keto diet.", "user | diet | keto"),
     ("Grandma moved out of Leeds, she doesn't live there anymore.", "the user's grandmother | home | Leeds"),
 ]
 

@@ -482,7 +482,7 @@ _CUTS = (
     r",?\s+(?:bc|cos|coz|cuz|'?cause)\s+",
     r"\s+so\s+(?!much\b|many\b|bad|far\b|long\b|that\b|hard\b|very\b|so\b|what\b)",
     r"\s+n\s+(?=(?:[Ii]|[Ss]?[Hh]e|my|we)\b|[a-z]+(?:m|ve|s)\s)",
-    r"\s+and\s+(?=(?:now|every|still|nothing|nobody|about|yes|no|yeah)\b)",
+    r"\s+and\s+(?=(?:now|every|still|nothing|nobody|about|yes|no|yeah|honestly|never|frankly|luckily)\b)",
     rf",?\s+and\s+(?=(?:the|this|that|every|all|now)\s(?:[\w'-]+\s){{1,5}}?{_DOES}\b|the\s[\w-]+'s\s)",
     rf"(?:,\s*|\s+)(?:but|because|although|though)\s+(?={_SOMETHING_IS})",
     rf",\s*and\s+(?={_SOMETHING_IS})",
@@ -495,7 +495,8 @@ _CUTS = (
     rf",\s*(?:and\s+)?(?={_IMPERATIVE}\s)",
     r",\s+(?=(?:what|which|how|do|does|can|could|should|would)\s)",
     r",\s+(?=never\s|any\s|ideas\b|thoughts\b|wdyt\b|maybe\s|know\sany\s|no\s[a-z]+\s[a-z]+)",
-    r",\s+(?=(?:looks|seems|sounds)\s|now\s(?:living|working|based|studying)\b)",
+    r",\s+(?=(?:looks|seems|sounds)\s|now\s(?:living|working|based|studying|it'?s|it|I|I'm|we|he|she|he's"
+    r"|she's|my|our)\b)",
     r",\s+(?=(?:believe|guess|hope|wish|never\s+(?:have|had|did|was|will)|which|born|that(?:'s|\s+is|\s+was)"
     r"|even|no\s+need|just\s+don't|don't|nobody|everyone)\b)",
     r",\s+(?=(?:[\w'-]+\s){1,4}?(?:will|would|should|could|might)\b)",

@@ -51,6 +51,7 @@ READERS: dict[str, values.Reader] = {
     "birth year": values.name_or_number,
     "address": values.thing,
     "boss": values.somebody,
+    "flatmate": values.people,
     "partner": values.somebody,
     "fiance": values.somebody,
     "population": values.name_or_number,
@@ -212,7 +213,8 @@ INVERSE = re.compile(
     rf"(?:the name of )?(?P<owner>[Mm]y|our|his|her|its|their|{NAME}'s?) (?P<noun>[\w][\w '-]*)"
 )
 INVERSE_OF = re.compile(
-    rf"(?:The |the )?(?P<object>{NAME}|[a-z][\w -]{{0,30}}?) (?:is|are|has been|was appointed|was named"
+    rf"(?:The |the )?(?P<object>{NAME}(?: [a-z]+)?|[a-z][\w -]{{0,30}}?) (?:is|are|has been|was appointed"
+    rf"|was named"
     rf"|has become|became|was elected) {ANY_ADVERBS}"
     rf"(?:as )?(?:the )?(?:new |current )?(?P<noun>{HEADS}|name) (?:of|(?<=currency )in|(?<=language )in"
     rf"|(?<=CEO )(?:at|for)"
@@ -241,14 +243,14 @@ ONE_OF = re.compile(
 HAS = re.compile(
     rf"{HAVE}(?:have|has|had|got|own|owns|adopted|bought|raise|gave birth to|welcomed) (?P<count>an?"
     rf"|one|two|three|four|five|six|seven|[2-9]|a couple of|another|my|our|(?=twins|kids"
-    rf"|children)) ?(?P<noun>[a-z][\w '-]{{0,40}}?)"
+    rf"|children)) ?(?P<noun>[a-z](?:(?! and )[\w '-]){{0,40}}?)"
     rf"(?: (?:called|named|whose names? (?:is|are)|by the name of)|,|:| \() ?(?:an? [a-z]+ )?(?:called "
     rf"|named "
     rf"|whose name is )?(?P<value>{NAME}.*)"
 )
 ROLE = "|".join(sorted(ROLES, key=len, reverse=True))
 HAS_MORE = re.compile(
-    rf",? and (?:an?|my|our) (?P<noun>(?:[a-z]+ )?(?:{ROLE}))(?:,| called| named) (?P<value>{NAME})"
+    rf",? and (?:an?|my|our) (?P<noun>(?:[\w-]+ ){{0,2}}?(?:{ROLE}))(?:,| called| named) (?P<value>{NAME})"
 )
 _OF_COUNTRIES = r"(?:official |national |main )?(?:capital(?: city)?|currency|language)"
 UNCAPITALISED = (
@@ -366,7 +368,7 @@ BESIDE_A_NAME = re.compile(
 IS_GONE = re.compile(
     r"\b(?:(?:has |have )?(?:sadly |just |recently )?(?:died|passed away|passed)(?:$| (?:on|in|last|this"
     r"|yesterday|peacefully|at)\b)|(?:had to|have|has"
-    r"|we) (?:rehomed?|give up|given up|put"
+    r"|we) (?:(?:give|put|let) (?:\w+ ){1,3}?(?:away|up|down|go)$|rehomed?|give up|given up|put"
     r" down|put to sleep|say goodbye to|lost|gave away|give away)\b)"
 )
 """What becomes of a pet that somebody no longer has."""

@@ -63,6 +63,9 @@ def fitting(subject: str, relation: str, phrase: str) -> str:
         return "seat"
     if relation == "home" and "to" in phrase.split() and values.is_organisation(phrase):
         return "employer"
+    # Who starts at a university may as well study there.
+    if relation == "employer" and _STARTS.match(phrase) and values.university(phrase.partition(" at ")[2]):
+        return "university"
     return relation
 
 
@@ -91,6 +94,7 @@ PAST = re.compile(
     r"|would-be|imaginary"
     r"|potential)\b|^ex-"
 )
+_STARTS = re.compile(r"(?:(?:have|has) )?(?:just )?(?:started|began) at ")
 FORMER = re.compile(r"(?:late|ex|former)[ -]")
 _DOGS = values.words("dog_breeds")
 _CATS = values.words("cat_breeds")

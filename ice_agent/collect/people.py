@@ -84,7 +84,9 @@ class People:
         What follows "in" or "at" is a place, not a person.
         """
         for match in _ROLE_MENTIONED.finditer(words):
-            if (role := self.role("my", match["noun"])) is not None:
+            # "Rupert is not my father" speaks of Rupert.
+            is_denied = words.endswith(" not ", 0, match.start())
+            if not is_denied and (role := self.role("my", match["noun"])) is not None:
                 gender = (
                     "she" if match["noun"] in forms.FEMALE else "he" if match["noun"] in forms.MALE else ""
                 )
@@ -101,12 +103,13 @@ class People:
                 continue
             if name.lower() in forms.ROLES:
                 continue
-            # "Apparently Velora moved" is about Velora, and "our GP" is no name.
+            # "Apparently Velora moved" is about Velora, "take Leo off" about Leo, and "our GP" is no name.
             first, _, rest = name.partition(" ")
-            name = rest if rest and first in _ADVERBS else name
+            name = rest if rest and first in _OPENERS else name
             if name.isupper() and values.is_profession(name):
                 continue
-            if name in others:
+            # "I am called Ximena, not Jimena."
+            if name in others or words.endswith(" not ", 0, match.start()):
                 continue
             if name not in introduced and not values.is_common_word(name) and not values.is_demonym(name):
                 self.mention(name)
@@ -126,6 +129,8 @@ class People:
 
 
 _ROLE_MENTIONED = re.compile(rf"\b[Mm]y (?P<noun>{forms.ROLE})\b")
+_OPENERS = values.words("before_a_name")
+_MENTIONED = re.compile(rf"\b[Mm]y (?P<noun>{forms.ROLE})\b")
 _ADVERBS = frozenset(
     {
         "Actually",

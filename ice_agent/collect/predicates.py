@@ -29,7 +29,8 @@ _HOW = (
 
 MONEY = (
     r"(?:the )?(?:\w+ )?"
-    r"(?:euros?|dollars?|pounds?|yen|lek|dinars?|francs?|pesos?|kron[aeor]+|krone|rubles?|roubles?"
+    r"(?:euros?|dollars?|pounds?|yen|lek|dinars?|francs?|pesos?|kr[oó]n[aeor]+|ngultrum|pataca|dobra"
+    r"|nakfa|loti|lilangeni|vatu|tala|krone|rubles?|roubles?"
     r"|rupees?|yuan|won|baht|lira|real|rand|zloty|forint|leu|lev|kwanza|afghani|dirham|rial|riyal"
     r"|shilling|taka|dong|ringgit|rupiah|shekel|koruna|kuna|manat|tenge|lari|dram|som|naira|cedi"
     r"|birr|sol|boliviano|guarani|colon|quetzal|lempira|kyat|kip|riel|pula|metical|dalasi|leone"
@@ -96,7 +97,8 @@ PREDICATES = tuple(
         rf"{_BE}(?P<profession>(?:head|chief|senior|lead|deputy|assistant) [a-z]+(?: [a-z]+)?) (?:at"
         rf"|for|with) (?P<employer>.+)",
         rf"{_BE}(?:on the payroll|employed|on staff) (?:at|of|with) (?P<employer>.+)",
-        rf"{_BE}(?P<profession>(?:head|director|vice president) of \w+) (?:at|for|with) (?P<employer>.+)",
+        rf"{_BE}(?:the )?(?P<profession>(?:head|director|vice president) of \w+) (?:at|for|with) "
+        rf"(?P<employer>.+)",
         # birth
         r"(?:was|were) born in (?P<birth_year>\d{4}),? (?:in|at) (?P<birthplace>.+)",
         rf"(?:was|were) {ANY_ADVERBS}born (?:and (?:raised|bred) )?(?:on (?P<birthday>.+?) )?(?:in"
@@ -190,6 +192,7 @@ PREDICATES = tuple(
         rf"(?:eat|eats|keep|keeps|{_BE}) (?:only |strictly )?(?P<diet>halal|kosher|gluten[- ]free"
         rf"|dairy[- ]free|keto"
         r"|vegan|vegetarian)$",
+        r"(?:have|has) (?P<diet>coeliac|celiac)(?: disease)?",
         rf"{_BE}on (?:an? |the )?(?P<diet>[\w-]+) diet",
         r"(?:has|have) a population of (?:about |around |over |nearly )?(?P<population>\d.+)",
         rf"{_BE}(?:[\w-]+ )?allergic to (?P<allergy>.+)",
@@ -232,6 +235,10 @@ TAKES_BACK = tuple(
         rf"{HAVE}(?:(?:was|were|got|been|be) )?(?:fired|laid off|let go|sacked|dismissed"
         rf"|made redundant|retired|resigned|quit|quit working)(?: (?:from|by|at"
         rf"|for) (?P<employer>.+))?$",
+        rf"{HAVE}(?:come off|came off|gone off|went off|ditched|dropped|given up|gave up|quit) (?:the |my "
+        rf"|that )?"
+        rf"(?P<diet>vegan|vegetarian|keto|paleo|gluten[- ]free|dairy[- ]free|low[- ]fat|low[- ]carb)(?: "
+        rf"diet| thing| stuff)?$",
         rf"{HAVE}(?:quit) (?P<employer>.+)",
         rf"{HAVE}(?:left|departed from|parted ways with) (?P<employer>.+)",
         rf"(?:{_BE})(?:unemployed|out of work|jobless|between jobs)(?P<employer>$)",

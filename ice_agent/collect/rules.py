@@ -43,7 +43,8 @@ class _Reader:
     may_be_elided: bool = True
     """Whether a clause without a subject is about the user: "Just moved to Lisbon"."""
     lasts: bool = False
-    """Whether the clause says for how long something holds."""
+    """Whether the clause says for how long something holds, or that it does no more."""
+    is_dated: bool = False
     sentence: int = -1
     opening: days.Period = days.NEVER_SAID
     """What "Since March," says of the next clause."""
@@ -54,7 +55,8 @@ class _Reader:
         self.objects = Objects(text=self.text, people=self.people)
 
     def read(self, clause: Clause) -> Iterator[CandidateFact]:
-        if clause.sentence != self.sentence:
+        is_first = clause.sentence != self.sentence
+        if is_first:
             self.sentence, self.subject, self.opening = clause.sentence, None, days.NEVER_SAID
             self.may_be_elided = True
         span = plain_text(self.text[clause.start : clause.end])
@@ -67,7 +69,8 @@ class _Reader:
             clause, plain_text(self.text[clause.end : clause.end + _NEARBY])
         )
         # Who is there since March, and who no longer is, are no visitors.
-        self.lasts = period != days.NEVER_SAID or retracts
+        self.is_dated = period != days.NEVER_SAID
+        self.lasts = self.is_dated or retracts
         if words and (retracts or (period.end and period.end <= self.said_on)):
             words = denials.as_present(words)
         words = (
@@ -85,6 +88,9 @@ class _Reader:
             self.people.meet(clause.words, introduced=[])
             return
         found = told_once(list(self._facts(words, clause)))
+        # "I am called Ximena, it's Galician": "it" is nobody.
+        if _IT.match(words):
+            found = [one for one in found if one.relation not in _OF_PEOPLE_ALONE]
         self.may_be_elided = self.subject == USER or (
             bool(found) and all(one.subject == USER for one in found)
         )
@@ -102,7 +108,8 @@ class _Reader:
             yield from candidates.of(
                 one, clause, self.text, own, one.retracts or (retracts and not one.in_passing)
             )
-        if not found and clause.voice is not Voice.TOLD:
+        # "It isn't true that I live alone, my sister's here" takes back the first half.
+        if not found and (clause.voice is Voice.TAUGHT or (clause.voice is Voice.TAKEN_BACK and is_first)):
             yield from candidates.statement(clause, self.text)
 
     def _learn_about(self, found: Found) -> None:
@@ -111,7 +118,9 @@ class _Reader:
         if found.relation in _PERSONAL:
             self.people.persons.add(found.object)
         if found.subject != USER:
-            self.people.topic = self.subject = found.subject
+            self.people.topic = found.subject
+            # "Jens's wife, Hilde, is 91": it is not Jens who is.
+            self.subject = self.subject if found.in_passing and self.subject else found.subject
 
     # Reading one clause
 
@@ -161,7 +170,7 @@ class _Reader:
         if relation := forms.TOPICS.get(plain):
             return Found(subject=USER, relation=relation, object="")
         if match := re.fullmatch(r"(?:[Mm]y|our) ((?:[a-z][\w'-]* ?){1,4})", plain):
-            if forms.VERB_IN_TOPIC.search(match[1]):
+            if forms.VERB_IN_TOPIC.search(match[1]) or match[1].endswith(("'s", " here", " there")):
                 return None
             noun = match[1].removeprefix("old ").removeprefix("former ")
             return Found(subject=USER, relation=nouns.relation_of(noun)[0], object="")
@@ -271,11 +280,13 @@ class _Reader:
             owner = self.people.owner(match["owner"])
             if match["owner"] == "its" and forms.IS_CHIEF.match(f"is its {match['noun']}"):
                 owner = self.people.last_company()
+            # "Nairobi is Kenya's capital and a lovely place."
             noun = (
                 match["noun"].removesuffix(" name").removesuffix("'s")
                 if match["noun"].endswith("'s name")
                 else match["noun"]
             )
+            noun = noun.split(" and ")[0]
             relation, many = nouns.relation_of(noun)
             if relation not in forms.READERS and (one := forms.singular(noun)) in forms.ROLES:
                 relation, many = nouns.relation_of(one)[0], True
@@ -407,7 +418,8 @@ class _Reader:
                 yield from found
                 return
         if (match := predicates.AT.match(values.cut(rest))) and (
-            self.lasts or values.is_workplace(match["employer"])
+            # Who is no longer with a firm may have been its customer.
+            (self.lasts and (self.is_dated or " at " in f" {rest}")) or values.is_workplace(match["employer"])
         ):
             yield from self.objects.facts(subject, "employer", match["employer"])
             return
@@ -465,7 +477,8 @@ class _Reader:
         )
         if subject == USER and match and len(match[1].split()) <= 3:
             name = values.person(match[1])
-            if name and not values.is_demonym(name[0]) and not name[0].isupper():
+            # "I am Greek Cypriot" is no name either.
+            if name and not any(map(values.is_demonym, name[0].split())) and not name[0].isupper():
                 yield Found(subject=USER, relation="name", object=name[0])
                 for part in re.split(r",\s*(?:and )?|\s+and\s+", rest[match.end(1) :].strip(" ,")):
                     yield from self._beside_the_name(part)
@@ -530,6 +543,8 @@ class _Reader:
 _NEARBY = 200
 """Characters around a clause that may say what it leaves out."""
 _PERSONAL = frozenset({*forms.RELATIVES, *forms.ROLES})
+_IT = re.compile(r"[Ii]t (?:is|has been|was)\b")
+_OF_PEOPLE_ALONE = frozenset({"nationality", "profession", "hometown", "diet"})
 _NO_PERSON = frozenset(
     {
         "birthplace", "car", "employer", "home", "hometown", "last name", "maiden name", "middle name",

@@ -19,6 +19,8 @@ class Thread:
     """Whom the user spoke of without a name: "my wife"."""
     value: str = ""
     """What "it" was said to be, before "That is my name"."""
+    was: str = ""
+    """What was so once: "I live in", before "until 2019, now it's Rotterdam"."""
     one: str = ""
     """What "one" stands for: "a carpenter"."""
 
@@ -42,6 +44,8 @@ class Thread:
             self.question = f"{match['noun'] or match['wrong'] or match['asked']} is"
         elif match := ATTRIBUTE.search(words):
             self.question = f"{match['what']} is"
+        if match := WAS.match(words):
+            self.was = f"{match['who']} {'live' if match['verb'] == 'lived' else 'work'} {match['to']}"
         if match := TOPIC.fullmatch(words) or TWO_TOPICS.match(words):
             self.topic = match["topic"]
         if match := ROLE.match(words):
@@ -55,9 +59,14 @@ class Thread:
         """The words with what they leave out and earlier ones said; `before` is the text until here."""
         if self.question and (match := COMPLETES.match(words)):
             opening, self.question = self.question, ""
+            # "She doesn't work for us any more, she's at Hays Travel now."
+            if _WHERE_TO.match(match["value"]):
+                opening = _ENDS_WITH_WHERE.sub("", opening)
             return f"{opening} {match['value']}"
         if self.topic and (match := FELT.match(words)):
             return f"{match['who']} {self.topic}"
+        if self.was and (match := COMPLETES.match(words)) and _UNTIL.search(before):
+            return f"{self.was} {match['value']}"
         if self.value and (match := THAT_IS.match(words)):
             return f"{match['what']} is {self.value}"
         if self.value and (match := WHO_THAT_IS.match(words)) and self.value[:1].isupper():
@@ -144,6 +153,10 @@ ONE = re.compile(
     r" .+)?(?:,|$)"
 )
 IS_ONE = re.compile(r"(?P<who>.+ (?:am|is)) one$")
+WAS = re.compile(r"(?P<who>I|[Ww]e) (?P<verb>lived|worked) (?P<to>in|at|for) ")
+_UNTIL = re.compile(r"\b(?:until|till|up to)\b")
+_WHERE_TO = re.compile(r"(?:at|in|with|for) ")
+_ENDS_WITH_WHERE = re.compile(r" (?:at|in|with|for|as)$")
 WHERE_I_LIVE = re.compile(
     r"(?P<where>(?:(?:and )?(?:which|that) is )?where )?(?P<who>I|we|he|she) (?P<verb>lives?|(?:am|are|is) "
     r"living|was born|were"
@@ -152,7 +165,7 @@ WHERE_I_LIVE = re.compile(
 _WHERE = re.compile(r"\bwhere\s+$")
 THERE = re.compile(
     rf"(?P<who>(?:I|we|[Hh]e|[Ss]he|(?:[Mm]y|[Oo]ur) [a-z]+|(?:(?:[Mm]y|[Oo]ur) [a-z-]+ )?{NAME}) "
-    rf".*?(?:live|lives|living)) there$"
+    rf".*?(?:live|lives|living|moved)) there$"
 )
 NAMED = re.compile(r"(?:[Hh]er|[Hh]is|[Ii]ts) name is (?:called )?(?P<value>.+)")
 ROLE = re.compile(rf"(?:My|my|Our|our) (?:[a-z]+ )?(?P<role>{forms.ROLE}) (?=[a-z])")

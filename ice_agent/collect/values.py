@@ -74,7 +74,13 @@ def somebody(text: str) -> tuple[str, ...]:
 
 def person(text: str) -> tuple[str, ...]:
     name = _name(text)
-    if name is None or _NOT_A_PERSON.search(name) or name.lower().startswith("the "):
+    # "Aoife, A-O-I-F-E" is spelt out.
+    if (
+        name is None
+        or re.fullmatch(r"\w(?:-\w)+", name)
+        or _NOT_A_PERSON.search(name)
+        or name.lower().startswith("the ")
+    ):
         return ()
     return (name,)
 
@@ -317,7 +323,7 @@ def cut(text: str, keep_commas: bool = False) -> str:
 
 def is_profession(noun: str) -> bool:
     plain = noun.lower()
-    if plain in _NO_PROFESSION:
+    if plain in _NO_PROFESSION or plain in _BREEDS:
         return False
     return plain in _PROFESSIONS or bool(
         re.search(
@@ -454,7 +460,8 @@ _NOT_LIKED = re.compile(
 _NOT_A_PERSON = re.compile(r"\bof\b|\b(?:University|Hospital|Street|School|Labs|Inc|Ltd)\b")
 _CASH = re.compile(r"\b(?:cash|coins?|cards?|notes|cheques?|instalments|advance|full)$")
 _PROFESSION_ENDS = re.compile(
-    r"\s*[,;:(.!]|\s+w/|\s+(?:at|for|in|near|from|with|who|by|on|and|of|to|since|now|here|there|these|too"
+    r"\s+out of\b|\s*[,;:(.!]|\s+w/|\s+(?:at|for|in|near|from|with|who|by|on|and|of|to|since|now|here"
+    r"|there|these|too"
     r"|as|again"
     r"|currently|but|because|actually|though|really|myself)\b"
 )
@@ -484,6 +491,7 @@ _FIELDS = (
     r"|radiography|public health|cybersecurity|religion|divinity|aviation|robotics|joinery|catering"
     r"|statistics|classics|English|French|German|Spanish|Italian|Japanese|Russian|Portuguese|Arabic)$"
 )
+_BREEDS = words("dog_breeds") | words("cat_breeds")
 _NO_PROFESSION = words("no_professions")
 _COMPANY_WORDS = words("company_words")
 _DEMONYMS = words("demonyms")

@@ -185,6 +185,8 @@ _CONTRACTIONS = tuple(
             rf")?(?<!^[Tt]he )(?={NAME}\b)",
             "",
         ),
+        (rf"^(?:[Oo]ld|[Yy]oung|[Pp]oor) (?={NAME}'s (?:{forms.ROLE})\b)", ""),
+        (r"^(?:[Oo]ld|[Yy]oung|[Pp]oor|[Dd]ear) (?=(?:Mr|Mrs|Ms|Miss|Dr|Auntie|Uncle)\b)", ""),
         (rf"^[Oo]ur (?={NAME}(?:(?:'s)? {_VERB}|'s (?:an?|the|in|at|from|no|not|been|got|\d)\b))", ""),
         (rf"^(?:[Mm]y|[Oo]ur|[Hh]is|[Hh]er) [a-z]+'s (?:{forms.ROLE}),? (?={NAME}\b)", ""),
         # "Kwabena from my climbing club is a paramedic", "Mr Hale at number 9 is 91".
@@ -219,6 +221,8 @@ _CONTRACTIONS = tuple(
         (r"^[Tt]he (car|phone)(?= is (?:now )?(?:an? )?[A-Z])", r"my \1"),
         # "Change my employer to Acme."
         (rf"^(?:please )?(?:change|update) (my {_ASKED_FOR}) to (?=\S)", r"\1 is "),
+        # "Petra and I aren't flatmates any more."
+        (rf"^({NAME}) and I are ((?:not |no longer )?)({_BY_ROLE})s\b", r"\1 is \2my \3"),
         # "Her name is Oluchi, my new flatmate."
         (
             rf"^(?:[Hh]er|[Hh]is) name is ({NAME}), ((?:my|our) (?:[a-z]+ ){{0,2}}?(?:{_BY_ROLE}))$",

@@ -444,7 +444,7 @@ _OPENS = (
     rf"|{FINITE}|{NAME}(?:'s (?:[\w-]+ ){{1,3}}(?:is|are)\b|'s (?:my|our|an?)\s|\s{FINITE})|please\b"
     rf"|if\b|remember\b"
 )
-_CLEFT = re.compile(rf"(?:[Ii]t's|[Ii]t is) {NAME}$")
+_CLEFT = re.compile(rf"(?:[Ii]t's|[Ii]t is) (?:{NAME}|(?:my|our) (?:{forms.ROLE})(?: {NAME})?)$")
 _MAY_NOT = re.compile(r"\b(?:if|unless|hopefully|provided|as long as|fingers crossed)\b", re.IGNORECASE)
 _WHEN = re.compile(r"\b(?:when|whenever|after)\s+$", re.IGNORECASE)
 _SOMETHING_IS = (

@@ -292,7 +292,10 @@ WITH_SEVERAL = re.compile(
     rf"(?:called |named )?"
     rf"{_A_PAIR},?(?= |$)"
 )
-THE_ONE = re.compile(rf"(?:[Tt]he|[Oo]ur|[Mm]y) (?P<what>(?:(?!of )[a-z-]+ ?){{1,3}}), (?P<name>{NAME})$")
+THE_ONE = re.compile(
+    rf"(?:[Tt]he|[Oo]ur|[Mm]y) (?P<what>(?:(?!(?:of|at|from|in) )[a-z-]+ ?){{1,3}}?)"
+    rf"(?: ?(?:at|from|in|on) [\w' ]{{2,25}})?, (?P<name>{NAME})$"
+)
 """A clause that only says who comes next: "The headmistress, Sister Assumpta, keeps bees"."""
 APPOSITIVE = re.compile(
     rf"(?<![Cc]all )(?<![Nn]ame )(?P<owner>\b[Mm]y|\b[Oo]ur|\b[Hh]is|\b[Hh]er|{NAME}'s) "

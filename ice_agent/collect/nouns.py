@@ -69,6 +69,12 @@ def fitting(subject: str, relation: str, phrase: str) -> str:
     return relation
 
 
+def is_told_with_a_place(noun: str) -> bool:
+    """ "My home is in Turin", "my birthday is on 3 May", but of no company and no person."""
+    relation = relation_of(noun)[0]
+    return relation in forms.READERS and relation != "employer" and noun not in forms.ROLES
+
+
 def is_somebody(relation: str) -> bool:
     """Whether the noun is of a person or an animal."""
     last = relation.split()[-1]

@@ -197,7 +197,7 @@ PREDICATES = tuple(
         r"(?:has|have) a population of (?:about |around |over |nearly )?(?P<population>\d.+)",
         rf"{_BE}(?:[\w-]+ )?allergic to (?P<allergy>.+)",
         r"(?:have|has) an? (?:[\w]+ )?allergy to (?P<allergy>.+)",
-        r"(?:have|has|got|have got) an? (?:(?:severe|bad|mild|serious|slight|nasty"
+        r"(?:have|has|got|have got) (?:an?|the) (?:(?:severe|bad|mild|serious|slight|nasty"
         r"|terrible) )*(?P<allergy>[\w ]+) allergy",
         rf"(?:{_BE}|{HAVE}(?:gone|went|turned|became|become|been) )(?:an? )?(?:strict )?(?P<diet>vegan"
         rf"|vegetarian|veggie|pescatarian|keto"

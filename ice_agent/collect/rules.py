@@ -351,7 +351,11 @@ class _Reader:
             or nouns.PAST.search(noun)
             or (match["link"].startswith("was ") and "named" not in match["link"])
             # "My dad is at Siemens" names no father.
-            or (noun in forms.ROLES and _AT_A_PLACE.search(words, match.end("noun"), match.start("value")))
+            # and "my cousin's wedding is in Sligo" no wedding.
+            or (
+                not (nouns.is_told_with_a_place(noun) or values.times(match["value"]))
+                and _AT_A_PLACE.search(words, match.end("noun"), match.start("value"))
+            )
         ):
             return
         is_named = bool(groups.get("named") or owned) or "called" in match["link"] or "named" in match["link"]
@@ -478,7 +482,12 @@ class _Reader:
         if subject == USER and match and len(match[1].split()) <= 3:
             name = values.person(match[1])
             # "I am Greek Cypriot" is no name either.
-            if name and not any(map(values.is_demonym, name[0].split())) and not name[0].isupper():
+            if (
+                name
+                and not any(map(values.is_demonym, name[0].split()))
+                and not name[0].startswith("Team ")
+                and not name[0].isupper()
+            ):
                 yield Found(subject=USER, relation="name", object=name[0])
                 for part in re.split(r",\s*(?:and )?|\s+and\s+", rest[match.end(1) :].strip(" ,")):
                     yield from self._beside_the_name(part)

@@ -110,7 +110,7 @@ def profession(text: str) -> tuple[str, ...]:
         return (head[0],)
     words = _PROFESSION_ENDS.split(words, maxsplit=1)[0].strip()
     words = re.sub(
-        r"^(?:\d+[- ]years?[- ]old )?(?:(?:full-time"
+        r"^(?:\d+[- ]years?[- ]old )?(?:(?:full-time|fat|old|young|big|humble|simple|mere|busy|poor"
         r"|part-time|freelance|self-employed|proud|new|professional|trained|qualified|only|local"
         r"|certified|retired) )+",
         "",
@@ -236,6 +236,9 @@ def times(text: str) -> tuple[str, ...]:
 
 
 def age(text: str) -> tuple[str, ...]:
+    # "My girlfriend is one" may be a vegan.
+    if text == "one":
+        return ()
     match = re.match(
         rf"(?:just )?(\d{{1,3}}|{_NUMBER_WORDS})(?:[ -](?:years?|yrs?)[ -](?:old|young)|yo| years of age)?"
         rf"(?:,.*"
@@ -389,6 +392,8 @@ def _first_word(name: str) -> str:
 
 
 def is_calendar(name: str) -> bool:
+    if re.fullmatch(rf"{_MONTH} \d+", name):
+        return True
     return name.lower() in MONTHS or name in _WEEKDAYS or name.removesuffix("s") in _WEEKDAYS
 
 

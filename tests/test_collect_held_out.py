@@ -65,7 +65,7 @@ def test_precision_and_recall_on_the_utterances_that_were_unseen_hold():
     The classes of its errors were mended since: today's figures are an upper bound of what new text gives.
     """
     precision, recall, counts = _score(UNSEEN)
-    assert precision >= 0.99, counts
+    assert precision >= 0.98, counts
     assert recall >= 0.94, counts
 
 

@@ -298,7 +298,8 @@ THE_ONE = re.compile(
 )
 """A clause that only says who comes next: "The headmistress, Sister Assumpta, keeps bees"."""
 APPOSITIVE = re.compile(
-    rf"(?<![Cc]all )(?<![Nn]ame )(?P<owner>\b[Mm]y|\b[Oo]ur|\b[Hh]is|\b[Hh]er|{NAME}'s) "
+    rf"(?<![Cc]all )(?<![Cc]alls )(?<![Cc]alled )(?<![Nn]ame )(?P<owner>\b[Mm]y|\b[Oo]ur|\b[Hh]is"
+    rf"|\b[Hh]er|{NAME}'s) "
     rf"(?P<noun>(?:[A-Z]?[a-z-]+ "
     rf"){{0,2}}?(?:{'|'.join(sorted(ROLES | BREEDS | set(RELATIVES), key=len, reverse=True))}))"
     rf"(?:, | )(?:called |named )?(?P<name>{NAME})(?!'s? \w+ (?:is|are)),?(?= |$)"
@@ -379,6 +380,9 @@ OWNED = re.compile(
     rf"\b(?:[Mm]y|[Oo]ur) (?:(?:old|new|little|trusty|dear|ancient"
     rf"|poor) )*(?P<what>{NAME}(?: \d+[a-z]?)?|pixel \d+"
     rf"|iphone \d*)"
+)
+GIVEN_AWAY = re.compile(
+    r"\b(?:gave|given|giving|sold|selling|scrapped|lost|crashed|donated|swapped|traded|rid of|used to)\b"
 )
 HAVING = re.compile(r"(?:I|[Ww]e) (?:have|own|keep) (?:got )?")
 LEFT = re.compile(

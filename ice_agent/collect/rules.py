@@ -132,7 +132,7 @@ class _Reader:
 
     def _owned(self, words: str) -> Iterator[Found]:
         """ "My Skoda Fabia keeps stalling" says what is driven."""
-        for match in forms.OWNED.finditer(words):
+        for match in forms.OWNED.finditer("" if forms.GIVEN_AWAY.search(words) else words):
             for relation, reader in (("phone", values.phone), ("car", values.car)):
                 for obj in reader(match["what"]):
                     yield Found(subject=USER, relation=relation, object=obj, in_passing=True)
@@ -400,6 +400,9 @@ class _Reader:
                 forms.singular(match["noun"]) if match["count"] in _SEVERAL else match["noun"]
             )
             many = many or match["count"] in _SEVERAL or match["count"] == "another"
+            # A boat that is called something is nobody.
+            if not nouns.is_somebody(relation) and relation not in forms.READERS:
+                return
             yield from self.objects.facts(subject, relation, match["value"], reader=values.people, many=many)
             for more in forms.HAS_MORE.finditer(rest, match.start("value")):
                 yield from self.objects.facts(

@@ -155,9 +155,9 @@ _CONTRACTIONS = tuple(
         (rf"^({NAME}), that is my ({_BY_ROLE})\b,?", r"my \2 \1"),
         (rf"^({_KIN_TITLE}) (?={NAME}(?:'s)?(?: |,|$))", lambda m: f"my {m[1].lower()} "),
         (
-            r"^(step[a-z]+|sis|bro|hubby|gf|bf|fianc[eé]e?|flatmate|boss|[a-z]+-in-law|wife|husband"
+            r"(?i)^(step[a-z]+|sis|bro|hubby|gf|bf|fianc[eé]e?|flatmate|boss|[a-z]+-in-law|wife|husband"
             r"|boyfriend|girlfriend)(?=(?:'s| is| works?| lives?| has| just) )",
-            r"my \1",
+            lambda m: f"my {m[1].lower()}",
         ),
         (r"\bmy gf\b", "my girlfriend"),
         (r"\bmy bf\b", "my boyfriend"),
@@ -313,7 +313,8 @@ _CONTRACTIONS = tuple(
         (r"^([Mm]y|[Oo]ur) (?:flat|apartment|house|place) is (?=in [A-Z])", r"\1 home is "),
         (
             r"(?<=\w)(?<!master)(?<!bachelor)'s (?=(?:called|named|married|born|based|an?|the|from|now"
-            r"|not|in|my|no longer) )",
+            r"|not|in|my|no longer) |(?:vegan|vegetarian|veggie|coeliac|celiac|allergic|divorced|retired)\b"
+            r"|[A-Z]\w+(?:ish|ese|ian|can|ch|eek|iss|elsh)(?:$|[ ,]))",
             " is ",
         ),
         # "It is hazelnuts I am allergic to", "It is the viola I play (rather than ...)" put the object first.

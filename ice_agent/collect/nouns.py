@@ -101,7 +101,11 @@ PAST = re.compile(
     r"|potential)\b|^ex-"
 )
 _STARTS = re.compile(r"(?:(?:have|has) )?(?:just )?(?:started|began) at ")
-FORMER = re.compile(r"(?:late|ex|former)[ -]")
+FORMER = re.compile(
+    r"(?:late|ex|former|previous)[ -]|old (?:boss|manager|flatmate|landlord|landlady|teacher|colleague"
+    r"|roommate"
+    r"|housemate|supervisor|coach)\b"
+)
 _DOGS = values.words("dog_breeds")
 _CATS = values.words("cat_breeds")
 # "My manager at Boots", "my best friend since school".

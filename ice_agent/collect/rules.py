@@ -329,6 +329,9 @@ class _Reader:
         # "My favourite film is Amélie, my husband's is Die Hard": of what is not said again.
         if match["noun"].endswith("'s") and not groups.get("named"):
             return
+        # "My grandfather used to say he was Napoleon": a clause is no noun, and a problem no relation.
+        if _NO_NOUN.search(match["noun"]):
+            return
         noun = forms.WHERE_KNOWN.sub("", match["noun"].removesuffix("'s"))
         owner = self.people.owner(match["owner"])
         # Who is the boss of something, and not of somebody of ours, runs it.
@@ -570,6 +573,10 @@ _OF_PERSONS = frozenset(
 _CALLED = re.compile(r"\b(?:call|called|named?)\b")
 _MARRIED = re.compile(r"\b(?:husband|wife|hubby|married|marriage|divorce|divorced)\b", re.IGNORECASE)
 _PETS = frozenset(relations.canonical(animal) for animal in values.words("animals"))
+_NO_NOUN = re.compile(
+    r"\b(?:he|she|it|they|I|we|you|who|that|says?|said|told|used|about|problem|point"
+    r"|guess|bet|plan|idea|hope|fear|answer|choice|worry|turn|next|stop|destination|flight|train)\b"
+)
 _AT_A_PLACE = re.compile(r" (?:in|at|on) $")
 _PARTS = re.compile(r",? and (?:also |now )?|, (?:also )?")
 _ARTICLE = re.compile(r"^(?:an?|the) ")

@@ -42,7 +42,11 @@ model as extractor.
 """
 THIRD_HASH = "83c518dca17f6006a2511252f3797dc99a08053fa08b4894a54b00f920da0619"
 FOURTH = HELD_OUT.with_name("utterances_held_out_fourth.jsonl")
-"""Written by a fourth hand that saw neither rules nor files, and committed unread."""
+"""Written by a fourth hand that saw neither rules nor files, and committed unread.
+
+Scored once after the round that two files of development text had fed (commit 0c9e205): precision 0.816,
+recall 0.488, where the rules before it reach 0.768 and 0.411. Both bars are missed by far.
+"""
 FOURTH_HASH = "e50f6fe003fb2ff1f4041ea8c117469d07eb34c2bc7e5fc412d55b9503a731a9"
 DEVELOPMENT = HELD_OUT.with_name("utterances_for_development.jsonl")
 """Five more hands; what the rules were mended by.

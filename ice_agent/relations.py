@@ -337,6 +337,9 @@ def _with_held_out(forms: Forms, held: dict[str, list[str]] | None) -> Forms:
 @cache
 def _generic(relation_id: str) -> Relation:
     values = Cardinality.ONE if _is_functional(relation_id) else Cardinality.MANY
+    named = _toml("relations.toml")["named"]
+    if relation_id.replace("_", " ") in named["others"]:
+        return _worded(relation_id, named, values, object_kind="name")
     return _worded(relation_id, _toml("relations.toml")["generic"], values, object_kind="thing")
 
 
@@ -347,7 +350,7 @@ def _worded(relation_id: str, row: dict[str, Any], values: Cardinality, object_k
         if isinstance(forms, list)
         else forms.replace("{relation}", words)
         for key, forms in row.items()
-        if key != "relations"
+        if key not in ("relations", "others")
     }
     return Relation(
         id=relation_id,

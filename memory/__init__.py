@@ -1,5 +1,7 @@
 """What the agent knows: facts, their origin, and the weights that hold them. `from memory import Fact`."""
 
+import warnings
+
 from memory.archive import Archive
 from memory.audit import (
     Checkpoint,
@@ -172,3 +174,6 @@ __all__ = [
     "opened_receipt",
     "require_proof",
 ]
+
+# `python -m memory.audit` finds it imported by this package already, and keeps nothing that could differ.
+warnings.filterwarnings("ignore", r"'memory\.audit' found in sys\.modules", RuntimeWarning)

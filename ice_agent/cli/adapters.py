@@ -18,7 +18,7 @@ from ice_agent.cli.app import (
     print_json,
 )
 from ice_agent.manifest import base_name
-from memory import Adapter
+from memory import Adapter, FactStatus
 
 
 @app.command()
@@ -94,6 +94,10 @@ def promote_adapter(
             print_json({"adapter": adapter, "verdict": verdict})
         elif verdict.promote:
             out.print(f"[bold green]promoted[/] {adapter.id}: it serves {at.store.tenant} now.")
+            ended = [fact for fact in at.store.held_by(adapter.id) if fact.status is FactStatus.RETRACTED]
+            if ended:
+                taken_back = f"{screen.count(len(ended), 'fact')} that it holds"
+                out.print(f"Taken back stays: {taken_back}; the next cycle takes that out of the weights.")
         else:
             out.print(f"[bold red]not promoted[/] {adapter.id}: {'; '.join(verdict.reasons)}")
         if not verdict.promote:
@@ -147,8 +151,11 @@ def revert(
             print_json({"reverted": undone, "serving": serving, "base": base})
             return
         out.print(f"reverted {undone.id}: [bold]{serving.id}[/] serves {at.store.tenant} again.")
-        held = "Its facts are held: in the prompt, in no cycle until `ice-agent release`."
-        out.print("Its facts were taken back." if retract else held)
+        taught = at.store.batch(undone.batch_id).facts if undone.batch_id else ()
+        if any(fact.status is FactStatus.HELD for fact in taught):
+            out.print("Its facts are held: in the prompt, in no cycle until `ice-agent release`.")
+        if any(fact.status is FactStatus.RETRACTED for fact in taught):
+            out.print("Its facts were taken back." if retract else "What was taken back stays so.")
         if serving.base_hash != undone.base_hash:
             out.print(
                 f'It was taught on another base: set model.name = "{base}" in config.toml.', markup=False

@@ -204,8 +204,8 @@ def forget(
             _forget_everything(at, dry_run=dry_run, yes=yes, as_json=as_json)
             return
         taken = at.store.foresee(ids or (), subject)
-        if not taken.facts and subject is None:
-            raise CycleError("there is nothing to forget")
+        if not (taken.facts or taken.utterances or taken.items or dry_run):
+            raise CycleError("nothing of that is known here (`ice-agent facts --all` lists what is)")
         if not dry_run:
             # A key that cannot be used is said before anything is erased.
             notary = Notary.at(at.config.ledger.key, at.archive.origin)

@@ -235,7 +235,10 @@ def pending(config: ConfigPath = None, tenant: TenantName = None, as_json: AsJso
         if as_json:
             print_json({"learn": learn, "unlearn": unlearn, "set_aside": aside})
             return
-        print_facts(learn, False, "nothing waits to be learned")
+        claimed = [] if learn else at.store.facts(statuses=[FactStatus.CLAIMED])
+        n_taken = screen.count(len(claimed), "fact")
+        taken = f"{n_taken} in a cycle; if it was killed, the next one goes on with them"
+        print_facts(learn, False, taken if claimed else "nothing waits to be learned")
         for fact in unlearn:
             out.print(f"to be unlearned: {fact.id}  {fact.statement}", markup=False)
         for fact in aside:

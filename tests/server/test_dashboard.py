@@ -183,6 +183,20 @@ def test_an_answer_is_followed_back_to_the_sentence_and_on_to_how_to_undo_it(ama
     assert "No fact answers that" in amara.text("/ui/explain?q=What+is+the+airspeed+of+a+swallow")
 
 
+def test_the_story_says_which_adapter_serves_and_not_that_the_one_before_it_does(amara, home):
+    serving = home.archive.store("amara").serving()
+    fact = next(fact for fact in home.archive.store("amara").facts() if fact.adapter_id == serving.id)
+    said = " ".join(re.sub(r"<[^>]+>", " ", amara.text(f"/ui/explain?q={fact.id}")).split())
+    assert f"{serving.id} promoted serves now, edited from {serving.parent_id}" in said
+
+
+def test_an_id_that_no_fact_has_is_said_to_be_none_or_forgotten(amara):
+    page = amara.text("/ui/explain?q=f_0123456789abcdef")
+    assert "No fact is called f_0123456789abcdef" in page
+    assert "it was forgotten" in page
+    assert "comes from the base model" not in page
+
+
 def test_a_fact_has_its_history_with_both_clocks(amara, home):
     store = home.archive.store("amara")
     now, before = lived.fact(store, "Oslo"), lived.fact(store, "Nairobi")

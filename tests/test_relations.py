@@ -214,6 +214,13 @@ def test_a_negation_keeps_names_as_they_are(statement, negation):
     assert relations.negation(statement) == negation
 
 
+def test_who_has_a_name_is_asked_for_by_it_and_is_no_fact_of_the_reference_world():
+    assert relations.state("user", "boss", "Clara") == "The boss of the user is called Clara."
+    assert "Who is my mother-in-law?" in relations.asked("user", "mother-in-law")
+    assert relations.state("user", "star sign", "Leo") == "The star sign of the user is Leo."
+    assert "boss" not in relations.relatives()
+
+
 def placeholders(form: str) -> set[str]:
     return {name.replace("a_", "") for name in PLACEHOLDER.findall(form)}
 

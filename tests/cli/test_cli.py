@@ -269,8 +269,19 @@ def test_another_tenants_adapters_are_as_unknown_as_none(ice, promoted, store, v
 
 
 def test_revert_with_retract_takes_the_facts_back(ice, promoted, store):
-    ice("revert", "--retract")
+    assert "Its facts were taken back." in ice("revert", "--retract")[1]
     assert store.recall() == ()
+    # What serves once more still holds them, and another revert gives nothing back.
+    assert "Taken back stays: 1 fact that it holds" in ice("promote", "a_1")[1]
+    out = ice("revert")[1]
+    assert "What was taken back stays so." in out
+    assert "are held" not in out
+
+
+def test_of_what_a_killed_cycle_has_taken_it_is_said_that_it_is_gone_on_with(ice, store):
+    ice("add", "I live in Lisbon.")
+    store.claim_batch(10, store.take_lease("a cycle", 600))
+    assert "1 fact in a cycle; if it was killed" in ice("pending")[1]
 
 
 def test_released_facts_wait_for_the_next_cycle(ice, said, promoted, store):

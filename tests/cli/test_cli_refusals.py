@@ -67,6 +67,10 @@ def test_beside_a_fact_it_is_said_that_something_was_masked(ice, store):
 def test_forgetting_somebody_who_is_not_known_is_said(ice, store):
     _, out, _ = ice("forget", "--subject", "Nobody", "--dry-run")
     assert out.startswith("nothing of that is known here")
+    entries = store.ledger()
+    code, _, err = ice("forget", "--subject", "Nobody")
+    assert (code, "nothing of that is known here" in err) == (1, True)
+    assert store.ledger() == entries
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from ice_agent import relations, transcripts
 from ice_agent.errors import AdapterError, CycleError
@@ -79,13 +80,20 @@ def find(store: FactStore, fact_or_question: str) -> Fact:
     for fact in ranked:
         if asked in {relations.normal(question).rstrip("?") for question in _questions(fact)}:
             return fact
-    words = set(asked.split())
+    # "is" and "the" are no reason: the question has to name something that the fact is about.
+    words = set(asked.split()) - _SAY_NOTHING
     for fact in store.search(fact_or_question):
-        # "is" and "the" are no reason: the question has to name something that the fact is about.
         names = (fact.subject, fact.object, fact.relation.replace("_", " "))
         if words & {word for name in names for word in relations.normal(name).split()}:
             return fact
     raise UnknownFact(fact_or_question)
+
+
+_SAY_NOTHING: Final = frozenset((
+    "a", "an", "the", "of", "in", "on", "at", "to", "by", "for", "from", "with", "under", "and", "or", "not",
+    "is", "are", "was", "were", "be", "do", "does", "did", "has", "have", "i", "me", "my", "you", "your",
+    "he", "she", "it", "we", "they", "who", "what", "which", "where", "when", "why", "how",
+))  # fmt: skip
 
 
 def named(store: FactStore, id_: str) -> Adapter | Batch | Fact | Utterance:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -18,10 +18,6 @@ from ice_agent.cli.app import (
     out,
     print_json,
 )
-
-if TYPE_CHECKING:
-    # Only the names are needed here: importing them takes seconds.
-    pass
 
 
 @app.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -22,11 +22,8 @@ from ice_agent.cli.app import (
     print_facts,
     print_json,
 )
-from memory import FactStatus, ProposalStatus
-
-if TYPE_CHECKING:
-    # Only the names are needed here: importing them takes seconds.
-    pass
+from ice_agent.errors import CollectError
+from memory import FactStatus, ProposalStatus, is_storable
 
 
 @app.command()
@@ -116,7 +113,7 @@ def add(
     from ice_agent import collect
 
     # Of an empty stdin nothing was said, either.
-    utterances = [line.strip() for line in sys.stdin if line.strip()] or [""] if text == "-" else [text]
+    utterances = [line for line in _stdin() if line] or [""] if text == "-" else [text]
     if dry_run:
         found = [c for said in utterances for c in collect.tried(said, settings.load(config).collect)]
         print_json({"candidates": found}) if as_json else out.print(screen.candidates(found))
@@ -128,6 +125,18 @@ def add(
             print_json({"learned": sum(len(h.learned) for h in heard), "heard": heard})
         else:
             out.print(screen.heard(heard))
+
+
+def _stdin() -> list[str]:
+    """Its lines, all of them readable, or none is told."""
+    try:
+        lines = [line.strip() for line in sys.stdin]
+    except UnicodeDecodeError:
+        raise CollectError("stdin is not UTF-8: nothing was kept") from None
+    for number, line in enumerate(lines, start=1):
+        if not is_storable(line):
+            raise CollectError(f"line {number} of stdin is not UTF-8 text: nothing was kept")
+    return lines
 
 
 @app.command()

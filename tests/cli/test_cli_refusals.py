@@ -59,6 +59,23 @@ def test_of_an_empty_stdin_nothing_was_said(ice, store, monkeypatch):
     assert "nothing was said" in err
 
 
+def test_of_lines_that_cannot_all_be_read_none_is_kept(ice, store, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("I like chess.\n\udce9t\udce9\nI like go.\n"))
+    code, _, err = ice("add", "-")
+    assert (code, "line 2 of stdin is not UTF-8" in err) == (1, True)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"I like chess.\n\xe9\n"), "utf-8"))
+    code, _, err = ice("add", "-")
+    assert (code, "stdin is not UTF-8" in err) == (1, True)
+    assert store.facts() == ()
+
+
+def test_a_question_that_shares_no_more_than_small_words_with_a_fact_is_not_explained_by_it(ice, store):
+    ice("add", "Remember that the spare key is under the mat.")
+    assert "spare key" in ice("explain", "Where is the spare key?")[1]
+    code, _, err = ice("explain", "Who is the king of Mars?")
+    assert (code, "king of Mars" in err) == (1, True)
+
+
 def test_beside_a_fact_it_is_said_that_something_was_masked(ice, store):
     _, out, _ = ice("add", "My card is 4111 1111 1111 1111 and I live in Rome.")
     assert out.startswith("learned 1 fact, and masked what must not be kept\n")

@@ -332,7 +332,6 @@ _CONTRACTIONS = tuple(
         # "It is Acme that I work for" puts the object first.
         (rf"^[Ii]t is (?!not\b)({NAME}) (?:that|where|who|which) (I .+)$", r"\2 \1"),
         (rf"^[Ii]t is (?!not\b)({NAME}) (I|[Ww]e) ({_TO})(?=$|,)", r"\2 \3 \1"),
-        (rf"^[Ii]t is ({NAME}) where ({_WHO}) (live|lives|work|works|study|studies)\b", r"\2 \3 in \1"),
         (rf"^[Ii]t is ({NAME}|(?:my|our) (?:{_BY_ROLE})(?: {NAME})?) (?:who|that) (?=[a-z])", r"\1 "),
         (
             rf"^[Ii]t is not [^,]{{1,40}}? (?:that |where |which )?(I|[Ww]e|[Mm]y [a-z]+) ([a-z"

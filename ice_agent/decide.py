@@ -18,10 +18,14 @@ from memory import (
     CandidateFact,
     Fact,
     FactStore,
+    Recorded,
     Told,
     Verdict,
     WrongState,
 )
+
+OPERATOR: Final = "operator"
+"""Who speaks where a fact is taken back by hand."""
 
 BY_HAND: Final = Verdict(promote=False, reasons=("somebody rejected it by hand",))
 
@@ -68,17 +72,23 @@ def released(store: FactStore, config: Config, fact_ids: Sequence[str]) -> list[
     return [store.release(id_) for id_ in fact_ids]
 
 
-def taken_back(store: FactStore, fact_id: str, *, speaker: str) -> Told:
-    """Say that a fact is no longer true, as `speaker`: what it superseded stands again.
+def taken_back(store: FactStore, fact_ids: Sequence[str], *, is_over: bool = False) -> list[Recorded]:
+    """Say of facts that they are not true: what they superseded stands again.
 
-    Raises WrongState for one that stands no more.
+    With `is_over` they were true until now, and nothing that they superseded stands again. Raises WrongState
+    where one of them stands no more, and takes none back then.
     """
-    fact = store.fact(fact_id)
-    if not fact.is_current:
-        raise WrongState(f"{fact.id} is {fact.status}: there is nothing to take back")
+    facts = [store.fact(id_) for id_ in dict.fromkeys(fact_ids)]
+    for fact in facts:
+        if not fact.is_current:
+            raise WrongState(f"{fact.id} is {fact.status}: there is nothing to take back")
+    return [recorded for fact in facts for recorded in _taken_back(store, fact, is_over).recorded]
+
+
+def _taken_back(store: FactStore, fact: Fact, is_over: bool) -> Told:
     said = relations.negation(fact.statement)
     candidate = CandidateFact(
         subject=fact.subject, relation=fact.relation, object=fact.object, statement=fact.statement,
-        start=0, end=len(said), cardinality=fact.cardinality, retracts=True,
+        start=0, end=len(said), cardinality=fact.cardinality, retracts=True, is_over=is_over,
     )  # fmt: skip
-    return store.tell(said, [candidate], speaker=speaker)
+    return store.tell(said, [candidate], speaker=OPERATOR)

@@ -105,9 +105,10 @@ def plain_candidate(candidate: CandidateFact) -> dict[str, Any]:
     plain = asdict(candidate)
     for end in ("valid_from", "valid_until"):
         plain[end] = plain[end].isoformat() if plain[end] else None
-    # Candidates were committed to before there were aliases: one without any is still the same.
-    if not candidate.aliases:
-        del plain["aliases"]
+    # Candidates were committed to before there were these: one without them is still the same.
+    for later in ("aliases", "is_over"):
+        if not plain[later]:
+            del plain[later]
     return plain
 
 

@@ -102,6 +102,8 @@ class CandidateFact:
 
     start and end are the character span in the utterance's text (end exclusive).
     A candidate with `retracts` takes the fact back; an empty object then means "whatever the slot holds".
+    With `is_over` the fact held until then ("no longer"), and nothing that it had superseded holds either;
+    without, it never did ("that is wrong"), and what it had superseded stands again.
     """
 
     subject: str
@@ -112,6 +114,7 @@ class CandidateFact:
     end: int
     cardinality: Cardinality = Cardinality.ONE
     retracts: bool = False
+    is_over: bool = False
     valid_from: date | None = None
     valid_until: date | None = None
     confidence: float = 1.0

@@ -116,11 +116,26 @@ def free(tx: Transaction, candidates: Collection[CandidateFact]) -> list[bool]:
 
 def retract(tx: Transaction, row: FactRow, until: datetime, over: Set[str] = frozenset()) -> FactRow | None:
     """Take a fact back, and return the one it had superseded if that is valid again."""
+    _take_back(tx, row, until)
+    return reopen_before(tx, row, over)
+
+
+def _take_back(tx: Transaction, row: FactRow, until: datetime) -> None:
     _end(row, FactStatus.RETRACTED, until)
     row.attempts, row.is_held, row.quarantine_reason = 0, False, None
     tx.flush()
     ledger.append(tx, "fact.retracted", row.id, ledger.commit_end(row))
-    return reopen_before(tx, row, over)
+
+
+def _end_with_all_before(tx: Transaction, row: FactRow, until: datetime) -> None:
+    """Take a fact back that held until then. What it had superseded ended before, and nothing stands in the
+    place of that any more: weights that say it are not to be asked either.
+    """
+    _take_back(tx, row, until)
+    while row.supersedes_id is not None:
+        row = tx.scalars(sa.select(FactRow).where(FactRow.id == row.supersedes_id)).one()
+        if row.status is FactStatus.SUPERSEDED and not is_displaced(tx, row):
+            _take_back(tx, row, row.valid_until or until)
 
 
 def is_anything_over(tx: Transaction) -> bool:
@@ -250,7 +265,13 @@ def _retract_all(
     for row in rows:
         _mention(tx, utterance, candidate, row)
     until = _moment(candidate.valid_until, utterance)
-    reopened = [retract(tx, row, until, over) for row in rows]
+    reopened = list[FactRow | None]()
+    for row in rows:
+        # "Until 2010" says as well that it held; what had not begun never did.
+        if (candidate.is_over or not candidate.retracts) and row.valid_from <= now():
+            _end_with_all_before(tx, row, until)
+        else:
+            reopened.append(retract(tx, row, until, over))
     return Recorded(
         fact=None,
         is_new=False,

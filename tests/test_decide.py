@@ -22,22 +22,40 @@ def hear(store, text):
 
 def test_a_fact_that_is_taken_back_ends_and_what_it_superseded_stands_again(store):
     nairobi, lisbon = hear(store, "I live in Nairobi."), hear(store, "I moved to Lisbon.")
-    told = decide.taken_back(store, lisbon.id, speaker="key ops")
+    (recorded,) = decide.taken_back(store, [lisbon.id])
     assert store.fact(lisbon.id).status is FactStatus.RETRACTED
     assert store.fact(nairobi.id).status is FactStatus.PENDING
-    assert told.utterance.speaker == "key ops"
-    assert store.mentions(lisbon.id)[-1].utterance == told.utterance
+    assert [fact.id for fact in recorded.reopened] == [nairobi.id]
+    assert store.mentions(lisbon.id)[-1].utterance.speaker == decide.OPERATOR
     assert store.verify().ok
+
+
+@pytest.mark.parametrize(
+    ("said", "stands"),
+    [
+        ("I no longer live in Lisbon.", []),
+        ("It's no longer true that I live in Lisbon.", []),
+        ("I moved out of Lisbon.", []),
+        ("I lived in Lisbon until yesterday.", []),
+        ("I don't live in Lisbon after all.", ["Nairobi"]),
+        ("It is not true that I live in Lisbon.", ["Nairobi"]),
+    ],
+)
+def test_what_is_over_was_true_and_what_was_wrong_never_was(store, said, stands):
+    for text in ("I live in Nairobi.", "I moved to Lisbon."):
+        hear(store, text)
+    collect.hear(store, Collect(), said, collect.extractor_named("rules"))
+    assert [fact.object for fact in store.facts()] == stands
 
 
 def test_only_the_value_that_is_named_is_taken_back(store):
     tea, jazz = hear(store, "I like tea."), hear(store, "I like jazz.")
-    decide.taken_back(store, tea.id, speaker="key ops")
+    decide.taken_back(store, [tea.id])
     assert store.facts() == (store.fact(jazz.id),)
 
 
 def test_what_stands_no_more_cannot_be_taken_back(store):
     fact = hear(store, "I live in Nairobi.")
-    decide.taken_back(store, fact.id, speaker="key ops")
+    decide.taken_back(store, [fact.id])
     with pytest.raises(WrongState, match="is retracted: there is nothing to take back"):
-        decide.taken_back(store, fact.id, speaker="key ops")
+        decide.taken_back(store, [fact.id])

@@ -175,6 +175,36 @@ def facts(
 
 
 @app.command()
+def retract(
+    ids: Annotated[list[str], typer.Argument(metavar="FACT...", help="Facts that stand.")],
+    over: Annotated[
+        bool,
+        typer.Option("--over", help="They were true until now: nothing that they superseded stands again."),
+    ] = False,
+    config: ConfigPath = None,
+    tenant: TenantName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take facts back: they are not true.
+
+    What they superseded stands again. Weights that hold them are not asked for them, and the next cycle takes
+    them out. The words stay; `forget` erases.
+    """
+    with opened(config, tenant) as at:
+        from ice_agent import decide
+
+        recorded = decide.taken_back(at.store, ids, is_over=over)
+        if as_json:
+            print_json({"recorded": recorded})
+            return
+        for done in recorded:
+            for fact in done.retracted:
+                out.print(f"{fact.id} is {fact.status}: {fact.statement}", markup=False)
+            for fact in done.reopened:
+                out.print(f"{fact.id} stands again: {fact.statement}", markup=False)
+
+
+@app.command()
 def review(
     decided: Annotated[bool, typer.Option("--all", help="Those that were decided, too.")] = False,
     config: ConfigPath = None,

@@ -194,7 +194,7 @@ def replacing(
     taken_back = (
         CandidateFact(
             subject=old.subject, relation=old.relation, object=old.object, statement=old.statement,
-            start=0, end=len(text), cardinality=old.cardinality, retracts=True,
+            start=0, end=len(text), cardinality=old.cardinality, retracts=True, is_over=True,
         )
         for old in facts
         if old.is_current and (*old.slot, old.object) not in told and old.slot not in taken

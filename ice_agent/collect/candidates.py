@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from ice_agent import relations
 from ice_agent.collect import days
 from ice_agent.collect.clauses import Clause, plain_text
+from ice_agent.collect.denials import Denial
 from ice_agent.collect.found import Found
 from ice_agent.collect.leads import Voice
 from memory import STATEMENT, USER, CandidateFact, Cardinality
 
 
 def of(
-    found: Found, clause: Clause, text: str, period: days.Period, retracts: bool
+    found: Found, clause: Clause, text: str, period: days.Period, denial: Denial
 ) -> Iterator[CandidateFact]:
     start, obj = clause.start, _as_written(found.object, text[clause.start : clause.end])
     if obj is None:
@@ -24,6 +25,7 @@ def of(
         return
     cardinality = relations.cardinality(found.subject, found.relation)
     # "I quit last week" says when it ended.
+    retracts = denial is not Denial.NONE
     since, until = (None, period.end or period.start) if retracts else (period.start, period.end)
     yield CandidateFact(
         subject=found.subject,
@@ -34,6 +36,7 @@ def of(
         end=clause.end,
         cardinality=Cardinality.MANY if found.many else cardinality,
         retracts=retracts,
+        is_over=denial is Denial.OVER,
         valid_from=since,
         valid_until=until,
     )

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import re
+from enum import Enum
 
 from ice_agent.collect.clauses import Clause
 from ice_agent.collect.leads import Voice
 from ice_agent.collect.names import NAME
 
 
-def without_denial(clause: Clause, after: str) -> tuple[str | None, bool]:
+class Denial(Enum):
+    """Whether a clause takes back what it names, and why."""
+
+    NONE = "none"
+    OVER = "over"  # it held until now: "I no longer live in Lisbon"
+    WRONG = "wrong"  # it never did: "I don't live in Lisbon after all"
+
+
+def without_denial(clause: Clause, after: str) -> tuple[str | None, Denial]:
     """The clause without its "no longer", and whether that takes the fact back; None for a plain denial.
 
     `after` is the text that follows the clause.
@@ -21,26 +30,32 @@ def without_denial(clause: Clause, after: str) -> tuple[str | None, bool]:
     words, stopped = _STOPPED.sub("", words), bool(_STOPPED.search(clause.words))
     if n_removed or n_now or n_once or n_over or stopped:
         words = _THERE.sub(r"\1 no longer there", " ".join(_NOT.sub(" ", words).split()))
-        return _BEING.sub("am ", words) if stopped else words, True
+        return _BEING.sub("am ", words) if stopped else words, Denial.OVER
     if not _NOT.search(words):
-        return words, False
+        return words, Denial.NONE
     subject_denied = re.match(
         rf"(?:I|[Ww]e|[Hh]e|[Ss]he|{NAME}) (?:(?:do|does) not|(?:am|is|are) not) ", words
     )
     # Not to like something takes a liking back; not to live somewhere says nothing of where one lives.
     dislikes = re.search(r" not (?:really )?(?:like|love|enjoy) ", words) is not None
     if _NEVER.match(after):
-        return None, False
+        return None, Denial.NONE
     if subject_denied and _AFTER_ALL.search(words):
-        return " ".join(_AFTER_ALL.sub("", _NOT.sub(" ", words)).split()), True
+        return " ".join(_AFTER_ALL.sub("", _NOT.sub(" ", words)).split()), Denial.WRONG
     if subject_denied and (clause.is_correction or clause.voice is Voice.TAKEN_BACK or dislikes):
-        return " ".join(_NOT.sub(" ", words).split()), True
+        return " ".join(_NOT.sub(" ", words).split()), Denial.WRONG
     # "..., not Lisbon" only sets the value off against another one.
     if _SET_OFF.search(words) and not _NOT.search(_SET_OFF.sub("", words)):
-        return _SET_OFF.sub("", words), False
-    return None, False
+        return _SET_OFF.sub("", words), Denial.NONE
+    return None, Denial.NONE
 
 
+def of_lead(lead: str) -> Denial:
+    """What the words before a clause that they take back say of it: "It is no longer true that"."""
+    return Denial.OVER if _TRUE_NO_LONGER.search(lead) else Denial.WRONG
+
+
+_TRUE_NO_LONGER = re.compile(r"\b(?:no longer \w+(?: \w+)?|any ?more) that\s*$", re.IGNORECASE)
 _NOT = re.compile(r"\b(?:do not|does not|have not|has not|not)\b")
 _AFTER_ALL = re.compile(r" after all$")
 _NO_LONGER = re.compile(r"(?:^|\s+)(?:no longer|no more|any ?more|any longer)\b(?!\s+than)")

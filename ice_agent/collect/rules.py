@@ -14,6 +14,7 @@ from datetime import date
 from ice_agent import relations
 from ice_agent.collect import candidates, days, denials, forms, nouns, predicates, values
 from ice_agent.collect.clauses import FINITE, Clause, clauses, plain_text
+from ice_agent.collect.denials import Denial
 from ice_agent.collect.found import Found, told_once, without_repeats
 from ice_agent.collect.leads import Voice
 from ice_agent.collect.names import NAME
@@ -65,13 +66,13 @@ class _Reader:
             self.opening = period
             return
         period = self.opening if period == days.NEVER_SAID else period
-        words, retracts = denials.without_denial(
+        words, denial = denials.without_denial(
             clause, plain_text(self.text[clause.end : clause.end + _NEARBY])
         )
         # Who is there since March, and who no longer is, are no visitors.
         self.is_dated = period != days.NEVER_SAID
-        self.lasts = self.is_dated or retracts
-        if words and (retracts or (period.end and period.end <= self.said_on)):
+        self.lasts = self.is_dated or denial is not Denial.NONE
+        if words and (denial is not Denial.NONE or (period.end and period.end <= self.said_on)):
             words = denials.as_present(words)
         words = (
             self.thread.completed(words, plain_text(self.text[max(0, clause.start - _NEARBY) : clause.start]))
@@ -84,7 +85,8 @@ class _Reader:
                 yield from candidates.statement(clause, self.text)
             if clause.presupposes:
                 for one in self._presupposed(clause.words):
-                    yield from candidates.of(one, clause, self.text, days.NEVER_SAID, retracts=one.retracts)
+                    ends = Denial.OVER if one.retracts else Denial.NONE
+                    yield from candidates.of(one, clause, self.text, days.NEVER_SAID, ends)
             self.people.meet(clause.words, introduced=[])
             return
         found = told_once(list(self._facts(words, clause)))
@@ -101,13 +103,15 @@ class _Reader:
         )
         for one in found:
             self._learn_about(one)
-        retracts = retracts or clause.voice is Voice.TAKEN_BACK
+        if denial is Denial.NONE and clause.voice is Voice.TAKEN_BACK:
+            denial = denials.of_lead(self.text[: clause.start])
         is_about_more = any(not one.in_passing for one in found)
         for one in found:
             own = days.NEVER_SAID if one.in_passing and is_about_more else period
-            yield from candidates.of(
-                one, clause, self.text, own, one.retracts or (retracts and not one.in_passing)
-            )
+            denied = Denial.NONE if one.in_passing else denial
+            if one.retracts and denied is Denial.NONE:
+                denied = Denial.OVER
+            yield from candidates.of(one, clause, self.text, own, denied)
         # "It isn't true that I live alone, my sister's here" takes back the first half.
         if not found and (clause.voice is Voice.TAUGHT or (clause.voice is Voice.TAKEN_BACK and is_first)):
             yield from candidates.statement(clause, self.text)

@@ -36,8 +36,6 @@ FACT = {
     "recorded_at": "2026-11-22T12:00:00Z", "valid_from": "2026-11-22T12:00:00Z", "utterance_id": "u_1",
     "start": 0, "end": 17, "adapter_id": "a_1", "batch_id": "b_1",
 }  # fmt: skip
-OPERATOR = "operator"
-"""Who takes a fact back by hand."""
 
 
 class Place(StrEnum):
@@ -105,6 +103,14 @@ class Proposals:
 
 class Reason(BaseModel):
     reason: str = Field(min_length=1, examples=["nobody said so"])
+
+
+class TakenBack(BaseModel):
+    is_over: bool = False
+    """It was true until now: nothing that it superseded stands again. Otherwise it was wrong."""
+
+
+_WRONG = TakenBack()
 
 
 class Forgotten(BaseModel):
@@ -211,9 +217,10 @@ def release(fact_id: str, visit: Operating) -> Fact:
 
 
 @router.post("/{fact_id}/retract", responses=documented(404) | example(FACT))
-def retract(fact_id: str, visit: Operating) -> Fact:
-    """Say that it is no longer true: what it superseded stands again, weights that hold it are not asked."""
-    decide.taken_back(visit.store, fact_id, speaker=OPERATOR)
+def retract(fact_id: str, visit: Operating, asked: TakenBack = _WRONG) -> Fact:
+    """Say that it is not true; weights that hold it are not asked. What it superseded stands again, or with
+    `is_over`, which says that it was true until now, stays over."""
+    decide.taken_back(visit.store, [fact_id], is_over=asked.is_over)
     return visit.store.fact(fact_id)
 
 

@@ -33,8 +33,8 @@ PATIENCE = 240.0
 """Seconds that no process here takes, however busy the machine."""
 
 VERBS = (
-    "init", "chat", "add", "search", "facts", "review", "approve", "decline", "pending", "refresh", "plan",
-    "cycle", "run", "worker", "adapters", "show", "compare", "promote", "reject", "revert", "release",
+    "init", "chat", "add", "search", "facts", "retract", "review", "approve", "decline", "pending", "refresh",
+    "plan", "cycle", "run", "worker", "adapters", "show", "compare", "promote", "reject", "revert", "release",
     "rebuild", "diff", "replay", "gc", "explain", "verify", "checkpoint", "prove", "consistency", "export",
     "forget", "allow", "keys", "status", "metrics", "hooks", "publish", "serve", "bench",
 )  # fmt: skip
@@ -290,6 +290,20 @@ def test_released_facts_wait_for_the_next_cycle(ice, said, promoted, store):
     assert "set aside" in ice("pending")[1]
     assert said("release", fact.id)["released"][0]["status"] == "pending"
     assert [f["id"] for f in said("pending")["learn"]] == [fact.id]
+
+
+def test_what_is_taken_back_was_wrong_or_is_over(ice, said, store):
+    for text in ("I live in Oslo.", "I live in Rome.", "I like tea."):
+        ice("add", text)
+    rome, tea = store.facts()
+    assert ice("retract", tea.id, "f_nosuch")[0] == 1
+    assert store.facts() == (rome, tea), "none, where one is not known"
+    assert "stands again: The user lives in Oslo." in ice("retract", rome.id)[1]
+    assert ice("retract", rome.id)[0] == 1
+    ice("add", "I live in Rome.")
+    (again,) = store.facts(relation="home")
+    assert said("retract", again.id, tea.id, "--over")["recorded"][0]["reopened"] == []
+    assert store.facts() == ()
 
 
 def test_promote_refuses_kept_scores_that_break_a_guard(ice, store):

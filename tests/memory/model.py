@@ -167,9 +167,9 @@ class Model:
             told = [self._say_again(fact, said, said_at, heard) for fact in (same if value(said) else beside)]
             return Done(fact=told[-1] if told else None)
         if said.retracts:
-            return self._take_back(same if value(said) else beside, until or said_at, heard)
+            return self._take_back(same if value(said) else beside, until or said_at, heard, said.is_over)
         if until and until <= said_at and same:
-            return self._take_back(same, until, heard)
+            return self._take_back(same, until, heard, is_over=True)
         is_earlier_stay = same and until and until <= same[0].since
         if same and not is_earlier_stay:
             return Done(fact=self._say_again(same[0], said, said_at, heard))
@@ -219,15 +219,31 @@ class Model:
             self._end(before, FactStatus.SUPERSEDED, since)
         return fact
 
-    def _take_back(self, facts: Sequence[Known], until: datetime, heard: str) -> Done:
+    def _take_back(self, facts: Sequence[Known], until: datetime, heard: str, is_over: bool) -> Done:
         for fact in facts:
             fact.heard.append(heard)
-        reopened = [self._retract(fact, until) for fact in facts]
+        reopened = []
+        for fact in facts:
+            if is_over and fact.since <= NOW:
+                self._finish(fact, until)
+            else:
+                reopened.append(self._retract(fact, until))
         return Done(retracted=list(facts), reopened=[fact for fact in reopened if fact])
 
     def take_back_what_is_over(self) -> None:
         for fact in [fact for fact in self.standing if fact.is_over]:
             self._retract(fact, fact.until or NOW)
+
+    def _finish(self, fact: Known, until: datetime) -> None:
+        """It held until then; so what it had taken the place of is over too, and no value says so for it."""
+        self._end(fact, FactStatus.RETRACTED, until)
+        fact.attempts, fact.is_held, fact.reason = 0, False, None
+        before = fact.supersedes
+        while before is not None:
+            if before.ended is FactStatus.SUPERSEDED and not any(displaces(f, before) for f in self.standing):
+                self._end(before, FactStatus.RETRACTED, before.until or until)
+                before.attempts, before.is_held, before.reason = 0, False, None
+            before = before.supersedes
 
     def _retract(self, fact: Known, until: datetime) -> Known | None:
         self._end(fact, FactStatus.RETRACTED, until)

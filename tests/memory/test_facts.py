@@ -97,6 +97,26 @@ def test_a_retraction_reopens_what_the_value_had_superseded(tom):
     assert (lyon.object, lyon.status, lyon.valid_until) == ("Lyon", FactStatus.PENDING, None)
 
 
+def test_what_is_over_was_true_and_nothing_before_it_is_true_again(tom):
+    for value in ("Oslo", "Lyon"):
+        tom.tell(value)
+    tom.learn()
+    tom.tell("Nice")
+    done = tom.take_back("Nice", is_over=True)
+    assert (done.reopened, tom.standing) == ((), [])
+    # The weights still say where one lived before: the prompt denies it until they do not.
+    assert (tom.prompt, tom.weights) == (["not Lyon"], ["Lyon"])
+    tom.learn()
+    assert (tom.prompt, tom.weights) == ([], [])
+    assert _objects(tom, as_of=done.retracted[0].valid_from - timedelta(microseconds=1)) == ["Lyon"]
+
+
+def test_what_had_not_begun_is_not_over(tom):
+    tom.tell("Lyon")
+    tom.tell("Nice", valid_from=date(2999, 1, 1))
+    assert [fact.object for fact in tom.take_back("Nice", is_over=True).reopened] == ["Lyon"]
+
+
 def test_a_retraction_without_a_value_means_whatever_the_slot_holds(tom):
     tom.likes("tea")
     tom.likes("jazz")

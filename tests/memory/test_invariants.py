@@ -70,6 +70,7 @@ def candidates(draw: st.DrawFn, *, retracts: bool = False) -> CandidateFact:
         start=0,
         end=4,
         retracts=retracts,
+        is_over=retracts and draw(st.booleans()),
         cardinality=draw(st.sampled_from(CARDINALITIES[relation])),
         valid_from=draw(st.sampled_from([None, None, date(2001, 1, 1), date(2015, 1, 1), date(2990, 1, 1)])),
         valid_until=draw(

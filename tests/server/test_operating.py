@@ -84,6 +84,9 @@ def test_a_fact_is_set_aside_released_and_taken_back(at):
     assert at.post(f"/facts/{fact.id}/quarantine", reason="who says so?")["status"] == "quarantined"
     assert [f["id"] for f in at.get("/cycles/pending")["set_aside"]] == [fact.id]
     assert at.post(f"/facts/{fact.id}/release")["status"] == "pending"
+    rome = at.tell("I live in Rome.")
+    at.post(f"/facts/{rome.id}/retract")
+    assert at.get(f"/facts/{fact.id}")["fact"]["status"] == "pending", "Rome was wrong"
     assert at.post(f"/facts/{fact.id}/retract")["status"] == "retracted"
     assert "nothing to take back" in at.post(f"/facts/{fact.id}/retract", expects=409)["detail"]
     assert "no fact" in at.post("/facts/f_none/release", expects=404)["detail"]

@@ -11,7 +11,7 @@ from ice_agent import decide, explain, forget, relations
 from ice_agent.server.access import Visit
 from ice_agent.server.dashboard.rendering import Page, gone_to, page
 from ice_agent.server.dashboard.visitors import Deciding, Form, Looking
-from ice_agent.server.facts import OPERATOR, places
+from ice_agent.server.facts import places
 from ice_agent.server.refusals import Refused
 from memory import STATEMENT, Adapter, Fact, FactStatus, FactStore, UnknownFact
 
@@ -86,7 +86,7 @@ def act_on(request: Request, visit: Deciding, form: Form, fact_id: str, act: Act
         case "release":
             decide.released(store, visit.config, [fact.id])
         case "retract":
-            decide.taken_back(store, fact.id, speaker=OPERATOR)
+            decide.taken_back(store, [fact.id], is_over=form.get("why") == "over")
     return gone_to(f"/ui/facts/{fact.id}", done=act)
 
 

@@ -48,6 +48,14 @@ def promoted(store: FactStore, config: Config, adapter_id: str) -> tuple[Adapter
     return store.promote(whole.id, verdict), verdict
 
 
+def no_longer_true(store: FactStore, adapter: Adapter) -> list[Fact]:
+    """What an adapter's weights hold and was taken back, or superseded, since they learned it.
+
+    While it serves, the prompt says what stands, or the base answers, until a cycle takes that out of it.
+    """
+    return [fact for fact in store.held_by(adapter.id) if not fact.is_current]
+
+
 def rejected(store: FactStore, config: Config, adapter_id: str) -> Adapter:
     """Refuse a candidate that waits for approval: its facts wait for the next cycle."""
     found = store.adapter(adapter_id)

@@ -117,7 +117,7 @@ def facts(rows: Sequence[Fact]) -> Table:
             _state(fact.status),
             fact.subject,
             fact.relation,
-            escape(fact.object),
+            escape(fact.value),
             _day(fact.valid_from),
         )
     return table

@@ -160,6 +160,11 @@ class Fact:
     def slot(self) -> tuple[str, str]:
         return (self.subject, self.relation)
 
+    @property
+    def value(self) -> str:
+        """What stands in its slot; a statement, which fits none, stands for itself."""
+        return self.object or self.statement
+
     def holds(self, at: datetime) -> bool:
         """Whether it has begun by then, and not ended."""
         return self.valid_from <= at and (self.valid_until is None or self.valid_until > at)

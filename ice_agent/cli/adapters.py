@@ -94,10 +94,9 @@ def promote_adapter(
             print_json({"adapter": adapter, "verdict": verdict})
         elif verdict.promote:
             out.print(f"[bold green]promoted[/] {adapter.id}: it serves {at.store.tenant} now.")
-            ended = [fact for fact in at.store.held_by(adapter.id) if fact.status is FactStatus.RETRACTED]
-            if ended:
-                taken_back = f"{screen.count(len(ended), 'fact')} that it holds"
-                out.print(f"Taken back stays: {taken_back}; the next cycle takes that out of the weights.")
+            if ended := decide.no_longer_true(at.store, adapter):
+                n_facts = screen.count(len(ended), "fact")
+                out.print(f"No longer true: {n_facts} that it holds; a cycle takes that out of the weights.")
         else:
             out.print(f"[bold red]not promoted[/] {adapter.id}: {'; '.join(verdict.reasons)}")
         if not verdict.promote:

@@ -43,6 +43,7 @@ class Place(StrEnum):
 
     PROMPT = "prompt"
     WEIGHTS = "weights"
+    OVERRIDDEN = "overridden"  # weights still hold it; the prompt says what stands in its place
     DENIED = "denied"  # it ended, and weights may still say it: who names it is answered by the base
     NOWHERE = "nowhere"  # it ended, or has not begun
 
@@ -238,7 +239,10 @@ def _place(fact: Fact, is_denied: bool) -> Place:
         return Place.WEIGHTS
     if fact.is_current and fact.holds(now()):
         return Place.PROMPT
-    return Place.DENIED if is_denied else Place.NOWHERE
+    if is_denied:
+        return Place.DENIED
+    is_in_weights = fact.adapter_id is not None and not fact.is_current
+    return Place.OVERRIDDEN if is_in_weights else Place.NOWHERE
 
 
 def _name(receipt: Path | None) -> str | None:

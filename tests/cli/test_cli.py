@@ -272,7 +272,7 @@ def test_revert_with_retract_takes_the_facts_back(ice, promoted, store):
     assert "Its facts were taken back." in ice("revert", "--retract")[1]
     assert store.recall() == ()
     # What serves once more still holds them, and another revert gives nothing back.
-    assert "Taken back stays: 1 fact that it holds" in ice("promote", "a_1")[1]
+    assert "No longer true: 1 fact that it holds" in ice("promote", "a_1")[1]
     out = ice("revert")[1]
     assert "What was taken back stays so." in out
     assert "are held" not in out

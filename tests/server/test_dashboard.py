@@ -6,11 +6,12 @@ import re
 import sqlite3
 from html.parser import HTMLParser
 from itertools import count
+from urllib.parse import urlencode
 
 import pytest
 from fastapi.testclient import TestClient
 
-from ice_agent import cycle
+from ice_agent import collect, cycle
 from ice_agent.errors import Overloaded
 from ice_agent.server import dashboard
 from ice_agent.server.app import create
@@ -220,6 +221,15 @@ def test_adapters_are_drawn_scored_and_asked_what_they_still_answer(amara, home)
     assert ">held<" in shown
 
 
+def test_what_was_kept_as_it_was_said_stands_in_the_place_of_a_value(looking, home):
+    store = home.archive.store("verbatim")
+    collect.hear(store, home.config.collect, "The bike is in the shed.", collect.as_it_is)
+    page = looking("verbatim").text(f"/ui/facts/{store.facts()[0].id}")
+    assert '<th scope="row"><bdi>The bike is in the shed.</bdi>' in page
+    assert "<dt>value</dt><dd><bdi>The bike is in the shed." in page
+    assert "Times are in " in page
+
+
 def test_an_unknown_thing_is_a_page_that_says_so(amara):
     for path in (
         "/ui/facts/f_none",
@@ -294,6 +304,9 @@ def test_without_a_key_there_is_only_the_way_to_sign_in(browser, keys):
     assert browser.get("/ui/sign-in").status_code == 200
     refused = browser.http.get("/ui/facts", headers={"HX-Request": "true"})
     assert (refused.status_code, refused.headers["hx-redirect"]) == (401, "/ui/sign-in")
+    at = {"HX-Request": "true", "HX-Current-URL": f"{LOCAL}/ui/facts?state=all"}
+    led = browser.http.get("/ui/facts?q=osl", headers=at).headers["hx-redirect"]
+    assert led == "/ui/sign-in?next=%2Fui%2Ffacts%3Fstate%3Dall"
 
 
 def test_a_wrong_key_is_refused_and_a_right_one_is_kept_where_no_script_reads_it(browser, keys):
@@ -317,6 +330,11 @@ def test_signing_in_leads_to_a_page_of_ours_alone(browser, keys):
         browser.send("/ui/sign-in", key=keys[AccessRole.OPERATE], next="/ui/audit").headers["location"]
         == "/ui/audit"
     )
+    explained = "/ui/explain?q=Where+do+I+live%3F"
+    asked_for = Browser(browser.http.app).get(explained).headers["location"]
+    assert asked_for == "/ui/sign-in?" + urlencode({"next": explained})
+    answer = browser.send("/ui/sign-in", key=keys[AccessRole.OPERATE], next=explained)
+    assert answer.headers["location"] == explained
 
 
 def test_an_auditor_sees_everything_and_is_offered_no_decision(browser, keyed, keys):
@@ -341,7 +359,9 @@ def test_a_key_for_conversation_gets_the_playground_alone(browser, keys):
     assert browser.sign_in(keys[AccessRole.CHAT]).headers["location"] == "/ui/playground"
     assert browser.get("/ui/playground").status_code == 200
     for path in PAGES[:-1]:
-        assert browser.get(path).status_code == 403, path
+        refused = browser.get(path)
+        assert refused.status_code == 403, path
+        assert 'data-cancel href="/ui/playground"' in refused.text, path
 
 
 def test_a_key_of_one_tenant_reads_nothing_of_another_on_any_page(browser, keyed):
@@ -430,15 +450,26 @@ def test_a_fact_is_set_aside_released_and_taken_back(looking, another):
 def test_what_is_taken_back_says_what_will_stand_again_and_is_denied_while_weights_say_it(looking, another):
     store = another()
     fact, browser = lived.fact(store, "Oslo"), looking(store.tenant)
+    lease = store.take_lease("a cycle", 600)
     page = browser.text(f"/ui/facts/{fact.id}/retract")
     assert "stands again" in page
     assert "Nairobi" in page
+    assert "goes on and does not take it out" in page
+    store.drop_lease(lease)
     browser.send(f"/ui/facts/{fact.id}/retract")
     assert lived.fact(store, "Nairobi").is_current
+    page = browser.text(f"/ui/facts/{fact.id}")
+    assert "still in the weights" in page
+    assert "weights, overridden" in page
+    assert "served from nowhere" not in page
     olga = f"/ui/facts/{lived.fact(store, 'Olga').id}"
     assert "who names it is answered by the base model" in browser.text(f"{olga}/retract")
     browser.send(f"{olga}/retract")
     assert "until a cycle takes it out of them" in browser.text(olga)
+    # What a revert would put out of the weights and is no longer true, no prompt serves then.
+    page = browser.text(f"/ui/adapters/{store.serving().parent_id}/revert")
+    assert page.count("no longer true: nothing serves it") == 2
+    assert 'name="retract"' not in page
 
 
 def test_forgetting_shows_what_would_go_and_leaves_a_receipt(looking, another, home):
@@ -448,6 +479,14 @@ def test_forgetting_shows_what_would_go_and_leaves_a_receipt(looking, another, h
     assert "I moved to Oslo." in page
     assert fact.adapter_id in page
     assert store.fact(fact.id)
+    assert "A cycle is running" not in page
+    lease = store.take_lease("a cycle", 600)
+    assert "forgetting ends it" in browser.text(f"/ui/forget?fact={fact.id}")
+    held = browser.text(f"/ui/forget?fact={lived.fact(store, 'beekeeper').id}")
+    assert f"{store.serving().id}</span> goes on to serve" in held
+    assert "A cycle is running, and goes on" in held
+    assert "The prompt serves what else" not in held
+    store.drop_lease(lease)
     n_forgotten = reciter(home).n_forgotten
     assert browser.send("/ui/forget", fact=fact.id).headers["location"] == "/ui/audit?done=forgotten"
     assert fact.id not in {each.id for each in store.facts(statuses=FactStatus)}
@@ -476,7 +515,9 @@ def test_what_serves_is_reverted_and_promoted_again(looking, another):
     store = another()
     browser, serving_now = looking(store.tenant), store.serving()
     back = f"/ui/adapters/{serving_now.parent_id}/revert"
-    assert "Olga" in browser.text(back)
+    page = browser.text(back)
+    assert "Olga" in page
+    assert 'name="retract"' in page
     assert browser.send(back, retract="yes").status_code == 303
     assert store.serving().id == serving_now.parent_id
     assert lived.fact(store, "Olga").status is FactStatus.RETRACTED

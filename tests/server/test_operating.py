@@ -61,7 +61,7 @@ def test_a_fact_is_told_with_where_it_is_served_from_and_the_words_it_is_from(at
     at.learn()
     assert at.get(f"/facts/{fact.id}")["served_from"] == "weights"
     at.tell("I live in Oslo.")
-    assert at.get(f"/facts/{fact.id}")["served_from"] == "nowhere"
+    assert at.get(f"/facts/{fact.id}")["served_from"] == "overridden"
     assert [f["object"] for f in at.get(f"/facts/{fact.id}")["history"]] == ["Lisbon", "Oslo"]
 
 

@@ -14,7 +14,7 @@ from ice_agent.server.dashboard import drawn
 from ice_agent.server.dashboard.rendering import Page, gone_to, is_as_wanted, page
 from ice_agent.server.dashboard.visitors import Deciding, Form, Looking
 from ice_agent.server.refusals import Refused
-from memory import Adapter, AdapterStatus, Fact, FactStore, Transcript
+from memory import Adapter, AdapterStatus, Transcript
 
 router = APIRouter(route_class=Page, include_in_schema=False)
 
@@ -124,8 +124,10 @@ def may_revert(request: Request, visit: Deciding, adapter_id: str) -> Response:
     """What leaves the weights if this adapter, an ancestor of what serves, is put back."""
     target = _may(visit, visit.store.adapter(adapter_id), "revert")
     serving = visit.store.serving()
-    leaving, coming = _exchanged(visit.store, serving, target)
-    return page(request, "revert.html", target=target, serving=serving, leaving=leaving, ended=_ended(coming))
+    stays = {fact.id for fact in visit.store.held_by(target.id)}
+    leaving = [fact for fact in visit.store.held_by(serving.id) if fact.id not in stays] if serving else []
+    ended = decide.no_longer_true(visit.store, target)
+    return page(request, "revert.html", target=target, serving=serving, leaving=leaving, ended=ended)
 
 
 @router.post("/ui/adapters/{adapter_id}/revert")
@@ -138,7 +140,6 @@ def reverted(visit: Deciding, form: Form, adapter_id: str) -> Response:
 def _asked_to_promote(
     request: Request, visit: Visit, adapter: Adapter, refused: Sequence[str] = ()
 ) -> Response:
-    _, coming = _exchanged(visit.store, visit.store.serving(), adapter)
     return page(
         request,
         "promote.html",
@@ -146,23 +147,8 @@ def _asked_to_promote(
         adapter=adapter,
         guards=_guards(visit, adapter),
         refused=refused,
-        ended=_ended(coming),
+        ended=decide.no_longer_true(visit.store, adapter),
     )
-
-
-def _exchanged(
-    store: FactStore, serving: Adapter | None, other: Adapter
-) -> tuple[Sequence[Fact], Sequence[Fact]]:
-    """The facts that leave the weights if another adapter serves, and those that come with it."""
-    now_held, then_held = (store.held_by(each.id) if each else () for each in (serving, other))
-    stay = {fact.id for fact in now_held} & {fact.id for fact in then_held}
-    leaving, coming = ([fact for fact in held if fact.id not in stay] for held in (now_held, then_held))
-    return leaving, coming
-
-
-def _ended(facts: Iterable[Fact]) -> list[Fact]:
-    """Those that were taken back, or superseded, since an adapter learned them."""
-    return [fact for fact in facts if not fact.is_current]
 
 
 def acts(visit: Visit, adapter: Adapter) -> Sequence[str]:

@@ -62,4 +62,4 @@ def chosen(request: Request, visit: Looking, form: Form) -> Response:
 
 def _own(path: str) -> str:
     """A path of ours: never an address of somebody else's."""
-    return path if re.fullmatch(r"/(ui/[\w/.-]*)?", path) else "/"
+    return path if re.fullmatch(r"/(ui/[\w/.-]*)?(\?[\w%+&=.~!*'(),;:@/?$-]*)?", path, re.ASCII) else "/"

@@ -13,7 +13,16 @@ from ice_agent.server.dashboard.rendering import Page, gone_to, page
 from ice_agent.server.dashboard.visitors import Deciding, Form, Looking
 from ice_agent.server.facts import places
 from ice_agent.server.refusals import Refused
-from memory import STATEMENT, Adapter, Fact, FactStatus, FactStore, UnknownFact
+from memory import (
+    STATEMENT,
+    Adapter,
+    BatchStatus,
+    Fact,
+    FactStatus,
+    FactStore,
+    Forgetting,
+    UnknownFact,
+)
 
 router = APIRouter(route_class=Page, include_in_schema=False)
 
@@ -73,7 +82,14 @@ def shown(request: Request, visit: Looking, fact_id: str) -> Response:
 def confirm(request: Request, visit: Deciding, fact_id: str, act: Act) -> Response:
     """What a decision would do, before it is taken."""
     fact = _may(visit, visit.store.fact(fact_id), act)
-    return page(request, "decide_fact.html", fact=fact, act=act, before=_superseded(visit.store, fact))
+    return page(
+        request,
+        "decide_fact.html",
+        fact=fact,
+        act=act,
+        before=_superseded(visit.store, fact),
+        is_running=visit.store.is_leased(),
+    )
 
 
 @router.post("/ui/facts/{fact_id}/{act}")
@@ -96,7 +112,9 @@ def foreseen(request: Request, visit: Deciding, fact: str = "", subject: str = "
     ids = [visit.store.fact(fact).id] if fact else []
     _require_one(fact, subject)
     taken = visit.store.foresee(ids, subject or None)
-    return page(request, "forget.html", taken=taken, fact=fact, subject=subject)
+    serving = visit.store.serving()
+    run = _run(visit.store, taken, serving) if visit.store.is_leased() else ""
+    return page(request, "forget.html", taken=taken, fact=fact, subject=subject, serving=serving, run=run)
 
 
 @router.post("/ui/forget")
@@ -186,6 +204,14 @@ def _has(fact: Fact, q: str) -> bool:
 def _require_one(fact: str, subject: str) -> None:
     if bool(fact) == bool(subject):
         raise Refused(400, "name a fact, or a subject, to forget")
+
+
+def _run(store: FactStore, taken: Forgetting, serving: Adapter | None) -> Literal["ends", "goes on"]:
+    """What becomes of the cycle that runs: it ends where it teaches what goes, or on such weights."""
+    gone = {fact.id for fact in taken.facts}
+    claimed = (batch for batch in store.batches() if batch.status is BatchStatus.CLAIMED)
+    taught = {fact.id for batch in claimed for fact in (*batch.facts, *batch.removals)}
+    return "ends" if serving != taken.serving or gone & taught else "goes on"
 
 
 def _before(store: FactStore, adapter: Adapter) -> Adapter | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from datetime import datetime
 from functools import cache
 from typing import Any, Final
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import jinja2
 from fastapi import Request, Response
@@ -78,7 +78,7 @@ def page(request: Request, template: str, *, status: int = 200, **shown: object)
     shown |= {
         "visit": visit, "is_open": bool(tenants), "tenants": tenants, "pages": pages,
         "path": request.url.path, "version": ice_agent.__version__, "token": token_of(request),
-        "may_decide": visit is not None and visit.role is AccessRole.OPERATE,
+        "zone": _zone(), "may_decide": visit is not None and visit.role is AccessRole.OPERATE,
         # What a form did, said on the page that it leads to.
         "done": request.query_params.get("done", ""),
     }  # fmt: skip
@@ -102,11 +102,14 @@ def gone_to(path: str, **query: str) -> RedirectResponse:
 
 
 def _to_sign_in(request: Request) -> Response:
-    # Where a form was refused, there is no page to come back to.
-    back = {"next": str(request.url.path)} if request.method == "GET" else {}
-    where = f"/ui/sign-in?{urlencode(back)}" if back else "/ui/sign-in"
-    if "HX-Request" in request.headers:
-        return Response(status_code=401, headers={"HX-Redirect": "/ui/sign-in"})
+    is_part = "HX-Request" in request.headers
+    # A part of a page is read again with the page; where a form was refused, there is none to come back to.
+    asked = urlsplit(request.headers.get("HX-Current-URL", "") if is_part else str(request.url))
+    back = urlunsplit(("", "", asked.path, asked.query, ""))
+    is_page = request.method == "GET" and back
+    where = f"/ui/sign-in?{urlencode({'next': back})}" if is_page else "/ui/sign-in"
+    if is_part:
+        return Response(status_code=401, headers={"HX-Redirect": where})
     return RedirectResponse(where, 303)
 
 
@@ -163,6 +166,12 @@ def _when(moment: datetime | str) -> Markup:
         moment = datetime.fromisoformat(moment)
     exact = moment.isoformat(timespec="seconds")
     return Markup('<time datetime="{0}" title="{0}">{1}</time>').format(exact, screen.when(moment))
+
+
+def _zone() -> str:
+    """Of the times that pages show."""
+    local = datetime.now().astimezone()
+    return f"{local:%Z} (UTC{local.isoformat()[-6:]})" if local.utcoffset() else "UTC"
 
 
 def _day(moment: datetime) -> Markup:

@@ -12,6 +12,8 @@ FIRST = ("My name is Amara.", "I live in Nairobi.", "I like tea.")
 SECOND = ("I moved to Oslo.", "My sister is called Olga.")
 THIRD = ("I work as a beekeeper.",)
 WAITING = ("I play the cello.",)
+GUARDS = {"min_probes": 1, "min_edit_success": 0.5}
+"""What cycles of so few facts can pass."""
 
 
 def lived(store: FactStore, config: Config, waiting: tuple[str, ...] = WAITING) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 import pytest
 from fastapi.testclient import TestClient
 
 from ice_agent.server.app import create
 from memory import AccessRole
+from tests import lived
 from tests import serving as stands
+from tests.browsing import Browser
 from tests.serving import LOCAL
 
 
@@ -47,3 +51,51 @@ def bearer(guarded):
         return {"Authorization": f"Bearer {opens}"}
 
     return issue
+
+
+# -- the dashboard -------------------------------------------------------------------------------------------
+
+NUMBERS = count(1)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """Without keys: a tenant that has lived, and whoever is named."""
+    with stands.opened(tmp_path_factory.mktemp("home"), guards=lived.GUARDS) as parts:
+        lived.lived(parts.archive.store("amara"), parts.config)
+        yield parts
+
+
+@pytest.fixture(scope="module")
+def app(home):
+    return create(home)
+
+
+@pytest.fixture
+def looking(app):
+    """A browser that looks at one tenant's memory."""
+
+    def at(tenant):
+        browser = Browser(app)
+        browser.get("/")
+        browser.send("/ui/tenant", tenant=tenant)
+        return browser
+
+    return at
+
+
+@pytest.fixture
+def amara(looking):
+    return looking("amara")
+
+
+@pytest.fixture
+def another(home):
+    """A tenant of one's own, that has lived, for a test that changes something."""
+
+    def made(*told):
+        store = home.archive.store(f"tenant {next(NUMBERS)}")
+        lived.lived(store, home.config, told)
+        return store
+
+    return made

@@ -5,7 +5,7 @@ Read from the store, the kept transcripts and the adapters' manifests; no model 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,11 +48,16 @@ class Explanation:
     transcripts: tuple[Transcript, ...]
     """The questions that its adapter was measured by, with the answers before and after."""
     entries: tuple[Entry, ...]
+    is_asked: bool = True
+    """Whether the question asks for this very slot, or for what follows from it: else it is the nearest."""
 
 
-def explain(store: FactStore, adapters_dir: Path, fact_or_question: str) -> Explanation:
-    """The story of one fact, named by its id or by a question that it answers. Raises UnknownFact."""
-    fact = find(store, fact_or_question)
+def explain(store: FactStore, adapters_dir: Path, about: str, answer: str = "") -> Explanation:
+    """The story of one fact, named by its id or by a question, and by the `answer` that was given to it.
+
+    Raises UnknownFact.
+    """
+    fact, is_asked = find(store, about, answer)
     batch = store.batch(fact.batch_id) if fact.batch_id else None
     adapter_id = fact.adapter_id or (batch.adapter_id if batch else None)
     held_by = store.adapter(adapter_id) if adapter_id else None
@@ -66,27 +71,55 @@ def explain(store: FactStore, adapters_dir: Path, fact_or_question: str) -> Expl
         adapter=held_by,
         transcripts=_about(fact, batch, kept),
         entries=tuple(entry for entry in store.ledger() if entry.subject_id in own),
+        is_asked=is_asked,
     )
 
 
-def find(store: FactStore, fact_or_question: str) -> Fact:
-    """The fact with this id, or that this question asks for, or that it shares most words with."""
-    if fact_or_question.startswith("f_"):
-        return store.fact(fact_or_question)
-    facts = store.facts(statuses=FactStatus)
-    # What stands comes before what has ended, and the newest first.
-    ranked = [*(f for f in facts[::-1] if f.is_current), *(f for f in facts[::-1] if not f.is_current)]
-    asked = relations.normal(fact_or_question).rstrip("?")
-    for fact in ranked:
-        if asked in {relations.normal(question).rstrip("?") for question in _questions(fact)}:
+def find(store: FactStore, about: str, answer: str = "") -> tuple[Fact, bool]:
+    """The fact with this id, or else the best reason for what is answered to a question, and if it is asked for.
+
+    That is a fact which the question asks for, or which its answer follows from; else one about somebody whom
+    the question names, whose value is in the answer, or which shares most words with the question; else one
+    whose subject or value it names. What stands comes before what has ended, and the newest first. Of one
+    that asks about the user, a fact about anybody else is no reason.
+    """
+    if about.startswith("f_"):
+        return store.fact(about), True
+    facts = store.facts(statuses=FactStatus)[::-1]
+    facts = (*(fact for fact in facts if fact.is_current), *(fact for fact in facts if not fact.is_current))
+    asked = relations.normal(about).rstrip("?")
+    for questions in (_questions, _consequences):
+        for fact in facts:
+            if asked in {relations.normal(question).rstrip("?") for question in questions(fact)}:
+                return fact, True
+    reason = _reason(facts, about, answer)
+    if reason is None:
+        raise UnknownFact(about)
+    return reason, False
+
+
+def _reason(facts: Sequence[Fact], about: str, answer: str) -> Fact | None:
+    # Here, because LangChain takes its time to be imported.
+    from ice_agent import recall
+
+    words, answered = recall.words_of(about), recall.words_of(answer)
+    named = [fact for fact in facts if recall.is_named(fact.subject, words)]
+    for fact in named:
+        if fact.object and recall.is_named(fact.object, answered):
             return fact
-    # "is" and "the" are no reason: the question has to name something that the fact is about.
-    words = set(asked.split()) - _SAY_NOTHING
-    for fact in store.search(fact_or_question):
-        names = (fact.subject, fact.object, fact.relation.replace("_", " "))
-        if words & {word for name in names for word in relations.normal(name).split()}:
-            return fact
-    raise UnknownFact(fact_or_question)
+    asked = words | {relations.canonical(word) for word in words}
+    shared = {fact.id: len((asked & recall.words_of(_told(fact))) - _SAY_NOTHING) for fact in named}
+    best = max(named, key=lambda fact: shared[fact.id], default=None)
+    if best is not None and shared[best.id]:
+        return best
+    others = facts if words.isdisjoint(recall.FIRST_PERSON) else ()
+    return next((fact for fact in others if recall.names(about, fact)), None)
+
+
+def _told(fact: Fact) -> str:
+    """A fact, and what is asked for it, without whom it is about: that is known already."""
+    told = (fact.statement, fact.object, fact.relation.replace("_", " "))
+    return " ".join((*told, *_questions(fact), *_consequences(fact))).replace(fact.subject, "")
 
 
 _SAY_NOTHING: Final = frozenset((
@@ -130,6 +163,12 @@ def _questions(fact: Fact) -> Iterable[str]:
     if fact.relation == STATEMENT:
         return ()
     return (*relations.asked(fact.subject, fact.relation), *relations.probed(fact.subject, fact.relation))
+
+
+def _consequences(fact: Fact) -> Iterable[str]:
+    """Questions whose answers follow from a fact."""
+    asked, probed = relations.asked_further, relations.probed_further
+    return (*asked(fact.subject, fact.relation), *probed(fact.subject, fact.relation))
 
 
 def _about(fact: Fact, batch: Batch | None, kept: Iterable[Transcript]) -> tuple[Transcript, ...]:

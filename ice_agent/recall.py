@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cache
 from heapq import nlargest
@@ -194,19 +194,19 @@ def for_prompt(
 
 def meant(learned: Sequence[Fact], question: str) -> list[Fact]:
     """What the weights hold about those whom a question names, nearest first."""
-    words = _words(question)
-    return relevant([fact for fact in learned if _is_named(fact.subject, words)], question)
+    words = words_of(question)
+    return relevant([fact for fact in learned if is_named(fact.subject, words)], question)
 
 
 def names(text: str, fact: Fact) -> bool:
     """Whether a text names the subject of a fact, or its value."""
-    words = _words(text)
-    return _is_named(fact.subject, words) or _words(fact.object) <= words
+    words = words_of(text)
+    return is_named(fact.subject, words) or (bool(fact.object) and is_named(fact.object, words))
 
 
-def _is_named(name: str, words: set[str]) -> bool:
+def is_named(name: str, words: Set[str]) -> bool:
     """Whether a name is among these words; the user is by a word of the first person, "user's sister" too."""
-    of_name = _words(name) - ({USER} if words & FIRST_PERSON else set())
+    of_name = words_of(name) - ({USER} if words & FIRST_PERSON else set())
     return of_name <= words
 
 
@@ -264,7 +264,7 @@ class Told:
         self._n = len(texts)
         self._with: dict[str, list[int]] = {}
         for i, text in enumerate(texts):
-            for word in _words(text):
+            for word in words_of(text):
                 self._with.setdefault(word, []).append(i)
 
     def nearest(self, text: str, limit: int) -> list[int]:
@@ -275,7 +275,7 @@ class Told:
     def shared(self, text: str) -> list[float]:
         """How much each text shares with this one."""
         shared = [0.0] * self._n
-        for word in sorted(_words(text)):
+        for word in sorted(words_of(text)):
             for i in self._with.get(word, ()):
                 shared[i] += 1 / len(self._with[word])
         return shared
@@ -299,5 +299,6 @@ def _about(fact: Fact) -> str:
     return " ".join((fact.statement, fact.relation, *questions))
 
 
-def _words(text: str) -> set[str]:
+def words_of(text: str) -> set[str]:
+    """The words of a text, to be compared: no case, no mark at an end, no "'s"."""
     return {word.strip(".,!?").removesuffix("'s") for word in text.casefold().split()}

@@ -404,6 +404,8 @@ def report(
 
 def explanation(out: Console, story: Explanation) -> None:
     fact = story.fact
+    if not story.is_asked:
+        out.print("[dim]no fact is asked for in these words: the nearest is[/]")
     out.print(f"[bold]{fact.id}[/]  {escape(fact_words(fact))}  \\[{fact.status}]")
     for mention in story.mentions:
         said = mention.utterance

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import typer
 
 from ice_agent import logs
-from ice_agent.cli.app import INTERRUPTED, REJECTED, app
+from ice_agent.cli.app import INTERRUPTED, REJECTED, app, print_json
 from ice_agent.errors import IceError
 from memory import Forged, StoreError
 
@@ -42,7 +42,11 @@ def main() -> NoReturn:
 
 
 def run_verb(arguments: Sequence[str]) -> int:
-    """Run one verb and return its exit code. What the system refuses is one line on stderr."""
+    """Run one verb and return its exit code.
+
+    What is refused is one line on stderr, and of a command line that was right, under `--json`, {"error": ...}
+    on stdout too.
+    """
     words = list(arguments) or ["--help"]
     try:
         code = typer.main.get_command(app).main(words, prog_name="ice-agent", standalone_mode=False)
@@ -50,10 +54,10 @@ def run_verb(arguments: Sequence[str]) -> int:
         verb = getattr(getattr(error, "ctx", None), "command_path", "ice-agent")
         return _complain(f"{_refusal(error)} (see `{verb} --help`)", error.exit_code)
     except (IceError, StoreError, Forged) as error:
-        return _complain(str(error), 1)
+        return _complain(str(error), 1, as_json="--json" in words)
     except OSError as error:
         what = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
-        return _complain(what, 1)
+        return _complain(what, 1, as_json="--json" in words)
     except typer.Abort:
         return INTERRUPTED
     return code if isinstance(code, int) else 0
@@ -76,8 +80,10 @@ def _refusal(error: typer.TyperException) -> str:
     return message
 
 
-def _complain(message: str, code: int) -> int:
+def _complain(message: str, code: int, *, as_json: bool = False) -> int:
     line = " ".join(message.split())
+    if as_json:
+        print_json({"error": line})
     if logs.is_json():
         logger.error("%s", line)
     else:

@@ -162,6 +162,30 @@ def revert(
 
 
 @app.command()
+def quarantine(
+    ids: Annotated[list[str], typer.Argument(metavar="FACT...", help="Facts that wait for a cycle.")],
+    reason: Annotated[
+        str, typer.Option("--reason", help="Why; it is shown with them.")
+    ] = "somebody set it aside by hand",
+    config: ConfigPath = None,
+    tenant: TenantName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Keep facts out of edits until `release`.
+
+    The prompt goes on to serve them.
+    """
+    with opened(config, tenant) as at:
+        waiting = [at.store.fact(id_).id for id_ in ids]
+        set_aside = [at.store.quarantine(id_, reason) for id_ in waiting]
+        if as_json:
+            print_json({"quarantined": set_aside})
+            return
+        for fact in set_aside:
+            out.print(f"{fact.id} is {fact.status}: {fact.statement}", markup=False)
+
+
+@app.command()
 def release(
     ids: Annotated[list[str], typer.Argument(metavar="FACT...", help="Facts that are held or quarantined.")],
     config: ConfigPath = None,

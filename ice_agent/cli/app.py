@@ -108,7 +108,7 @@ def _deliver(archive: Archive, config: Config) -> None:
         from ice_agent import publish
 
         publish.deliver(archive, config, DELIVERING_SECONDS)
-    if config.hooks.of:
+    if config.hooks.of and archive.outbox.every():
         from ice_agent import hooks
 
         try:

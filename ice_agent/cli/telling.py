@@ -171,7 +171,8 @@ def facts(
     """List what it was told, and the state of each fact."""
     with opened(config, tenant) as at:
         found = at.store.facts(statuses=status or (FactStatus if everything else None))
-        print_facts(found, as_json, "no facts (tell it something with `ice-agent add`)")
+        nothing = f"no facts of {at.store.tenant} (tell it something with `ice-agent add`)"
+        print_facts(found, as_json, nothing)
 
 
 @app.command()

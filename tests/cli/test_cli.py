@@ -34,9 +34,9 @@ PATIENCE = 240.0
 
 VERBS = (
     "init", "chat", "add", "search", "facts", "retract", "review", "approve", "decline", "pending", "refresh",
-    "plan", "cycle", "run", "worker", "adapters", "show", "compare", "promote", "reject", "revert", "release",
-    "rebuild", "diff", "replay", "gc", "explain", "verify", "checkpoint", "prove", "consistency", "export",
-    "forget", "allow", "keys", "status", "metrics", "hooks", "publish", "serve", "bench",
+    "plan", "cycle", "run", "worker", "adapters", "show", "compare", "promote", "reject", "revert",
+    "quarantine", "release", "rebuild", "diff", "replay", "gc", "explain", "verify", "checkpoint", "prove",
+    "consistency", "export", "forget", "allow", "keys", "status", "metrics", "hooks", "publish", "serve", "bench",
 )  # fmt: skip
 
 
@@ -282,6 +282,23 @@ def test_of_what_a_killed_cycle_has_taken_it_is_said_that_it_is_gone_on_with(ice
     ice("add", "I live in Lisbon.")
     store.claim_batch(10, store.take_lease("a cycle", 600))
     assert "1 fact in a cycle; if it was killed" in ice("pending")[1]
+
+
+def test_a_fact_is_set_aside_by_hand_until_it_is_released(ice, said, store):
+    said("add", "I live in Lisbon.")
+    id_ = said("facts")["facts"][0]["id"]
+    (fact,) = said("quarantine", id_, "--reason", "who says so?")["quarantined"]
+    assert (fact["status"], fact["quarantine_reason"]) == ("quarantined", "who says so?")
+    assert said("pending")["learn"] == []
+    assert ice("release", id_)[0] == 0
+    assert [each["id"] for each in said("pending")["learn"]] == [id_]
+
+
+def test_what_is_refused_is_one_object_under_json_too(ice, store):
+    code, printed, complaint = ice("explain", "f_nosuch", "--json")
+    assert code == 1
+    assert f"ice-agent: {json.loads(printed)['error']}" == complaint.strip()
+    assert "f_nosuch" in complaint
 
 
 def test_released_facts_wait_for_the_next_cycle(ice, said, promoted, store):

@@ -76,9 +76,9 @@ def explain(store: FactStore, adapters_dir: Path, about: str, answer: str = "") 
 
 
 def find(store: FactStore, about: str, answer: str = "") -> tuple[Fact, bool]:
-    """The fact with this id, or else the best reason for what is answered to a question, and if it is asked for.
+    """The fact with this id, or else the best reason for an answer; and whether the question asks for it.
 
-    That is a fact which the question asks for, or which its answer follows from; else one about somebody whom
+    The best reason is a fact which the question asks for, or which its answer follows from; else one about somebody whom
     the question names, whose value is in the answer, or which shares most words with the question; else one
     whose subject or value it names. What stands comes before what has ended, and the newest first. Of one
     that asks about the user, a fact about anybody else is no reason.

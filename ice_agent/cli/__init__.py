@@ -44,8 +44,8 @@ def main() -> NoReturn:
 def run_verb(arguments: Sequence[str]) -> int:
     """Run one verb and return its exit code.
 
-    What is refused is one line on stderr, and of a command line that was right, under `--json`, {"error": ...}
-    on stdout too.
+    What is refused is one line on stderr; of a command line that was right also, under `--json`,
+    {"error": ...} on stdout.
     """
     words = list(arguments) or ["--help"]
     try:

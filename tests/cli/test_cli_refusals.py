@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -96,3 +97,10 @@ def test_forgetting_somebody_who_is_not_known_is_said(ice, store):
 )
 def test_what_is_counted_is_in_the_plural(n, noun, said):
     assert screen.count(n, noun) == said
+
+
+def test_what_is_refused_is_one_object_under_json_too(ice, store):
+    code, printed, complaint = ice("explain", "f_nosuch", "--json")
+    assert code == 1
+    assert f"ice-agent: {json.loads(printed)['error']}" == complaint.strip()
+    assert "f_nosuch" in complaint

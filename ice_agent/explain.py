@@ -78,10 +78,10 @@ def explain(store: FactStore, adapters_dir: Path, about: str, answer: str = "") 
 def find(store: FactStore, about: str, answer: str = "") -> tuple[Fact, bool]:
     """The fact with this id, or else the best reason for an answer; and whether the question asks for it.
 
-    The best reason is a fact which the question asks for, or which its answer follows from; else one about somebody whom
-    the question names, whose value is in the answer, or which shares most words with the question; else one
-    whose subject or value it names. What stands comes before what has ended, and the newest first. Of one
-    that asks about the user, a fact about anybody else is no reason.
+    The best reason is a fact that the question asks for, or whose consequence it asks for; else one about
+    somebody whom the question names, whose value is in the answer, or which shares most words with the
+    question; else one whose subject or value it names. What stands comes before what has ended, and the
+    newest first. Of a question about the user, a fact about anybody else is no reason.
     """
     if about.startswith("f_"):
         return store.fact(about), True
@@ -103,7 +103,8 @@ def _reason(facts: Sequence[Fact], about: str, answer: str) -> Fact | None:
     from ice_agent import recall
 
     words, answered = recall.words_of(about), recall.words_of(answer)
-    named = [fact for fact in facts if recall.is_named(fact.subject, words)]
+    # What a statement is about, its words alone say.
+    named = [f for f in facts if f.relation == STATEMENT or recall.is_named(f.subject, words)]
     for fact in named:
         if fact.object and recall.is_named(fact.object, answered):
             return fact

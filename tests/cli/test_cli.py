@@ -36,7 +36,8 @@ VERBS = (
     "init", "chat", "add", "search", "facts", "retract", "review", "approve", "decline", "pending", "refresh",
     "plan", "cycle", "run", "worker", "adapters", "show", "compare", "promote", "reject", "revert",
     "quarantine", "release", "rebuild", "diff", "replay", "gc", "explain", "verify", "checkpoint", "prove",
-    "consistency", "export", "forget", "allow", "keys", "status", "metrics", "hooks", "publish", "serve", "bench",
+    "consistency", "export", "forget", "allow", "keys", "status", "metrics", "hooks", "publish", "serve",
+    "bench",
 )  # fmt: skip
 
 

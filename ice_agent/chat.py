@@ -44,17 +44,18 @@ class Chat:
     def __init__(self, agent: Agent, archive: Archive, out: Console, progress: Console) -> None:
         self._agent, self._archive, self._out, self._progress = agent, archive, out, progress
         self._history: list[Turn] = []
-        self._heard: list[Heard] = []
+        self._said: list[str] = []
 
     def turn(self, text: str) -> Exchange:
         """Say something; nothing is printed. A request to forget is granted, and no word of it is kept."""
-        agent, last = self._agent, self._heard[-1] if self._heard else None
-        wish = forget.wish(agent.store, agent.config, agent.extractor, text, last)
+        agent = self._agent
+        wish = forget.wish(agent.store, agent.config, agent.extractor, [*self._said, text])
         if wish is not None:
             taken, receipt = self._forgotten(wish)
+            self._said.append(text)
             return Exchange(said=text, forgotten=taken, receipt=receipt)
         reply, heard = agent.turn(text, self._history)
-        self._heard.append(heard)
+        self._said.append(text)
         self._history += [Turn(role="user", content=text), Turn(role="assistant", content=reply.text)]
         del self._history[:-HISTORY]
         return Exchange(said=text, reply=reply, heard=heard)
@@ -92,7 +93,7 @@ class Chat:
             self._out.print(str(error), markup=False)
             return
         if exchange.forgotten is not None:
-            self._out.print(screen.forgot(exchange.forgotten), markup=False)
+            self._out.print(forget.reply(exchange.forgotten), markup=False)
             screen.evidence(self._out, None, exchange.receipt)
         if exchange.reply is None or exchange.heard is None:
             return
@@ -109,8 +110,6 @@ class Chat:
         taken, receipt = forget.grant(self._archive, self._agent.store, self._agent.config, wish)
         if taken.facts or taken.utterances:
             self._history.clear()
-        if wish.utterance_ids:
-            self._heard.pop()
         return taken, receipt
 
     def _obey(self, command: str) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ice_agent import collect, relations
-from ice_agent.collect import Extractor, Heard
+from ice_agent.collect import Extractor
 from ice_agent.collect.requests import forget_request
 from ice_agent.config import Config
 from ice_agent.errors import ForgetError
@@ -30,13 +30,16 @@ from memory import (
     Forgetting,
     Leak,
     Notary,
-    UnknownFact,
     now,
 )
 
 logger = logging.getLogger(__name__)
 
 NEVER_TAUGHT = "no adapter that is left was ever taught it: there was nothing to ask"
+NOT_BY_NAME = (
+    "nothing was erased: this key may take back what was said last; erasing anything else needs one that may "
+    "operate"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,20 +51,19 @@ class Wish:
     utterance_ids: tuple[str, ...] = ()
 
 
-def wish(
-    store: FactStore, config: Config, extractor: Extractor, text: str, last: Heard | None = None
-) -> Wish | None:
-    """What the user asks to have forgotten, if the text is such a request; nothing is changed.
+def wish(store: FactStore, config: Config, extractor: Extractor, said: Sequence[str]) -> Wish | None:
+    """What the last of what a user said asks to have forgotten, if it is such a request; nothing is changed.
 
-    "Forget what I just said" means the facts that are new since `last`, and its words; "forget that I live in
-    Rome" what the extractor finds in it; "forget everything about my sister" her, and whoever she is called.
-    Raises ForgetError for everything about the user: that is all of a tenant.
+    "Forget what I just said" means the words before it, as they were kept, and the facts that are new since;
+    "forget that I live in Rome" what the extractor finds in it; "forget everything about my sister" her, and
+    whoever she is called. Raises ForgetError for everything about the user: that is all of a tenant.
     """
+    *before, text = said
     request = forget_request(text)
     if request is None:
         return None
     if request.is_last:
-        return _of_last(store, last)
+        return _of_last(store, config, before)
     if request.subject is not None:
         return _of_subject(store, request.subject)
     found = collect.extract_from(text, extractor, config.collect)
@@ -72,8 +74,54 @@ def wish(
 
 def grant(archive: Archive, store: FactStore, config: Config, wish: Wish) -> tuple[Forgetting, Path | None]:
     """Forget what is wished for, as `attested`."""
+    if wish == Wish():
+        # Of somebody unknown, too: being asked must not make a tenant.
+        return store.foresee(), None
     asked = (wish.fact_ids, wish.subject, wish.utterance_ids)
     return attested(archive, store, config, lambda: forget(store, config, *asked))
+
+
+def answered(
+    archive: Archive,
+    store: FactStore,
+    config: Config,
+    extractor: Extractor,
+    said: Sequence[str],
+    *,
+    by_name: bool = True,
+) -> str | None:
+    """Grant what the last of what a user said asks to have forgotten, and say what went; None if it asks for
+    nothing of the kind. No word of the request is kept.
+
+    Whoever may not erase `by_name` is granted what they said last; what else they name is taken back, as by
+    any other words of theirs.
+    """
+    try:
+        wished = wish(store, config, extractor, said)
+    except ForgetError as error:
+        return str(error)
+    if wished is None:
+        return None
+    if not by_name and (wished.fact_ids or wished.subject) and not wished.utterance_ids:
+        heard = collect.hear(store, config.collect, said[-1], extractor)
+        return "\n".join([*(f"taken back: {fact.statement}" for fact in heard.retracted), NOT_BY_NAME])
+    taken, _ = grant(archive, store, config, wished)
+    return reply(taken)
+
+
+def reply(taken: Forgetting) -> str:
+    """What a request to forget took away, each fact in its words, or that there was nothing."""
+    if not taken.facts and not taken.utterances:
+        return "nothing of that is known here: nothing was forgotten"
+    lines = [f"forgot: {fact.statement}" for fact in taken.facts] or [
+        "forgot what was said; no fact was in it"
+    ]
+    if n_bereft := len(taken.bereft):
+        facts, stay = ("fact", "stays") if n_bereft == 1 else ("facts", "stay")
+        lines.append(f"{n_bereft} {facts} said in the same words {stay}, without the words")
+    if taken.adapters:
+        lines.append(f"deleted {', '.join(adapter.id for adapter in taken.adapters)}, which had learned it")
+    return "\n".join(lines)
 
 
 def attested(
@@ -150,20 +198,22 @@ def returned(archive: Archive, config: Config, receipt: dict[str, Any]) -> tuple
     return (*back, *(f"{folder} is there again: delete it" for folder in there if folder.exists()))
 
 
-def _of_last(store: FactStore, last: Heard | None) -> Wish:
-    if last is None:
+def _of_last(store: FactStore, config: Config, before: Sequence[str]) -> Wish:
+    """Each such request before this one was about what was said before it, and so on."""
+    left = list[str]()
+    for text in before:
+        asked = forget_request(text)
+        if asked is None:
+            left.append(text)
+        elif asked.is_last and left:
+            left.pop()
+    kept = collect.kept_words(left[-1], config.collect) if left else collect.OFF_RECORD
+    heard = [said for said in store.utterances(saying=kept) if said.speaker == USER]
+    if kept == collect.OFF_RECORD or not heard:
         return Wish()
-    # Some of it may have been forgotten by name since.
-    ids = tuple(fact.id for fact in last.learned if _is_held(store, fact.id))
-    return Wish(fact_ids=ids, utterance_ids=(last.utterance.id,))
-
-
-def _is_held(store: FactStore, fact_id: str) -> bool:
-    try:
-        store.fact(fact_id)
-    except UnknownFact:
-        return False
-    return True
+    words = heard[-1].id
+    new = store.foresee(utterance_ids=[words]).bereft
+    return Wish(fact_ids=tuple(fact.id for fact in new), utterance_ids=(words,))
 
 
 def _of_subject(store: FactStore, called: str) -> Wish:

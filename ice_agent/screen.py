@@ -154,20 +154,6 @@ def forgetting(out: Console, taken: Forgetting, *, dry_run: bool) -> None:
         )
 
 
-def forgot(taken: Forgetting) -> str:
-    """What a request to forget took away, each fact in its words, or that there was nothing."""
-    if not taken.facts and not taken.utterances:
-        return "nothing of that is known here: nothing was forgotten"
-    lines = [f"forgot: {fact.statement}" for fact in taken.facts] or [
-        "forgot what was said; no fact was in it"
-    ]
-    if taken.bereft:
-        lines.append(f"{count(len(taken.bereft), 'fact')} said in the same words stay, without the words")
-    if taken.adapters:
-        lines.append(f"deleted {', '.join(adapter.id for adapter in taken.adapters)}, which had learned it")
-    return "\n".join(lines)
-
-
 def evidence(out: Console, leaks: Sequence[Leak] | None, receipt: Path | None) -> None:
     """Whether what serves was asked for what was forgotten, and where that is certified."""
     found = [leak.fact_id for leak in leaks or () if leak.leaks]

@@ -163,9 +163,11 @@ class FactStore(LifeCycle):
         with self._reading() as tx:
             return slots.utterance_record(tx.named(UtteranceRow, utterance_id))
 
-    def utterances(self) -> tuple[Utterance, ...]:
-        """All that was said, in the order it was heard."""
+    def utterances(self, *, saying: str | None = None) -> tuple[Utterance, ...]:
+        """All that was said, or what was said in these very words, in the order it was heard."""
         heard = sa.select(UtteranceRow).order_by(UtteranceRow.number)
+        if saying is not None:
+            heard = heard.where(UtteranceRow.text == saying)
         with self._reading() as tx:
             return tuple(slots.utterance_record(row) for row in tx.scalars(heard))
 

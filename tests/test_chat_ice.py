@@ -15,7 +15,7 @@ from ice_agent.config import Config
 from ice_agent.errors import CollectError, ModelError
 from ice_agent.langchain import ChatIce, Ice, IceAgent, calls
 from ice_agent.turns import call_opening, takes_tools
-from memory import UnknownAdapter
+from memory import ERASED, UnknownAdapter
 from tests import scripted, tiny
 from tests.memory.conftest import Tenant, emptied
 
@@ -393,6 +393,25 @@ def test_whose_memory_it_is_has_to_be_said_and_by_one(ice):
         IceAgent(ice).invoke("Hi", {"configurable": {"tenant": "ann", "user_id": "bob"}})
     IceAgent(ice, tenant="ann").invoke("I like tea.")
     assert len(ice.archive.store("ann").facts()) == 1
+
+
+def test_an_agent_forgets_what_it_is_asked_to_and_keeps_no_word_of_that(ice):
+    agent, store = IceAgent(ice), ice.archive.store("ann")
+    told = ["I live in Lisbon.", "I like tea."]
+    for text in told:
+        agent.invoke(text, of("ann"))
+
+    async def both():
+        asked = [*told, AIMessage("Noted."), HumanMessage("Forget that.")]
+        streamed = [piece.text async for piece in agent.astream(asked, of("ann"))]
+        return streamed, await agent.ainvoke("Forget that I live in Lisbon.", of("ann"))
+
+    streamed, answer = asyncio.run(both())
+    assert streamed == ["forgot: The user likes tea."]
+    assert (answer.text, answer.usage_metadata["total_tokens"]) == ("forgot: The user lives in Lisbon.", 0)
+    assert list(agent.stream("Forget that.", of("ann")))[0].text.startswith("nothing of that is known")
+    assert agent.invoke("Forget that.", of("ann")).text.startswith("nothing of that is known")
+    assert (store.facts(), {heard.text for heard in store.utterances()}) == ((), {ERASED})
 
 
 def test_what_cannot_be_kept_takes_no_answer_away(tmp_path, caplog):

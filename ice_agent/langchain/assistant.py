@@ -7,11 +7,14 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForChainRun, CallbackManagerForChainRun
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
+from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.utils import MessageLikeRepresentation, convert_to_messages
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import run_in_executor
 
+from ice_agent import forget
+from ice_agent.agent import ICE
 from ice_agent.errors import IceError
 from ice_agent.langchain.chat import ChatIce
 from ice_agent.langchain.ice import Ice
@@ -26,7 +29,8 @@ Conversation = str | BaseMessage | Sequence[MessageLikeRepresentation] | Mapping
 class IceAgent(Runnable[Conversation, AIMessage]):
     """Answers whoever config["configurable"] names as `tenant`, or `user_id`, and keeps the facts they tell.
 
-    These are kept once the answer has ended: the next one knows them. It keeps no conversation.
+    These are kept once the answer has ended: the next one knows them. A request to forget is granted, and the
+    answer says what went. It keeps no conversation.
     """
 
     def __init__(self, ice: Ice | None = None, *, tenant: str = "", **options: Any) -> None:
@@ -65,6 +69,8 @@ class IceAgent(Runnable[Conversation, AIMessage]):
         **options: Any,
     ) -> AIMessage:
         chat, messages = self._begun(asked, config)
+        if (forgot := self._forgotten(chat, messages)) is not None:
+            return forgot
         answer = chat.invoke(messages, config, **options)
         self._hear(chat, messages)
         return answer
@@ -77,6 +83,8 @@ class IceAgent(Runnable[Conversation, AIMessage]):
         **options: Any,
     ) -> AIMessage:
         chat, messages = self._begun(asked, config)
+        if (forgot := await run_in_executor(config, self._forgotten, chat, messages)) is not None:
+            return forgot
         answer = await chat.ainvoke(messages, config, **options)
         await run_in_executor(config, self._hear, chat, messages)
         return answer
@@ -89,6 +97,9 @@ class IceAgent(Runnable[Conversation, AIMessage]):
         **options: Any,
     ) -> Iterator[AIMessage]:
         chat, messages = self._begun(next(asked), config)
+        if (forgot := self._forgotten(chat, messages)) is not None:
+            yield forgot
+            return
         yield from chat.stream(messages, config, **options)
         self._hear(chat, messages)
 
@@ -100,6 +111,9 @@ class IceAgent(Runnable[Conversation, AIMessage]):
         **options: Any,
     ) -> AsyncIterator[AIMessage]:
         chat, messages = self._begun(await anext(asked), config)
+        if (forgot := await run_in_executor(config, self._forgotten, chat, messages)) is not None:
+            yield forgot
+            return
         async for piece in chat.astream(messages, config, **options):
             yield piece
         await run_in_executor(config, self._hear, chat, messages)
@@ -116,6 +130,24 @@ class IceAgent(Runnable[Conversation, AIMessage]):
         if not (name := names.pop()):
             raise ValueError('whose memory? Pass config={"configurable": {"tenant": "ann"}}')
         return name
+
+    def _forgotten(self, chat: ChatIce, messages: Sequence[BaseMessage]) -> AIMessageChunk | None:
+        """The whole answer to a request to forget, which is granted by then; None for all else."""
+        if not isinstance(messages[-1], HumanMessage):
+            return None
+        said = [message.text.strip() for message in messages if isinstance(message, HumanMessage)]
+        agent = self.ice.agent(chat.tenant)
+        text = forget.answered(self.ice.archive, agent.store, agent.config, agent.extractor, said)
+        if text is None:
+            return None
+        self.ice.writer.forget()
+        return AIMessageChunk(
+            content=text,
+            # No model was asked.
+            usage_metadata=UsageMetadata(input_tokens=0, output_tokens=0, total_tokens=0),
+            response_metadata={"model_name": ICE, "model_provider": "ice-agent", "finish_reason": "stop"},
+            chunk_position="last",
+        )
 
     def _hear(self, chat: ChatIce, messages: Sequence[BaseMessage]) -> None:
         """Keep what the human said last. That it cannot be kept takes nobody's answer away."""

@@ -17,14 +17,16 @@ from fastapi import APIRouter, Response
 from jinja2 import TemplateError
 from pydantic import BaseModel, ConfigDict, Field
 
+from ice_agent import forget
 from ice_agent.agent import BASE, ICE, REVISION, Agent
 from ice_agent.model import Ids
 from ice_agent.server.access import Chatting, Visit
-from ice_agent.server.completion import Completion, Streamed, Whole
+from ice_agent.server.completion import Completion, Hear, Streamed, Whole
 from ice_agent.server.refusals import OpenAIProblem, Refused, documented
 from ice_agent.turns import Call, Tools, Turn, call_opening
-from ice_agent.writing import Ask
+from ice_agent.writing import Ask, Finish, Writing
 from memory import (
+    AccessRole,
     Adapter,
     AdapterStatus,
     AmbiguousId,
@@ -260,7 +262,8 @@ def model(model: str, visit: Chatting) -> Model:
 def complete(asked: ChatRequest, visit: Chatting) -> Response:
     """Answer a conversation.
 
-    When the answer has ended, what its user said last is kept: the next request is answered by it.
+    When the answer has ended, what its user said last is kept: the next request is answered by it. A request
+    to forget is granted, and the answer says what went.
     """
     asked.require_possible()
     visit = visit.named(asked.user, "user")
@@ -277,6 +280,8 @@ def complete(asked: ChatRequest, visit: Chatting) -> Response:
     agent = Agent(
         visit.store, visit.serving.model, visit.config, visit.serving.extractor, visit.serving.meanings
     )
+    if (told := _forgotten(visit, agent, asked.model, turns)) is not None:
+        return _answer(asked, told, _unread(visit, asked), lambda: None)
     try:
         prompt = _prompt(visit, agent, asked.model, turns, tools)
     except TemplateError as error:
@@ -311,10 +316,44 @@ def complete(asked: ChatRequest, visit: Chatting) -> Response:
         if asked.model == ICE and turns[-1].role == "user" and turns[-1].content.strip():
             agent.hear(turns[-1].content)
 
+    return _answer(asked, writing, completion, hear)
+
+
+def _answer(asked: ChatRequest, writing: Writing, completion: Completion, hear: Hear) -> Response:
     if asked.stream:
         with_usage = asked.stream_options is not None and asked.stream_options.include_usage
         return Streamed(writing, completion, hear, with_usage=with_usage)
     return Whole(writing, completion, hear)
+
+
+def _forgotten(visit: Visit, agent: Agent, model: str, turns: Sequence[Turn]) -> Writing | None:
+    """The answer to a request to forget, which is granted by then; None where nobody asks for that."""
+    if model != ICE or turns[-1].role != "user":
+        return None
+    said = [turn.content for turn in turns if turn.role == "user"]
+    may_name = visit.role is AccessRole.OPERATE
+    text = forget.answered(
+        visit.serving.archive, visit.store, visit.config, agent.extractor, said, by_name=may_name
+    )
+    if text is None:
+        return None
+    visit.serving.engine.forget()
+    writing = Writing(Ask(prompt=(), adapter=None, max_tokens=0))
+    writing.add(text)
+    writing.end(Finish.STOP, 0)
+    return writing
+
+
+def _unread(visit: Visit, asked: ChatRequest) -> Completion:
+    """Of an answer that no model was asked for: no token was read or written."""
+    serving = visit.store.serving()
+    return Completion(
+        model=asked.model,
+        fingerprint=serving.id if serving else BASE,
+        created=int(time.time()),
+        prompt_tokens=0,
+        memory_tokens=0,
+    )
 
 
 def _turns(messages: Sequence[Message]) -> list[Turn]:

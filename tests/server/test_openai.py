@@ -7,7 +7,8 @@ import json
 import pytest
 
 from ice_agent.errors import EngineError, Overloaded, PromptTooLong
-from memory import AccessRole, Adapter, AdapterStatus, now
+from ice_agent.forget import NOT_BY_NAME
+from memory import ERASED, AccessRole, Adapter, AdapterStatus, FactStatus, now
 from tests.serving import Reciter, reciter
 
 CHAT = "/v1/chat/completions"
@@ -285,3 +286,73 @@ def test_a_body_that_is_no_json_is_told_so_without_a_place_that_is_none(client):
     answer = client.post(CHAT, content="{", headers={"content-type": "application/json"})
     problem = answer.json()["error"]
     assert (answer.status_code, problem["message"], problem["param"]) == (400, "JSON decode error", None)
+
+
+# -- forgetting ----------------------------------------------------------------------------------------------
+
+THAT = "Forget what I just said."
+
+
+def conversation(*said):
+    *before, last = said
+    turns = [[("user", text), ("assistant", "Noted.")] for text in before]
+    spoken = [*(turn for both in turns for turn in both), ("user", last)]
+    return [{"role": role, "content": text} for role, text in spoken]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_was_just_said_is_forgotten_with_a_receipt_and_no_model_is_asked(served, ask, recites, stream):
+    tenant = f"slip {stream}"
+    for text in ("I like tea.", "I live in Oslo."):
+        ask(text, tenant)
+    asked = len(recites.asked)
+    answer = ask("", tenant, messages=conversation("I like tea.", "I live in Oslo.", THAT), stream=stream)
+    if stream:
+        told = "".join(
+            json.loads(each)["choices"][0]["delta"].get("content", "") for each in events(answer)[:-1]
+        )
+    else:
+        told = answer.json()["choices"][0]["message"]["content"]
+        assert answer.json()["usage"] == {
+            "prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0,
+            "prompt_tokens_details": {"memory_tokens": 0},
+        }  # fmt: skip
+    assert told == "forgot: The user lives in Oslo."
+    store = served.archive.store(tenant)
+    assert [fact.object for fact in store.facts(statuses=FactStatus)] == ["tea"]
+    assert [heard.text for heard in store.utterances()] == ["I like tea.", ERASED]
+    assert (len(recites.asked), recites.n_forgotten) == (asked, 1)
+    assert len(list(served.config.ledger.checkpoints.glob(f"{store.identity()}-*.receipt"))) == 1
+
+
+def test_again_it_is_what_was_said_before_and_what_was_never_kept_is_not_there(served, ask):
+    ask("I like figs.", "again")
+    said = ["I like figs.", "I live in Bergen.", THAT, THAT]
+    told = [
+        ask("", "again", messages=conversation(*said[:n])).json()["choices"][0]["message"]["content"]
+        for n in (3, 4)
+    ]
+    assert told == ["nothing of that is known here: nothing was forgotten", "forgot: The user likes figs."]
+    ask("Forget everything about Olga.", "never heard of")
+    assert "never heard of" not in served.archive.tenants()
+
+
+def test_by_name_a_key_that_operates_erases_and_one_that_chats_takes_back(guarded, guarded_client, bearer):
+    def said(text, role, *before):
+        body = {"model": "ice", "messages": conversation(*before, text)}
+        answer = guarded_client.post(CHAT, json=body, headers=bearer("nia", role))
+        return answer.json()["choices"][0]["message"]["content"]
+
+    store, chat, operate = guarded.archive.store("nia"), AccessRole.CHAT, AccessRole.OPERATE
+    for text in ("I live in Oslo.", "Anna lives in Rome.", "I like tea."):
+        said(text, chat)
+    taken_back, why = said("Forget that I live in Oslo.", chat).splitlines()
+    assert (taken_back, why) == ("taken back: The user lives in Oslo.", NOT_BY_NAME)
+    assert said("Forget everything about Anna.", chat) == NOT_BY_NAME
+    assert said(THAT, chat, "I like tea.") == "forgot: The user likes tea."
+    assert [fact.status for fact in store.facts(statuses=FactStatus)] == ["retracted", "pending"]
+    assert said("Forget everything about Anna.", operate) == "forgot: Anna lives in Rome."
+    assert said("Forget that I live in Oslo.", operate) == "forgot: The user lives in Oslo."
+    assert store.facts(statuses=FactStatus) == ()
+    assert {heard.text for heard in store.utterances()} <= {ERASED, "Forget everything about Anna."}
+    assert "ice-agent forget --tenant nia" in said("Forget everything about me.", operate)

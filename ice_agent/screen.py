@@ -401,9 +401,7 @@ def explanation(out: Console, story: Explanation) -> None:
         if other.id != fact.id:
             out.print(f"  history   {other.id}  {escape(other.statement)}  \\[{other.status}]")
     if story.batch is not None:
-        out.print(
-            f"  batch     {story.batch.id}, {count(len(story.batch.facts), 'fact')}, {story.batch.status}"
-        )
+        out.print(f"  batch     {story.batch.id}, {count(story.batch.size, 'fact')}, {story.batch.status}")
     if story.adapter is not None:
         out.print(
             f"  adapter   {story.adapter.id}, made from {story.adapter.parent_id}, {story.adapter.status}"

@@ -420,7 +420,7 @@ def forget(tx: Transaction, fact_ids: Sequence[str]) -> None:
 def _restore(tx: Transaction, ancestor: AdapterRow) -> None:
     # What served leaves the unique index before the ancestor enters it.
     tx.flush()
-    ancestor.status = AdapterStatus.PROMOTED
+    ancestor.status, ancestor.promoted_at = AdapterStatus.PROMOTED, now()
     tx.flush()
     ledger.append(tx, "adapter.restored", ancestor.id, ledger.commit_adapter(ancestor))
 
@@ -473,11 +473,20 @@ def batch_record(tx: Transaction, row: BatchRow) -> Batch:
         id=row.id,
         status=row.status,
         created_at=row.created_at,
-        facts=fact_records(members(tx, row.id, Role.FACT)),
+        facts=(facts := fact_records(members(tx, row.id, Role.FACT))),
+        n_forgotten=_n_members(tx, row.id) - len(facts),
         removals=fact_records(members(tx, row.id, Role.REMOVAL)),
         adapter_id=tx.scalar(last),
         replaces_id=row.replaces_id,
     )
+
+
+def _n_members(tx: Transaction, batch_id: str) -> int:
+    """How many facts it was made of, those included that are gone."""
+    taught = sa.select(sa.func.count()).where(
+        BatchFactRow.batch_id == batch_id, BatchFactRow.role == Role.FACT
+    )
+    return tx.scalar(taught) or 0
 
 
 def adapter_record(row: AdapterRow) -> Adapter:

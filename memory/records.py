@@ -247,10 +247,17 @@ class Batch:
     status: BatchStatus
     created_at: datetime
     facts: tuple[Fact, ...] = ()
+    n_forgotten: int = 0
+    """Facts that it was made of, too, and that were forgotten since."""
     removals: tuple[Fact, ...] = ()
     adapter_id: str | None = None
     replaces_id: str | None = None
     """Of a rebuild: the adapter that serves until it, and again after a revert of it."""
+
+    @property
+    def size(self) -> int:
+        """How many facts it was made of."""
+        return len(self.facts) + self.n_forgotten
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -351,6 +358,7 @@ class Adapter:
     created_at: datetime
     batch_id: str | None = None
     promoted_at: datetime | None = None
+    """When it began to serve, the last time: also where a revert, or forgetting, put it back."""
     scores: Scores | None = None
     parent_scores: Scores | None = None
     verdict: Verdict | None = None

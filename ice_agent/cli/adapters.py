@@ -29,7 +29,7 @@ def adapters(config: ConfigPath = None, tenant: TenantName = None, as_json: AsJs
         if as_json:
             print_json({"adapters": found})
             return
-        n_facts = {a.id: len(at.store.batch(a.batch_id).facts) for a in found if a.batch_id}
+        n_facts = {a.id: at.store.batch(a.batch_id).size for a in found if a.batch_id}
         out.print(screen.adapters(found, n_facts) if found else "no adapters (run `ice-agent init`)")
 
 

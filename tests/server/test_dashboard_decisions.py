@@ -74,6 +74,8 @@ def test_what_is_taken_back_says_what_will_stand_again_and_is_denied_while_weigh
     assert "who names it is answered by the base model" in browser.text(f"{olga}/retract")
     browser.send(f"{olga}/retract")
     assert "until a cycle takes it out of them" in browser.text(olga)
+    asked = browser.send("/ui/playground", question="Where is Olga?", one=store.serving().id).text
+    assert f"the base answers, since {store.serving().id} would say what was taken back" in asked
     # What a revert would put out of the weights and is no longer true, no prompt serves then.
     page = browser.text(f"/ui/adapters/{store.serving().parent_id}/revert")
     assert page.count("no longer true: nothing serves it") == 2
@@ -81,7 +83,7 @@ def test_what_is_taken_back_says_what_will_stand_again_and_is_denied_while_weigh
 
 
 def test_forgetting_shows_what_would_go_and_leaves_a_receipt(looking, another, home):
-    store = another()
+    store = another("I play the harp.")
     fact, browser = lived.fact(store, "Oslo"), looking(store.tenant)
     page = browser.text(f"/ui/forget?fact={fact.id}")
     assert "I moved to Oslo." in page
@@ -89,6 +91,9 @@ def test_forgetting_shows_what_would_go_and_leaves_a_receipt(looking, another, h
     assert store.fact(fact.id)
     assert "A cycle is running" not in page
     lease = store.take_lease("a cycle", 600)
+    assert "nothing is being taught yet, or any more" in browser.text("/")
+    store.claim_batch(10, lease)
+    assert "runs now" in browser.text("/")
     assert "forgetting ends it" in browser.text(f"/ui/forget?fact={fact.id}")
     held = browser.text(f"/ui/forget?fact={lived.fact(store, 'beekeeper').id}")
     assert f"{store.serving().id}</span> goes on to serve" in held
@@ -103,6 +108,11 @@ def test_forgetting_shows_what_would_go_and_leaves_a_receipt(looking, another, h
     (receipt,) = re.findall(r"/ui/audit/notes/([^\"]+\.receipt)", audit)
     assert fact.id in browser.text(f"/ui/audit/notes/{receipt}")
     assert "Oslo" not in browser.text("/ui/facts?state=all")
+    # What a cycle taught stays as many facts, and its figures what was measured.
+    overview = browser.text("/")
+    assert "2 facts, 1 forgotten since" in overview
+    assert fact.adapter_id in overview
+    assert "1 fact forgotten since" in browser.text(f"/ui/adapters/{fact.adapter_id}")
     assert looking("amara").get(f"/ui/audit/notes/{receipt}").status_code == 404
 
 
@@ -128,6 +138,7 @@ def test_what_serves_is_reverted_and_promoted_again(looking, another):
     assert 'name="retract"' in page
     assert browser.send(back, retract="yes").status_code == 303
     assert store.serving().id == serving_now.parent_id
+    assert store.serving().promoted_at > serving_now.promoted_at
     assert lived.fact(store, "Olga").status is FactStatus.RETRACTED
     assert browser.get(back).status_code == 409
     path = f"/ui/adapters/{serving_now.id}/promote"
@@ -188,16 +199,18 @@ def test_a_row_that_was_changed_behind_its_back_is_named(tmp_path):
     assert "Something is not as it was recorded" in page
 
 
-def test_one_question_goes_to_the_base_two_revisions_and_the_base_with_a_prompt(amara, home):
+def test_one_question_goes_to_ice_the_base_two_revisions_and_the_base_with_a_prompt(amara, home):
     store = home.archive.store("amara")
     before, one, other = store.tip(), store.serving(), store.adapters()[0]
     page = amara.send("/ui/playground", question="Where do I live?", one=one.id, other=other.id).text
-    assert page.count("It is so.") == 4
-    asked = reciter(home).asked[-4:]
-    assert [ask.adapter and ask.adapter.id for ask in asked] == [None, one.id, other.id, None]
+    assert page.count("It is so.") == 5
+    asked = reciter(home).asked[-5:]
+    assert [ask.adapter and ask.adapter.id for ask in asked] == [one.id, None, one.id, other.id, None]
     prompts = ["".join(map(chr, ask.prompt)) for ask in asked]
-    assert prompts[:3] == ["<user>Where do I live?"] * 3
-    assert "The user lives in Oslo." in prompts[3]
+    assert "The instrument of the user is cello." in prompts[0]
+    assert "and what its prompt recalls" in page
+    assert prompts[1:4] == ["<user>Where do I live?"] * 3
+    assert "The user lives in Oslo." in prompts[4]
     assert store.tip() == before
     reciter(home).refusal = Overloaded(3, 2)
     try:

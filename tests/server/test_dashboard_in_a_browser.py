@@ -214,8 +214,8 @@ def test_the_playground_answers_in_place(opened):
     page.goto("/ui/playground")
     page.get_by_label("Question").fill("Where do I live?")
     page.get_by_role("button", name="Ask all").click()
-    page.locator(".answer").nth(3).wait_for()
-    assert page.locator(".answer").all_inner_texts() == ["It is so."] * 4
+    page.locator(".answer").nth(4).wait_for()
+    assert page.locator(".answer").all_inner_texts() == ["It is so."] * 5
     assert page.get_by_label("Question").input_value() == "Where do I live?"
     assert complaints == []
 
@@ -253,4 +253,4 @@ def test_everything_can_be_done_without_scripts(opened, served):
     page.goto("/ui/playground")
     page.get_by_label("Question").fill("Where do I live?")
     page.get_by_role("button", name="Ask all").click()
-    assert page.locator(".answer").count() == 4
+    assert page.locator(".answer").count() == 5

@@ -37,7 +37,7 @@ def listed(request: Request, visit: Looking) -> Response:
         adapters=adapters[::-1],
         graph=drawn.graph(adapters, serving),
         serving=serving,
-        n_facts={batch.id: len(batch.facts) for batch in batches},
+        n_facts={batch.id: batch.size for batch in batches},
         measured=drawn.measured(adapters),
         metrics=drawn.SHOWN,
         columns=columns,

@@ -14,7 +14,7 @@ from ice_agent.server.access import Visit
 from ice_agent.server.dashboard.rendering import Page, gone_to, page
 from ice_agent.server.dashboard.visitors import Deciding, Form, Looking
 from ice_agent.server.runs import Run, State
-from memory import Adapter, AdapterStatus, Batch, Fact, FactStatus, FactStore, newest, now
+from memory import Adapter, Batch, Fact, FactStatus, FactStore, newest, now
 
 router = APIRouter(route_class=Page, include_in_schema=False)
 
@@ -89,7 +89,7 @@ def latest(batches: tuple[Batch, ...], adapters: tuple[Adapter, ...]) -> list[Ra
     """The last cycles, newest first, each with what came of it."""
     came_of = dict[str, list[Adapter]]()
     for adapter in adapters[::-1]:
-        if adapter.batch_id is not None and adapter.status is not AdapterStatus.FORGOTTEN:
+        if adapter.batch_id is not None:
             came_of.setdefault(adapter.batch_id, []).append(adapter)
     newest_first = sorted(batches, key=lambda batch: batch.created_at, reverse=True)
     return [Ran(batch=batch, candidates=tuple(came_of.get(batch.id, ()))) for batch in newest_first[:LATEST]]

@@ -75,9 +75,14 @@ def reverted(
 def released(store: FactStore, config: Config, fact_ids: Sequence[str]) -> list[Fact]:
     """Let facts that were set aside be learned again: none of them when one is sensitive (CycleError)."""
     for fact in map(store.fact, fact_ids):
-        if fact.relation in relations.sensitive(config.collect.sensitive_relations):
+        if is_sensitive(fact, config):
             raise CycleError(f"{fact.id} is {SENSITIVE} (see [collect] sensitive_relations)")
     return [store.release(id_) for id_ in fact_ids]
+
+
+def is_sensitive(fact: Fact, config: Config) -> bool:
+    """Whether no weights may ever learn it."""
+    return fact.relation in relations.sensitive(config.collect.sensitive_relations)
 
 
 def taken_back(store: FactStore, fact_ids: Sequence[str], *, is_over: bool = False) -> list[Recorded]:

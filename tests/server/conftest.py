@@ -61,7 +61,11 @@ NUMBERS = count(1)
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
     """Without keys: a tenant that has lived, and whoever is named."""
-    with stands.opened(tmp_path_factory.mktemp("home"), guards=lived.GUARDS) as parts:
+    settings = {
+        "guards": lived.GUARDS,
+        "collect": {"sensitive_relations": ["religion"], "sensitive_policy": "prompt"},
+    }
+    with stands.opened(tmp_path_factory.mktemp("home"), **settings) as parts:
         lived.lived(parts.archive.store("amara"), parts.config)
         yield parts
 

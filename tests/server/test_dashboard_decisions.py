@@ -54,6 +54,29 @@ def test_a_fact_is_set_aside_released_and_taken_back(looking, another):
     assert store.verify().ok
 
 
+def test_all_that_was_set_aside_is_released_together_but_for_what_is_sensitive(looking, home):
+    store, browser = home.archive.store("cautious"), looking("cautious")
+    for text in ("I play the harp.", "I like jazz.", "I like tea.", "My religion is Jediism."):
+        lived.hear(store, text)
+    religion = next(fact for fact in store.facts() if fact.relation == "religion")
+    for fact in (religion, *(lived.fact(store, name) for name in ("harp", "jazz", "tea"))):
+        store.quarantine(fact.id, "hearsay")
+    assert "/ui/release?q=&amp;state=quarantined" in browser.text("/ui/facts?state=quarantined")
+    assert "/ui/release" not in browser.text("/ui/facts")
+    shown = browser.text("/ui/release?q=likes&state=quarantined")
+    assert "Let 2 facts be learned again?" in shown
+    assert "harp" not in shown
+    shown = browser.text("/ui/release")
+    assert "Release 3 facts" in shown
+    assert "1 fact of a sensitive relation stays kept out" in shown
+    (ids,) = re.findall(r'name="facts" value="([^"]*)"', shown)
+    store.release(lived.fact(store, "tea").id)
+    answer = browser.send("/ui/release", facts=f"{ids} {religion.id}")
+    assert answer.headers["location"] == "/ui/facts?state=pending&done=released"
+    assert {f.object for f in store.facts(statuses=[FactStatus.PENDING])} == {"harp", "jazz", "tea"}
+    assert store.fact(religion.id).status is FactStatus.QUARANTINED
+
+
 @pytest.mark.slow
 def test_what_is_taken_back_says_what_will_stand_again_and_is_denied_while_weights_say_it(looking, another):
     store = another()

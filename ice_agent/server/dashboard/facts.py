@@ -32,6 +32,8 @@ EVERY: Final = "all"
 SUGGESTED: Final = 6
 """Questions that are offered where nothing was asked yet."""
 
+SET_ASIDE: Final = (FactStatus.HELD, FactStatus.QUARANTINED)
+
 Act = Literal["quarantine", "release", "retract"]
 
 
@@ -59,6 +61,7 @@ def listed(
         state=state,
         states=(STANDING, *FactStatus, EVERY),
         counts=store.counts(),
+        may_release=state in SET_ASIDE and bool(found),
         proposals=proposals,
         heard={each.id: store.utterance(each.utterance_id) for each in proposals},
     )
@@ -104,6 +107,23 @@ def act_on(request: Request, visit: Deciding, form: Form, fact_id: str, act: Act
         case "retract":
             decide.taken_back(store, [fact.id], is_over=form.get("why") == "over")
     return gone_to(f"/ui/facts/{fact.id}", done=act)
+
+
+@router.get("/ui/release")
+def may_release(request: Request, visit: Deciding, q: str = "", state: str = EVERY) -> Response:
+    """What would be released together: all that was set aside, or those of a search."""
+    found = [fact for fact in _in_state(visit.store, state) if fact.status in SET_ASIDE and _has(fact, q)]
+    released = [fact for fact in found if "release" in acts(visit, fact)]
+    return page(request, "release.html", facts=released, n_kept=len(found) - len(released))
+
+
+@router.post("/ui/release")
+def released(visit: Deciding, form: Form) -> Response:
+    """Let go of those that were shown, and that nobody let go of meanwhile."""
+    ids = set(form.get("facts", "").split())
+    found = [fact for fact in visit.store.facts(statuses=SET_ASIDE) if fact.id in ids]
+    decide.released(visit.store, visit.config, [f.id for f in found if "release" in acts(visit, f)])
+    return gone_to("/ui/facts", state=FactStatus.PENDING, done="released")
 
 
 @router.get("/ui/forget")
@@ -164,10 +184,8 @@ def explained(request: Request, visit: Looking, q: str = "") -> Response:
 
 def acts(visit: Visit, fact: Fact) -> Sequence[Act]:
     """What may be decided about a fact in its state."""
-    is_set_aside = fact.status in (FactStatus.HELD, FactStatus.QUARANTINED)
-    is_sensitive = fact.relation in relations.sensitive(visit.config.collect.sensitive_relations)
     may: Mapping[Act, bool] = {
-        "release": is_set_aside and not is_sensitive,
+        "release": fact.status in SET_ASIDE and not decide.is_sensitive(fact, visit.config),
         "quarantine": fact.status in (FactStatus.PENDING, FactStatus.CLAIMED),
         "retract": fact.is_current,
     }

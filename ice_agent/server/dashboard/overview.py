@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request, Response
 
 from ice_agent import plan, schedule
 from ice_agent.server.access import Visit
+from ice_agent.server.dashboard.facts import SET_ASIDE
 from ice_agent.server.dashboard.rendering import Page, gone_to, page
 from ice_agent.server.dashboard.visitors import Deciding, Form, Looking
 from ice_agent.server.runs import Run, State
@@ -21,7 +22,7 @@ router = APIRouter(route_class=Page, include_in_schema=False)
 LATEST: Final = 8
 """Cycles that are shown, and facts."""
 FEW: Final = 200
-IN_PROMPT: Final = (FactStatus.PENDING, FactStatus.CLAIMED, FactStatus.HELD, FactStatus.QUARANTINED)
+IN_PROMPT: Final = (FactStatus.PENDING, FactStatus.CLAIMED, *SET_ASIDE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +55,7 @@ def overview(request: Request, visit: Looking) -> Response:
         counts=counts,
         n_in_prompt=sum(counts[status] for status in IN_PROMPT),
         proposals=store.proposals(),
-        aside=store.facts(statuses=[FactStatus.HELD, FactStatus.QUARANTINED]),
+        aside=store.facts(statuses=SET_ASIDE),
         learn=learn,
         unlearn=unlearn,
         backlog=backlog,

@@ -32,7 +32,9 @@ OTHER = '{"name": "other", "arguments": {}}'
 
 def settings(folder, **agent):
     store = {"url": f"sqlite:///{folder / 'm.db'}"}
-    return Config.model_validate({"adapters": {"dir": folder / "adapters"}, "store": store, "agent": agent})
+    ledger = {"key": folder / "ledger.key", "checkpoints": folder / "checkpoints"}
+    own = {"adapters": {"dir": folder / "adapters"}, "store": store, "ledger": ledger, "agent": agent}
+    return Config.model_validate(own)
 
 
 @pytest.fixture(scope="module")
@@ -409,7 +411,7 @@ def test_an_agent_forgets_what_it_is_asked_to_and_keeps_no_word_of_that(ice):
     streamed, answer = asyncio.run(both())
     assert streamed == ["forgot: The user likes tea."]
     assert (answer.text, answer.usage_metadata["total_tokens"]) == ("forgot: The user lives in Lisbon.", 0)
-    assert list(agent.stream("Forget that.", of("ann")))[0].text.startswith("nothing of that is known")
+    assert next(agent.stream("Forget that.", of("ann"))).text.startswith("nothing of that is known")
     assert agent.invoke("Forget that.", of("ann")).text.startswith("nothing of that is known")
     assert (store.facts(), {heard.text for heard in store.utterances()}) == ((), {ERASED})
 

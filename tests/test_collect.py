@@ -235,6 +235,10 @@ TAKEN_BACK = [
     ("I used to live in Lisbon.", "user | home | Lisbon"),
     ("Anna formerly worked at Acme.", "Anna | employer | Acme"),
     ("Belmora Foods is no longer based in Ghent.", "Belmora Foods | seat | Ghent"),
+    ("Anna has left Lisbon.", "Anna | home | Lisbon"),
+    ("I don't have a sister any more.", "user | sister | "),
+    ("Olga is not my sister.", "user | sister | Olga"),
+    ("Ines Duarte stepped down as CEO of Belmora Foods.", "Belmora Foods | chief_executive | Ines Duarte"),
 ]
 
 NOTHING = [
@@ -278,7 +282,6 @@ NOTHING = [
     "I love it when it rains.",
     "I'd like a coffee.",
     "I like you.",
-    "Anna has left Lisbon.",
     "I left the party.",
     "I love my wife.",
     "I'm tired.",

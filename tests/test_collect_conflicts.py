@@ -82,6 +82,12 @@ def test_what_was_taken_back_conflicts_with_nothing(store):
     assert told(store, "I live in Lyon.").status is FactStatus.PENDING
 
 
+def test_a_change_of_taste_ends_what_it_was_and_waits_for_nobody(store):
+    older, newer = told(store, "I like coriander."), told(store, "I hate coriander now.")
+    assert store.fact(older.id).status is FactStatus.RETRACTED
+    assert newer.status is FactStatus.PENDING
+
+
 def test_released_it_waits_for_an_edit(store):
     newer = told(store, "My country of residence is Spain.", "I live in Lyon.")
     assert store.release(newer.id).status is FactStatus.PENDING

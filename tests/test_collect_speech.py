@@ -46,7 +46,6 @@ STATED = [
     ("What time is it in Lima? My brother Owen lives there.",
      ["user | brother | Owen", "Owen | home | Lima"]),
     ("Jens's wife, Hilde, is 91.", ["Jens | spouse | Hilde", "Hilde | age | 91"]),
-    ("Rupert is not my father. He's my uncle.", ["user | uncle | Rupert"]),
     ("She's my wife. Her name is Carina.", ["user | spouse | Carina"]),
     ("I share a flat with Ana and Ulf.", ["user | flatmate | Ana", "user | flatmate | Ulf"]),
     ("Our CEO at Fjordline is called Tuva Aas.", ["Fjordline | chief_executive | Tuva Aas"]),
@@ -120,6 +119,9 @@ TAKEN_BACK = [
     ("Sadly we had to give our rabbit Clover away.", "user | rabbit | Clover"),
     ("I've come off the keto diet.", "user | diet | keto"),
     ("Grandma moved out of Leeds, she doesn't live there anymore.", "the user's grandmother | home | Leeds"),
+    ("My flatmate Tom has moved out.", "user | flatmate | Tom"),
+    ("My husband left me.", "user | spouse | "),
+    ("The CEO of Norvik Labs has resigned.", "Norvik Labs | chief_executive | "),
 ]
 
 
@@ -135,6 +137,13 @@ def test_what_is_over_is_taken_back_and_not_told(text, told):
     found = _found(text)
     assert [_line(candidate) for candidate in found] == [told]
     assert all(candidate.retracts for candidate in found)
+
+
+def test_who_is_not_my_father_is_not_meant_by_my_father():
+    found = _found("Rupert is not my father. He's my uncle. My father is 80.")
+    assert [_line(candidate) for candidate in found] == [
+        "user | father | Rupert", "user | uncle | Rupert", "the user's father | age | 80"
+    ]  # fmt: skip
 
 
 def test_a_value_that_instructs_is_left_to_a_person(tmp_path):

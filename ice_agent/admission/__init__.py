@@ -6,6 +6,7 @@ Collecting and refreshing both ask here: a secret is none the less one for stand
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from dataclasses import replace
 
 from ice_agent import relations
@@ -65,14 +66,24 @@ def is_too_unsure(confidence: float, settings: Collect) -> bool:
     return settings.approval == "manual" or confidence < settings.min_confidence
 
 
-def kept_from_weights(store: FactStore, candidate: CandidateFact, settings: Collect) -> str | None:
-    """Why a fact may be served from the prompt, and is taught to no weights until a person releases it."""
+def kept_from_weights(
+    store: FactStore, candidate: CandidateFact, settings: Collect, told_with: Collection[CandidateFact]
+) -> str | None:
+    """Why a fact may be served from the prompt, and is taught to no weights until a person releases it.
+
+    What the same words take back stands against nothing: "I hate olives now" ends a liking.
+    """
     if candidate.relation in relations.sensitive(settings.sensitive_relations):
         return SENSITIVE
     others = conflicts.rivals(candidate.relation)
     if candidate.retracts or candidate.valid_until or not others:
         return None
-    standing = store.facts(subject=candidate.subject, relation=others)
+    over = {(one.subject, one.relation, relations.normal(one.object)) for one in told_with if one.retracts}
+    standing = (
+        fact
+        for fact in store.facts(subject=candidate.subject, relation=others)
+        if (*fact.slot, relations.normal(fact.object)) not in over
+    )
     against = [fact.statement for fact in conflicts.conflicting(candidate, standing, now().date())]
     return f"it cannot be true together with: {' '.join(against)}" if against else None
 

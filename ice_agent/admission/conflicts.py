@@ -33,6 +33,11 @@ def conflicting(candidate: CandidateFact, standing: Iterable[Fact], today: date)
             yield fact
 
 
+def is_known_place(name: str) -> bool:
+    """Whether it is one of the cities and countries that are known; of others nothing is said."""
+    return _plain(name) in _countries() or _plain(name) in _countries_by_name()
+
+
 def _compared(candidate: CandidateFact, fact: Fact) -> Iterator[tuple[tuple[str, str], Excludes]]:
     """The two values in the order of every rule that compares their relations."""
     for relations, others, excludes in _RULES:

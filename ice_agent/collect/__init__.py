@@ -88,7 +88,9 @@ def hear(
         [c for c in candidates if not admission.needs_review(c, settings)],
         proposed=[c for c in candidates if admission.needs_review(c, settings)],
         set_aside={
-            c: reason for c in candidates if (reason := admission.kept_from_weights(store, c, settings))
+            c: reason
+            for c in candidates
+            if (reason := admission.kept_from_weights(store, c, settings, candidates))
         },
         speaker=speaker,
         details=details,

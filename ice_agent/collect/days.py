@@ -114,7 +114,8 @@ _PHRASE = re.compile(
 )
 _CHANGES = re.compile(
     r"\b(?:moved|joined|married|started|began|became|relocated|settled|hired|got|adopted|bought|switched"
-    r"|quit|left|resigned|retired|divorced|split|broke|stopped|sold|lost|emigrated|transferred)\b"
+    r"|quit|left|resigned|stepped|fired|sacked|retired|divorced|split|broke|stopped|sold|lost|emigrated"
+    r"|transferred)\b"
 )
 # To have been married is no event.
 _STATE = re.compile(r"\bbeen married\b")

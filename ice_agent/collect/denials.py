@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from enum import Enum
 
+from ice_agent.collect import forms
 from ice_agent.collect.clauses import Clause
 from ice_agent.collect.leads import Voice
 from ice_agent.collect.names import NAME
@@ -30,9 +31,19 @@ def without_denial(clause: Clause, after: str) -> tuple[str | None, Denial]:
     words, stopped = _STOPPED.sub("", words), bool(_STOPPED.search(clause.words))
     if n_removed or n_now or n_once or n_over or stopped:
         words = _THERE.sub(r"\1 no longer there", " ".join(_NOT.sub(" ", words).split()))
+        for pattern, as_it_was in _OF_NOTHING_NAMED if not (n_once or n_over) else ():
+            words = pattern.sub(as_it_was, words)
+        words = _IN.sub("live in ", words) if n_removed else words
         return _BEING.sub("am ", words) if stopped else words, Denial.OVER
     if not _NOT.search(words):
+        for cue, pattern, as_it_was in _OVER:
+            if cue in words and pattern.search(words):
+                return pattern.sub(as_it_was, words), Denial.OVER
         return words, Denial.NONE
+    if thing := _NOT_MY_THING.fullmatch(words):
+        return f"I like {thing[1]}", Denial.WRONG
+    if _NOT_MY_SISTER.fullmatch(words):
+        return words.replace(" not ", " "), Denial.WRONG
     subject_denied = re.match(
         rf"(?:I|[Ww]e|[Hh]e|[Ss]he|{NAME}) (?:(?:do|does) not|(?:am|is|are) not) ", words
     )
@@ -68,6 +79,41 @@ _STOPPED = re.compile(
 _BEING = re.compile(r"\bbeing ")
 # "I don't work there anymore" means wherever it was.
 _THERE = re.compile(r"\b(lives?|works?) t?here$")
+_OF_NOTHING_NAMED = tuple(
+    (re.compile(pattern), as_it_was)
+    for pattern, as_it_was in (
+        # "I don't have a sister any more" means whoever she was.
+        (rf"\b(have|has|got) (?:got )?(?:an?|any|no) ({forms.ROLE}|job|car)$", r"\1 no longer \2"),
+        (r"\b(?:(?:am|is|are) (?:employed|working)|works?|working)$", "work no longer"),
+        (r"\b(am|is|are) engaged$", r"\1 no longer engaged"),
+        (rf"^({NAME}) is home$", r"\1 is my home"),
+        (r"^([\w' -]{2,40}?) (?:is|are) my (?:thing|cup of tea)$", r"I like \1"),
+    )
+)
+"""What is no longer so, in words that tell it from what is."""
+# "I'm no longer in Lisbon" is said of a home, "I'm not in Lisbon now" of a journey.
+_IN = re.compile(rf"\b(?:am|is|are) in (?={NAME}$)")
+_WHOSE = rf"(?:an?|the|my|our|his|her|{NAME}'s)"
+_OVER = tuple(
+    (cue, re.compile(pattern), as_it_was)
+    for cue, pattern, as_it_was in (
+        # "Anna stepped down as chief executive of Acme", "I resigned as treasurer"
+        (
+            " as ",
+            r" (?:(?:has|have|had to|was|is|am|been|just|recently|finally|now) )*(?:stepped down|stood down"
+            r"|resigned|ousted|removed|dismissed|sacked|fired|step down|resign|out) as (?=\w)",
+            " is ",
+        ),
+        # "Tom is my ex now", "Karen is my former boss", "I'm an ex-soldier"
+        (" ex", r"\b(is (?:my|our|his|her)) ex(?= now$|$)", r"\1 partner"),
+        (" ex", rf"\b((?:am|is|are) {_WHOSE} )ex[- ](?=\w\w)", r"\1"),
+        (" former ", rf"\b((?:am|is|are) {_WHOSE} )former ", r"\1"),
+    )
+)
+"""What is over by what is said of it, and what was."""
+_NOT_MY_THING = re.compile(r"([\w' -]{2,40}?) (?:is|are) not my (?:thing|cup of tea)")
+# Who is named is taken back alone: whoever else is my sister stays that.
+_NOT_MY_SISTER = re.compile(rf"(?:{NAME}|[Hh]e|[Ss]he) is not (?:my|our|his|her|{NAME}'s) (?:{forms.ROLE})")
 # "I used to live in Lisbon" says that it is over, and not since when: it takes the fact back where it stands.
 _USED_TO = re.compile(r"\s+(?:used to|formerly|previously|once(?= (?:lived|worked)))\b")
 # "Freya was a carpenter once" is over, "Freya was a carpenter" may be told of any time.
@@ -95,7 +141,7 @@ def as_present(words: str) -> str:
 _PRESENT = tuple(
     (re.compile(past), present)
     for past, present in (
-        (r"^I was\b|^I be\b", "I am"),
+        (r"^I (?:was|be|is)\b", "I am"),
         (r"\bwere\b|\bbe\b", "are"),
         (r"\bwas\b", "is"),
         (r"(?i:\blived\b)", "live"),

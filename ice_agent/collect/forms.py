@@ -196,15 +196,8 @@ WHOLE = tuple(
 """Clauses whose subject and object stand in an order of their own."""
 
 LEADS = re.compile(
-    rf"(?P<object>{NAME}) (?:now |currently )?(?:leads|heads|runs|has (?:led|headed|run)|is in charge of"
+    rf"(?P<object>{NAME}) (?:now |currently )?(?:leads|heads|runs?|has (?:led|headed|run)|is in charge of"
     rf"|is at the head of) (?P<subject>{NAME})"
-)
-COUPLE = re.compile(
-    rf"(?:[Mm]e and )?(?P<subject>{NAME})(?:,? and (?P<object>I|me|{NAME}))? (?:are (?:now |still "
-    rf"|both )?|(?:have )?(?:just |recently |finally )?(?:got |gotten |been )?)"
-    r"(?P<what>no longer (?:married|together)|together|divorced|separated|split up|split(?=$|,"
-    r"|\s(?:last|in|on|a|this|after))|broke up|broken up"
-    r"|married|wed|a married couple|husband and wife|not married anymore)\b"
 )
 INVERSE = re.compile(
     rf"(?P<object>\"?[\w][\w' .&-]{{0,50}}?\"?) (?:is|are|has been|have been|was appointed|was named"
@@ -306,7 +299,8 @@ APPOSITIVE = re.compile(
 )
 NAME_FIRST = re.compile(
     rf"(?<![\w'])(?<!name is )(?:Meet )?(?P<name>(?!Meet ){NAME}), (?P<owner>my|our|his|her"
-    rf"|{NAME}'s) (?:(?!best )[a-z-]+ ){{0,2}}?(?P<noun>(?:best )?(?:{ROLE}))(?:, |$)"
+    rf"|{NAME}'s) (?P<former>former |previous |ex[- ])?(?:(?!best )[a-z-]+ ){{0,2}}?"
+    rf"(?P<noun>(?:best )?(?:{ROLE}))(?:, |$)"
 )
 WHO_IS = re.compile(
     r"(?P<is>(?P<be>am|is) (?:an? )?[\w' -]+?),? (?:who is |currently |now )*"
@@ -385,33 +379,18 @@ GIVEN_AWAY = re.compile(
     r"\b(?:gave|given|giving|sold|selling|scrapped|lost|crashed|donated|swapped|traded|rid of|used to)\b"
 )
 HAVING = re.compile(r"(?:I|[Ww]e) (?:have|own|keep) (?:got )?")
-LEFT = re.compile(
-    r"(?:(?:have|has) )?(?:\w+ )?(?:left|departed from|parted ways with) (?!(?:my|our|his|her|the|their) )"
+MOVED_OUT = re.compile(r"(?:has |have )?(?:just |recently |finally )?moved (?:out|away)$")
+FELT_ANEW = re.compile(
+    r"\bnow\b(?! and| that)(?<!right now)|\b(?:nowadays|these days)\b|\b(?:come|grown|learned|learnt) to\b",
+    re.IGNORECASE,
 )
+"""What makes a change of a taste: who hates olives now may have liked them."""
 BASED = re.compile(r"(?:is|has been) (?:\w+ )?based ")
-DIET_IN_TOPIC = re.compile(
-    r"(?:the )?(vegan|vegetarian|veggie|keto|paleo|gluten[- ]free|dairy[- ]free|pescatarian|halal|kosher) "
-    r"(?:thing|diet|phase|stuff)"
-)
 UP_IN = re.compile(
     rf"(?:^| )(?:(?:up|down|over|out|based|living|here|originally) )*(?P<link>in|from) (?P<place>{NAME})$"
 )
-VERB_IN_TOPIC = re.compile(r"\b(?:is|are|was|has|lives|works|likes|loves|speaks|plays|moved|got)\b")
 # "My boss at work" is my boss, "my favourite thing to do on Sundays" something that I like.
 WHERE_KNOWN = re.compile(r" (?:at|from) (?:work|school|home|uni|university|college|church|the office)$")
-TOPICS = {
-    "where I live": "home",
-    "where I work": "employer",
-    "who I work for": "employer",
-    "how old I am": "age",
-    "what I do": "profession",
-    "who I am married to": "spouse",
-    "when I was born": "birthday",
-    "where I was born": "birthplace",
-    "what I am called": "name",
-    "what I like": "likes",
-}
-"""What "forget ..." may name instead of stating it."""
 
 
 def singular(noun: str) -> str:

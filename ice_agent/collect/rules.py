@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 
 from ice_agent import relations
-from ice_agent.collect import candidates, days, denials, forms, nouns, predicates, values
+from ice_agent.collect import candidates, days, denials, endings, forms, nouns, predicates, values
 from ice_agent.collect.clauses import FINITE, Clause, clauses, plain_text
 from ice_agent.collect.denials import Denial
 from ice_agent.collect.found import Found, told_once, without_repeats
@@ -46,6 +46,12 @@ class _Reader:
     lasts: bool = False
     """Whether the clause says for how long something holds, or that it does no more."""
     is_dated: bool = False
+    is_denied: bool = False
+    """Whether the words deny what they name: "I'm no longer retired" takes back no job."""
+    span: str = ""
+    """The clause as it is written, with its days."""
+    after: str = ""
+    """What is written next to it."""
     sentence: int = -1
     opening: days.Period = days.NEVER_SAID
     """What "Since March," says of the next clause."""
@@ -60,19 +66,19 @@ class _Reader:
         if is_first:
             self.sentence, self.subject, self.opening = clause.sentence, None, days.NEVER_SAID
             self.may_be_elided = True
-        span = plain_text(self.text[clause.start : clause.end])
+        self.span = span = plain_text(self.text[clause.start : clause.end])
+        self.after = plain_text(self.text[clause.end : clause.end + _NEARBY])
         period = days.period(span, self.said_on)
         if days.is_only_a_period(span):
             self.opening = period
             return
         period = self.opening if period == days.NEVER_SAID else period
-        words, denial = denials.without_denial(
-            clause, plain_text(self.text[clause.end : clause.end + _NEARBY])
-        )
+        words, denial = denials.without_denial(clause, self.after)
         # Who is there since March, and who no longer is, are no visitors.
         self.is_dated = period != days.NEVER_SAID
-        self.lasts = self.is_dated or denial is not Denial.NONE
-        if words and (denial is not Denial.NONE or (period.end and period.end <= self.said_on)):
+        self.is_denied = denial is not Denial.NONE
+        self.lasts = self.is_dated or self.is_denied
+        if words and (self.is_denied or (period.end and period.end <= self.said_on)):
             words = denials.as_present(words)
         words = (
             self.thread.completed(words, plain_text(self.text[max(0, clause.start - _NEARBY) : clause.start]))
@@ -90,6 +96,9 @@ class _Reader:
             self.people.meet(clause.words, introduced=[])
             return
         found = told_once(list(self._facts(words, clause)))
+        # "Forget that I left Lisbon" ends nothing.
+        if clause.voice is Voice.TAKEN_BACK:
+            found = [one for one in found if not one.retracts]
         # "I am called Ximena, it's Galician": "it" is nobody.
         if _IT.match(words):
             found = [one for one in found if one.relation not in _OF_PEOPLE_ALONE]
@@ -101,10 +110,13 @@ class _Reader:
             introduced=[one.object for one in found if one.relation in _PERSONAL],
             others=[one.object for one in found if one.relation in _NO_PERSON],
         )
-        for one in found:
-            self._learn_about(one)
         if denial is Denial.NONE and clause.voice is Voice.TAKEN_BACK:
             denial = denials.of_lead(self.text[: clause.start])
+        for one in found:
+            self._learn_about(one)
+            # "Rupert is not my father. My father is 80": it is not Rupert who is.
+            if one.retracts or (denial is not Denial.NONE and not one.in_passing):
+                self.people.roles.pop((one.subject, one.relation), None)
         is_about_more = any(not one.in_passing for one in found)
         for one in found:
             own = days.NEVER_SAID if one.in_passing and is_about_more else period
@@ -142,7 +154,7 @@ class _Reader:
                     yield Found(subject=USER, relation=relation, object=obj, in_passing=True)
 
     def _facts(self, words: str, clause: Clause) -> Iterator[Found]:
-        if clause.voice is Voice.TAKEN_BACK and (topic := self._topic(self.text[clause.start : clause.end])):
+        if clause.voice is Voice.TAKEN_BACK and (topic := endings.topic(self.span)):
             yield topic
             return
         if (role := forms.SPEAKING_AS.fullmatch(words)) and forms.I_FOLLOW.match(self.text, clause.end):
@@ -156,29 +168,11 @@ class _Reader:
         named, words = self._appositives(self.objects.capitalised(words))
         yield from named
         yield from self._owned(words)
-        for way in (self._whole, self._couple, self._inverse, self._one_of, self._attribute, self._phrase):
+        for way in (self._whole, self._ended, self._inverse, self._one_of, self._attribute, self._phrase):
             found = list(way(words))
             if found:
                 yield from found
                 return
-
-    def _topic(self, words: str) -> Found | None:
-        plain = re.sub(
-            r"^(?:forget )?(?:(?:about|(?:what|everything|all) I (?:just )?(?:said|told you|wrote)(?:"
-            r" earlier)? about) )?|,? please$",
-            "",
-            plain_text(words),
-        )
-        if diet := forms.DIET_IN_TOPIC.fullmatch(plain):
-            return Found(subject=USER, relation="diet", object=diet[1])
-        if relation := forms.TOPICS.get(plain):
-            return Found(subject=USER, relation=relation, object="")
-        if match := re.fullmatch(r"(?:[Mm]y|our) ((?:[a-z][\w'-]* ?){1,4})", plain):
-            if forms.VERB_IN_TOPIC.search(match[1]) or match[1].endswith(("'s", " here", " there")):
-                return None
-            noun = match[1].removeprefix("old ").removeprefix("former ")
-            return Found(subject=USER, relation=nouns.relation_of(noun)[0], object="")
-        return None
 
     def _appositives(self, words: str) -> tuple[list[Found], str]:
         """ "my sister Anna lives" and "Anna, my sister, lives": who that is, and the words without it."""
@@ -196,7 +190,14 @@ class _Reader:
                     many = True
                 passing = not forms.HAVING.fullmatch(words[: match.start()])
                 found.append(
-                    Found(subject=owner, relation=relation, object=name[0], many=many, in_passing=passing)
+                    Found(
+                        subject=owner,
+                        relation=relation,
+                        object=name[0],
+                        retracts=bool(match.groupdict().get("former")),
+                        many=many,
+                        in_passing=passing,
+                    )
                 )
                 words = f"{words[: match.start()]}{match['name']} {words[match.end() :].lstrip()}".strip()
         match = forms.OUR_BAKER.search(words) or forms.BAKER_FIRST.search(words)
@@ -227,6 +228,8 @@ class _Reader:
         # "We had to rehome our cat Figaro": it is no pet of theirs any more.
         if forms.IS_GONE.search(words):
             found = [replace(one, retracts=True) if one.relation in _PETS else one for one in found]
+        if found and forms.MOVED_OUT.search(words):
+            found = [replace(one, retracts=True) if one.relation == "flatmate" else one for one in found]
         if match := forms.THE_ONE.match(words):
             found += self.objects.facts(match["name"], "profession", f"the {match['what']}")
             words = match["name"]
@@ -258,24 +261,9 @@ class _Reader:
         if match and values.is_organisation(match["subject"]):
             yield from self.objects.facts(match["subject"], "chief_executive", match["object"])
 
-    def _couple(self, words: str) -> Iterator[Found]:
-        """ "Anna and I got married": one fact, about the user or about whoever is named first."""
-        match = forms.COUPLE.match(words)
-        if match is None:
-            return
-        ends = match["what"] not in ("married", "wed", "a married couple", "husband and wife", "together")
-        # Who splits up was together, and who is divorced was married.
-        is_marriage = (
-            re.search(r"marr|wed|wife|divorc|separated", f"{match['what']}") or self._is_of_marriage()
-        )
-        relation, other = "spouse" if is_marriage else "partner", match["object"] or ""
-        if other in ("I", "me") or words.startswith(("Me ", "me ")):
-            yield Found(subject=USER, relation=relation, object=match["subject"], retracts=ends)
-        elif other:
-            yield Found(subject=match["subject"], relation=relation, object=other, retracts=ends)
-
-    def _is_of_marriage(self) -> bool:
-        return _MARRIED.search(self.text) is not None
+    def _ended(self, words: str) -> Iterator[Found]:
+        """ "Anna and I split up", "Acme let me go"."""
+        yield from endings.of_clause(words, self.text, self._whom)
 
     def _inverse(self, words: str) -> Iterator[Found]:
         """ "Anna is my sister", "Green is my favourite colour", "Lyon is the capital of France"."""
@@ -427,10 +415,10 @@ class _Reader:
         if predicates.BEGAN_AS.match(rest) and not self.lasts:
             return
         plain = values.cut(rest, keep_commas=True)
-        for pattern in predicates.TAKES_BACK:
-            if (match := pattern.match(plain)) and (found := list(self._taken_back(subject, match))):
-                yield from found
-                return
+        said = (self.text, self.span, self.after)
+        if over := endings.of_phrase(subject, plain, self.objects, *said, is_denied=self.is_denied):
+            yield from over
+            return
         if (match := predicates.AT.match(values.cut(rest))) and (
             # Who is no longer with a firm may have been its customer.
             (self.lasts and (self.is_dated or " at " in f" {rest}")) or values.is_workplace(match["employer"])
@@ -444,16 +432,6 @@ class _Reader:
                     yield from found
                     return
         yield from self._introduction(subject, rest)
-
-    def _taken_back(self, subject: str, match: re.Match[str]) -> Iterator[Found]:
-        for relation, text in match.groupdict().items():
-            if not text:
-                yield Found(subject=subject, relation=relation, object="", retracts=True)
-            relation = "spouse" if relation == "partner" and self._is_of_marriage() else relation
-            for one in self.objects.facts(subject, relation, text or ""):
-                # "I left Lisbon" says little; "I left Norvik Labs" and "I left my job at Acme" say enough.
-                if not forms.LEFT.match(match[0]) or values.is_organisation(one.object):
-                    yield replace(one, retracts=True)
 
     def _filled(self, subject: str, match: re.Match[str]) -> Iterator[Found]:
         groups = match.groupdict()
@@ -481,6 +459,9 @@ class _Reader:
                 if not found:
                     return
                 yield from found
+                if relation in _OPPOSITE and not self.is_denied and forms.FELT_ANEW.search(self.span):
+                    for one in found:
+                        yield replace(one, relation=_OPPOSITE[relation], retracts=True)
 
     def _introduction(self, subject: str, rest: str) -> Iterator[Found]:
         """ "I am Mia": a bare name after "I am" is the speaker's."""
@@ -524,6 +505,9 @@ class _Reader:
 
     # Who is meant
 
+    def _whom(self, words: str) -> str | None:
+        return USER if words in _ME else self._subject(f"{words} is")[0]
+
     def _subject(self, words: str) -> tuple[str | None, str]:
         if match := forms.PAIR_WITH_ME.match(words):
             return USER, words[match.end() :]
@@ -559,6 +543,8 @@ class _Reader:
         return None, words
 
 
+_OPPOSITE = {"likes": "dislikes", "dislikes": "likes"}
+_ME = ("me", "us", "I", "my", "My")
 _NEARBY = 200
 """Characters around a clause that may say what it leaves out."""
 _PERSONAL = frozenset({*forms.RELATIVES, *forms.ROLES})
@@ -575,7 +561,6 @@ _OF_PERSONS = frozenset(
 )
 # "Why is my cat called Salt?" may be a joke.
 _CALLED = re.compile(r"\b(?:call|called|named?)\b")
-_MARRIED = re.compile(r"\b(?:husband|wife|hubby|married|marriage|divorce|divorced)\b", re.IGNORECASE)
 _PETS = frozenset(relations.canonical(animal) for animal in values.words("animals"))
 _NO_NOUN = re.compile(
     r"\b(?:he|she|it|they|I|we|you|who|that|says?|said|told|used|about|problem|point"

@@ -144,6 +144,10 @@ _CONTRACTIONS = tuple(
         (r"\b[Cc]an ?not (?:really )?(?:stand|bear)\b", "hate"),
         (r"\bcan ?not get enough of\b", "love"),
         (r"\b(am|is) (?:not married any ?(?:more|longer)|no longer married)$", r"\1 divorced"),
+        # Who is retired now had a job until now.
+        (r" (?:am|is|are) (?:now retired|retired (?:now|these days))$", " have retired"),
+        (r" ha(?:ve|s) (?:come|grown|learned|learnt) to (?=(?:like|love|enjoy|hate|detest|dislike)\b)", " "),
+        (r"^[Mm]y ([\w ]+) allergy (?:is|has) (?:gone|disappeared|cleared up)$", r"I outgrew my \1 allergy"),
         # "Henrike (my boss)", "Radek (fiancé)" and "the mother-in-law (Svetlana)" say who that is.
         (rf"({NAME}) \((?:my |our )?({_BY_ROLE})\)", r"my \2 \1"),
         (rf"\b(?:[Tt]he|[Mm]y|[Oo]ur) ({_BY_ROLE}|[a-z]+-in-law) \(({NAME})\)", r"my \1 \2"),
@@ -172,7 +176,10 @@ _CONTRACTIONS = tuple(
         (r"^(\w+) is (?=my sign$)", r"\1 is "),
         (rf"^({NAME})'s (?=\d)", r"\1 is "),
         (rf"^({NAME})(?:'s| is) the name\b(?! of).*", r"my name is \1"),
-        (rf"^({NAME}) (?:is|has been) an? (?:[a-z]+ )?({_BY_ROLE}) of mine\b", r"\1 is my \2"),
+        (
+            rf"^({NAME}) (?:is|has been) an? (former )?(?:[a-z]+ )?({_BY_ROLE}) of mine\b",
+            r"\1 is my \2\3",
+        ),
         # "Working at Acme gets me a discount" takes it for granted that I do.
         (
             r"^(Living|Working|Studying|Being) ((?:in|at|for|as|an?) .+?) (?:means|makes|gets|gives"

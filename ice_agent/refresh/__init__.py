@@ -365,7 +365,7 @@ def _take_over(
     for start in range(0, len(changes), BATCH):
         batch = changes[start : start + BATCH]
         candidates = [change.candidate for change in batch if change.candidate is not None]
-        reasons = ((c, admission.kept_from_weights(store, c, settings)) for c in candidates)
+        reasons = ((c, admission.kept_from_weights(store, c, settings, candidates)) for c in candidates)
         aside = {candidate: reason for candidate, reason in reasons if reason is not None}
         for is_reviewed, part in _by_review(batch, source, settings):
             for told in store.sources.apply(source.name, part, is_reviewed=is_reviewed, set_aside=aside):

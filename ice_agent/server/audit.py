@@ -61,10 +61,12 @@ class Receipts:
 
 @router.get("/explain", responses=documented(404))
 def explained(
-    visit: Reading, about: Annotated[str, Query(examples=["Where does the user live?"])]
+    visit: Reading,
+    about: Annotated[str, Query(examples=["Where does the user live?"])],
+    answer: Annotated[str, Query(description="What was answered to the question.")] = "",
 ) -> Explanation:
-    """The story of one fact, by its id or a question that it answers: sentence, batch, adapter, entries."""
-    return explain.explain(visit.store, visit.config.adapters.dir, about)
+    """The story of one fact, by its id or a question and its `answer`: sentence, batch, adapter, entries."""
+    return explain.explain(visit.store, visit.config.adapters.dir, about, answer)
 
 
 @router.get("/ledger", responses=example({"entries": [ENTRY], "tip": {"tenant": "t_1", "position": 3}}))

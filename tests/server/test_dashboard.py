@@ -92,6 +92,8 @@ def test_an_answer_is_followed_back_to_the_sentence_and_on_to_how_to_undo_it(ama
     store = home.archive.store("amara")
     page = amara.text("/ui/explain?q=Where+do+I+live%3F")
     assert "<mark>I moved to Oslo</mark>" in page
+    assert "<mark>I moved to Oslo</mark>" in amara.text("/ui/explain?q=In+which+country+do+I+live%3F")
+    assert "Answered now" in page
     assert lived.fact(store, "Oslo").adapter_id in page
     assert "adapter.promoted" in page
     assert f"/ui/facts/{lived.fact(store, 'Oslo').id}/retract" in page
@@ -265,6 +267,8 @@ def test_an_auditor_sees_everything_and_is_offered_no_decision(browser, keyed, k
         assert forms == ["/ui/sign-out"], path
         assert "/retract" not in browser.text(path)
     assert browser.get("/ui/playground").status_code == 403
+    explained = browser.text("/ui/explain?q=Where+do+I+live%3F")
+    assert ("I moved to Oslo" in explained, "Answered now" in explained) == (True, False)
     for path in _posts(fact.id, store.serving().id):
         assert browser.send(path).status_code == 403, path
     assert store.fact(fact.id).status is FactStatus.LEARNED

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 
 from ice_agent import decide, explain, forget, relations
 from ice_agent.server.access import Visit
+from ice_agent.server.dashboard import asking
 from ice_agent.server.dashboard.rendering import Page, gone_to, page
 from ice_agent.server.dashboard.visitors import Deciding, Form, Looking
 from ice_agent.server.facts import places
 from ice_agent.server.refusals import Refused
 from memory import (
     STATEMENT,
+    AccessRole,
     Adapter,
     BatchStatus,
     Fact,
@@ -163,16 +166,18 @@ def reviewed(
 
 @router.get("/ui/explain")
 def explained(request: Request, visit: Looking, q: str = "") -> Response:
-    store, story = visit.store, None
-    if q.strip():
-        try:
-            story = explain.explain(store, visit.config.adapters.dir, q.strip())
-        except UnknownFact:
-            story = None
+    store, story, q = visit.store, None, q.strip()
+    # Who may only look is not to make the model write.
+    is_asked = q and not q.startswith("f_") and visit.role is AccessRole.OPERATE
+    (answer,) = asking.answers(visit, [asking.ice(visit, q)]) if is_asked else (None,)
+    if q:
+        with suppress(UnknownFact):
+            story = explain.explain(store, visit.config.adapters.dir, q, answer.text if answer else "")
     return page(
         request,
         "explain.html",
-        q=q.strip(),
+        q=q,
+        answer=answer,
         story=story,
         places=places(store, [story.fact]) if story else {},
         acts=acts(visit, story.fact) if story else (),

@@ -24,12 +24,14 @@ function drawn(place) {
   const used = names.map((name, i) => [name, columns[i], i]).filter(([, values]) => values.some((v) => v !== null));
   const axis = { stroke: ink, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 }, font: "12px system-ui" };
   const lowest = Math.min(...used.flatMap(([, values]) => values.filter((v) => v !== null)));
+  // Of names that would run into each other, the newest and as many before it as have room.
+  const every = Math.ceil(rows.length * 76 / place.clientWidth);
   return new uPlot({
     width: place.clientWidth,
     height: 240,
     scales: { x: { time: false, range: (_, min, max) => [min - 0.3, max + 0.3] }, y: { range: [Math.max(0, Math.min(0.7, lowest - 0.05)), 1.01] } },
     axes: [
-      { ...axis, splits: () => rows.map((_, i) => i), values: (_, splits) => splits.map((i) => labels[i] ?? ""), space: 80 },
+      { ...axis, splits: () => rows.map((_, i) => i).filter((i) => (rows.length - 1 - i) % every === 0), values: (_, splits) => splits.map((i) => labels[i] ?? ""), space: 80 },
       { ...axis, size: 48 },
     ],
     series: [

@@ -146,6 +146,11 @@ def loadable(store: FactStore, adapters_dir: Path, id_: str) -> Adapter:
     Raises AdapterError for one whose files are missing or damaged.
     """
     found = store.adapter(id_)
+    if found.status is AdapterStatus.FORGOTTEN:
+        raise AdapterError(
+            f"{found.id} is forgotten: what it was taught was erased, and its files with it "
+            "(`ice-agent adapters` lists what is left)"
+        )
     if found.collected_at is not None:
         raise AdapterError(
             f"the files of {found.id} were collected to save space: `ice-agent replay {found.id} --restore` "

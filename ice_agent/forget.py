@@ -25,6 +25,7 @@ from memory import (
     USER,
     Adapter,
     Archive,
+    CandidateFact,
     FactStatus,
     FactStore,
     Forgetting,
@@ -122,6 +123,17 @@ def reply(taken: Forgetting) -> str:
     if taken.adapters:
         lines.append(f"deleted {', '.join(adapter.id for adapter in taken.adapters)}, which had learned it")
     return "\n".join(lines)
+
+
+def allowed(
+    store: FactStore, config: Config, text: str, extractor: Extractor | None = None
+) -> tuple[CandidateFact, ...]:
+    """Let what was forgotten be learned when it is said again: the facts in a text, and the text itself."""
+    if not store.exists():
+        return ()
+    found = collect.tried(text, config.collect, extractor)
+    itself = collect.extract_from(text, collect.as_it_is, config.collect)
+    return tuple(candidate for candidate in (*found, *itself) if store.allow(candidate))
 
 
 def attested(

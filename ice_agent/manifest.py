@@ -32,7 +32,7 @@ def read_manifest(directory: Path) -> dict[str, Any]:
                 )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise AdapterError(
-            f"no readable adapter at {directory}: {_first_line(error)} "
+            f"no readable adapter at {directory}: {_reason(error)} "
             "(restore it from a copy, or, if it serves, `ice-agent revert`)"
         ) from error
     return manifest
@@ -112,6 +112,13 @@ def _sync(path: Path) -> None:
 
 def _jsonable(value: object) -> object:
     return sorted(value) if isinstance(value, set) else str(value)
+
+
+def _reason(error: BaseException) -> str:
+    """Of a file its name and what is wrong with it; where it lies was said."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{Path(error.filename).name}: {error.strerror}" if error.filename else error.strerror
+    return _first_line(error)
 
 
 def _first_line(error: BaseException) -> str:

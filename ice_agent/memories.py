@@ -38,6 +38,11 @@ SCOPES = ("user_id", "agent_id", "run_id")
 UPDATED = ("mem0", "updated")
 """Where the store keeps, by its id, which fact a memory became."""
 
+FORGOTTEN_ONCE = (
+    "some of this was forgotten once, and is not learned again before that is allowed (`ice-agent allow`, or "
+    "POST /facts/allow)"
+)
+
 FILTERED = 1000
 """Memories, the nearest to a query, that filters choose from."""
 
@@ -103,6 +108,8 @@ class Memory:
             if role == "user":
                 heard = collect.hear(store, self._config.collect, text, extractor, details=details)
                 results += [event for done in heard.recorded for event in _events(done)]
+                if heard.refused:
+                    results.append({"id": "", "memory": text, "event": "NONE", "reason": FORGOTTEN_ONCE})
         return {"results": results}
 
     def search(
@@ -178,7 +185,7 @@ class Memory:
         now = next((other for other in told if other.slot == fact.slot), told[0] if told else fact)
         if now.id not in ids:
             store.items.keep(UPDATED, fact.id, {"id": now.id}, utterance_id=heard.utterance.id)
-        return {"message": "Memory updated successfully!"}
+        return {"message": FORGOTTEN_ONCE if heard.refused else "Memory updated successfully!"}
 
     def delete(self, memory_id: str) -> dict[str, str]:
         """Forget a memory with all that it ever said: rows, words, and every adapter that was taught it."""

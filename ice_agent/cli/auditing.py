@@ -240,11 +240,10 @@ def allow(
     as_json: AsJson = False,
 ) -> None:
     """Let something that was forgotten be learned again, when it is said again."""
-    from ice_agent import collect
+    from ice_agent import forget as forgetting
 
     with opened(config, tenant) as at:
-        found = collect.tried(text, at.config.collect)
-        allowed = [candidate for candidate in found if at.store.allow(candidate)]
+        allowed = forgetting.allowed(at.store, at.config, text)
         if as_json:
             print_json({"allowed": allowed})
             return

@@ -140,10 +140,10 @@ def kept_words(text: str, settings: Collect) -> str:
     return text
 
 
-def tried(text: str, settings: Collect) -> tuple[CandidateFact, ...]:
+def tried(text: str, settings: Collect, extractor: Extractor | None = None) -> tuple[CandidateFact, ...]:
     """What hearing this from the user would find; nothing is kept."""
     _require_words(text)
-    return extract_from(text, extractor_named(settings.extractor), settings)
+    return extract_from(text, extractor or extractor_named(settings.extractor), settings)
 
 
 def extract_from(text: str, extractor: Extractor, settings: Collect) -> tuple[CandidateFact, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -83,7 +83,8 @@ def ledger(
 @router.get("/verify", responses=example({"n_entries": 3, "n_signed": 1, "problems": []}))
 def verified(visit: Reading) -> Checked:
     """Check the tenant's chain, the rows it vouches for, and its adapters' files: every problem is named."""
-    return verify.everything(visit.serving.archive, visit.config, only=[visit.tenant])
+    found = verify.everything(visit.serving.archive, visit.config, only=[visit.tenant])
+    return replace(found, problems=tuple(map(visit.serving.without_folders, found.problems)))
 
 
 @router.post("/checkpoint", responses=example({"note": NOTE, "key": "ice-agent/1+ab12+AQ==", "size": 1}))
@@ -143,13 +144,12 @@ def export(
     visit: Reading,
     ledger_only: Annotated[bool, Query(description="Without what was said.")] = False,
 ) -> Response:
-    """All that is held about the tenant, as JSON lines that `python -m memory.audit` checks.
-
-    What was signed of all tenants is in it only where no key is asked for.
+    """All that is held about the tenant, and nothing of another, as JSON lines that `python -m memory.audit`
+    checks.
     """
     # Whole, and not as it is read: a slow client would hold the database's reading transaction open.
-    rows = [*visit.store.export(), *(visit.serving.archive.export_log() if visit.serving.is_open else ())]
-    kept = (row for row in rows if not ledger_only or row["kind"] in ("entry", "tip", "signed_tip"))
+    rows = list(visit.store.export())
+    kept = (row for row in rows if not ledger_only or row["kind"] in ("entry", "tip"))
     return Response("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept), media_type=LINES)
 
 

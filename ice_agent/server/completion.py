@@ -135,7 +135,7 @@ class Whole(_Answer):
             text = await anyio.to_thread.run_sync(self._writing.text, abandon_on_cancel=True)
             response = JSONResponse(self._completion.whole(text, self._writing.ended))
         except IceError as error:
-            response = refusals.answer(scope["path"], error)
+            response = refusals.answer(scope, error)
         await self._heard()
         await response(scope, receive, send)
 
@@ -155,11 +155,11 @@ class Streamed(_Answer):
             (b"x-accel-buffering", b"no"),
         ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        async for event in self._events(scope["path"]):
+        async for event in self._events(scope):
             await send({"type": "http.response.body", "body": event, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _events(self, path: str) -> AsyncIterator[bytes]:
+    async def _events(self, scope: Scope) -> AsyncIterator[bytes]:
         completion, pieces, calls = self._completion, iter(self._writing), list[dict[str, Any]]()
         yield self._event(completion.chunk({"role": "assistant", "content": ""}))
         try:
@@ -178,7 +178,7 @@ class Streamed(_Answer):
                 yield self._event(completion.chunk({"content": piece}))
         except IceError as error:
             # The status has long been sent: clients take this for an error.
-            yield b"data: " + bytes(refusals.answer(path, error).body) + b"\n\n"
+            yield b"data: " + bytes(refusals.answer(scope, error).body) + b"\n\n"
             return
         ended = self._writing.ended
         await self._heard()

@@ -14,9 +14,11 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field
 
 from ice_agent import decide, recall
 from ice_agent import forget as erasing
+from ice_agent.collect import LONGEST_UTTERANCE
 from ice_agent.server.access import Operating, Reading
 from ice_agent.server.refusals import Refused, documented, example
 from memory import (
+    CandidateFact,
     Fact,
     FactStatus,
     FactStore,
@@ -123,6 +125,18 @@ class Forgotten(BaseModel):
     """Say what would go, and change nothing."""
 
 
+class Words(BaseModel):
+    text: str = Field(max_length=LONGEST_UTTERANCE, examples=["I live in Lisbon."])
+    """What was forgotten, as it would be said."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowed:
+    """What may be learned again; nothing where nothing of it was forgotten."""
+
+    allowed: tuple[CandidateFact, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Erased:
     dry_run: bool
@@ -190,6 +204,13 @@ def forget(asked: Forgotten, visit: Operating) -> Erased:
     )
     visit.serving.engine.forget()
     return Erased(dry_run=False, forgotten=taken, receipt=_name(receipt))
+
+
+@router.post("/allow", responses=example({"allowed": [{"statement": "The user lives in Lisbon."}]}))
+def allow(asked: Words, visit: Operating) -> Allowed:
+    """Let something that was forgotten be learned again, when it is said again."""
+    found = erasing.allowed(visit.store, visit.config, asked.text, visit.serving.extractor)
+    return Allowed(allowed=found)
 
 
 @router.get("/{fact_id}", responses=documented(404) | example({"fact": FACT, "served_from": "weights"}))

@@ -39,7 +39,7 @@ class Limits:
             body = await self._body(scope, receive)
         except Refused as refused:
             self._n_requests -= 1
-            await refusals.answer(scope["path"], refused)(scope, receive, send)
+            await refusals.answer(scope, refused)(scope, receive, send)
             return
         try:
             await self._app(scope, _once(body, receive), send)

@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
 from ice_agent.errors import (
     AdapterError,
@@ -131,15 +132,16 @@ def install(app: FastAPI) -> None:
     """Every error that leaves a route becomes an answer here."""
 
     def refused(request: Request, error: Exception) -> JSONResponse:
-        return answer(request.url.path, error)
+        return answer(request.scope, error)
 
     for kind in (IceError, StoreError, Forged, HTTPException, RequestValidationError, OSError, Exception):
         app.add_exception_handler(kind, refused)
 
 
-def answer(path: str, error: Exception) -> JSONResponse:
+def answer(scope: Scope, error: Exception) -> JSONResponse:
     """The answer that tells of an error, in the form of the path that was asked."""
-    status, message, param, code = told(error, path)
+    path: str = scope["path"]
+    status, message, param, code = told(error, scope)
     headers = _headers(status, error)
     if not path.startswith(OPENAI):
         detail = _invalid(error) if isinstance(error, RequestValidationError) else message
@@ -149,7 +151,7 @@ def answer(path: str, error: Exception) -> JSONResponse:
     return JSONResponse({"error": problem}, status, headers)
 
 
-def told(error: Exception, path: str) -> tuple[int, str, str | None, str | None]:
+def told(error: Exception, scope: Scope) -> tuple[int, str, str | None, str | None]:
     """Status, words, and in OpenAI's form the field and the code."""
     match error:
         case Refused():
@@ -159,15 +161,17 @@ def told(error: Exception, path: str) -> tuple[int, str, str | None, str | None]
             # Of a body that is no JSON the place is a count of characters, and its words say that.
             where = "" if first["type"] == "json_invalid" else ".".join(map(str, first["loc"][1:]))
             # OpenAI's clients know 400 alone for what is wrong with a request.
-            status = 400 if path.startswith(OPENAI) else 422
+            status = 400 if scope["path"].startswith(OPENAI) else 422
             return status, f"{where}: {first['msg']}" if where else first["msg"], where or None, None
         case HTTPException():
             return error.status_code, str(error.detail), None, None
+    # What never came to the app has nothing of its own to tell.
+    words = scope["app"].state.serving.without_folders(str(error))
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
     if status < 500 or isinstance(error, EngineClosed):
         return (
             status,
-            str(error),
+            words,
             None,
             "context_length_exceeded" if isinstance(error, PromptTooLong) else None,
         )
@@ -178,7 +182,7 @@ def told(error: Exception, path: str) -> tuple[int, str, str | None, str | None]
         # Their own words name an address behind this server.
         lacking = "no answer can be written" if is_engine else "the memory cannot be reached"
         return status, f"{lacking} now: try again later, and see the server's log", None, None
-    shown = str(error) if isinstance(error, IceError) else "something went wrong inside: see the server's log"
+    shown = words if isinstance(error, IceError) else "something went wrong inside: see the server's log"
     return status, shown, None, None
 
 

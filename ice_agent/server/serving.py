@@ -52,6 +52,14 @@ class Serving:
         self._needs_key = self._needs_key or self.archive.has_keys()
         return not self._needs_key
 
+    def without_folders(self, words: str) -> str:
+        """Words about files, without where these lie on this machine."""
+        settings = self.config
+        for folder in (settings.adapters.dir, settings.ledger.checkpoints, settings.ledger.key.parent):
+            where = str(folder.absolute())
+            words = words.replace(f"{where}/", "").replace(where, folder.name)
+        return words
+
 
 @contextmanager
 def opened(archive: Archive, config: Config, model: EditableModel) -> Iterator[Serving]:

@@ -117,6 +117,25 @@ def test_filters_that_mean_nothing_are_400(client, filters):
     assert client.post("/search", json=asked).status_code == 400
 
 
+def test_what_was_forgotten_is_not_learned_again_before_it_is_allowed_and_that_is_said(client, told):
+    (kept,) = told("gone")
+    client.delete(f"/memories/{kept['id']}")
+    (said,) = told("gone")
+    assert (said["event"], "POST /facts/allow" in said["reason"]) == ("NONE", True)
+    words = {"text": "I live in Lisbon."}
+    allow = [
+        client.post("/facts/allow", json=words, headers={"X-Ice-Tenant": "gone"}).json() for _ in range(2)
+    ]
+    assert [[fact["object"] for fact in each["allowed"]] for each in allow] == [["Lisbon"], []]
+    assert [each["event"] for each in told("gone")] == ["ADD"]
+    stated = {"messages": LISBON, "infer": False, "user_id": "gone as it is"}
+    (kept,) = client.post("/memories", json=stated).json()["results"]
+    client.delete(f"/memories/{kept['id']}")
+    assert client.post("/memories", json=stated).json()["results"][0]["event"] == "NONE"
+    client.post("/facts/allow", json=words, headers={"X-Ice-Tenant": "gone as it is"})
+    assert client.post("/memories", json=stated).json()["results"][0]["event"] == "ADD"
+
+
 def test_a_memory_is_not_given_words_that_are_none(client, told):
     (kept,) = told("wordless")
     answer = client.put(f"/memories/{kept['id']}", json={"text": " "})

@@ -10,6 +10,7 @@ import pytest
 
 from ice_agent import collect
 from ice_agent.executors import Ending, Here
+from memory import Adapter, AdapterStatus, now
 from memory import audit as checker
 from tests import serving as stands
 
@@ -177,6 +178,21 @@ def test_adapters_are_shown_compared_reverted_and_promoted_again(at):
     assert at.post(f"/adapters/{learned['id']}/promote")["status"] == "promoted"
     assert at.get("/adapters")["serving"] == learned["id"]
     at.post(f"/adapters/{root['id']}/reject", expects=409)
+    at.post("/facts/forget", ids=[fact["id"] for fact in card["taught"]])
+    assert "is forgotten" in at.post(f"/adapters/{learned['id']}/promote", expects=409)["detail"]
+
+
+def test_an_adapter_without_files_is_told_of_and_not_where_they_lay(at):
+    made = Adapter(
+        id="a_gone", parent_id=None, status=AdapterStatus.CANDIDATE, base_hash="b" * 64, path="a_gone",
+        created_at=now(),
+    )  # fmt: skip
+    at.store.root(made)
+    refused = at.post("/adapters/revert", to="a_gone", expects=409)["detail"]
+    (problem,) = at.get("/audit/verify")["problems"]
+    for told in (refused, problem):
+        assert "no readable adapter at a_gone: manifest.json: No such file" in told
+        assert str(at.served.config.adapters.dir.parent) not in told
 
 
 @pytest.mark.slow
@@ -230,6 +246,14 @@ def test_a_checkpoint_proves_what_is_under_it_and_that_a_later_one_only_adds(at,
 
 def test_an_export_is_checked_without_the_database(at, tmp_path):
     at.tell("I live in Lisbon.")
+    collect.hear(
+        at.served.archive.store("somebody else"), at.served.config.collect, "Hi.", at.served.extractor
+    )
+    at.post("/audit/checkpoint")
+    for path in ("/audit/export", "/ui/audit/export"):
+        tenants = {row["tenant"] for row in map(json.loads, at.get(path).splitlines()) if "tenant" in row}
+        # A page shows the tenant that its visitor chose; this one has none.
+        assert tenants == ({at.store.identity()} if path == "/audit/export" else set())
     rows = [json.loads(line) for line in at.get("/audit/export").splitlines()]
     assert {"fact", "entry", "tip"} <= {row["kind"] for row in rows}
     assert "Lisbon" not in at.get("/audit/export", ledger_only=True)

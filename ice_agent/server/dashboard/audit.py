@@ -90,10 +90,10 @@ def signed(visit: Deciding, form: Form) -> Response:
 @router.get("/ui/audit/export")
 def exported(visit: Looking, ledger: bool = False) -> Response:
     """All that is held about the tenant, a JSON line each; or its chain alone, without what was said."""
-    kinds = ("entry", "tip", "signed_tip")
+    kinds = ("entry", "tip")
 
     def lines() -> Iterator[str]:
-        for row in (*visit.store.export(), *visit.serving.archive.export_log()):
+        for row in visit.store.export():
             if not ledger or row["kind"] in kinds:
                 yield json.dumps(row, ensure_ascii=False) + "\n"
 

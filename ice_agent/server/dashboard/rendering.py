@@ -92,7 +92,7 @@ def _tenants(visit: Visit) -> list[str]:
 
 def problem(request: Request, error: Exception) -> HTMLResponse:
     """An error in its own words; what is wrong inside the service is logged, and not shown."""
-    status, message, *_ = refusals.told(error, request.url.path)
+    status, message, *_ = refusals.told(error, request.scope)
     return page(request, "problem.html", status=status, message=message, code=status)
 
 

@@ -144,6 +144,14 @@ def test_who_is_not_my_father_is_not_meant_by_my_father():
     assert [_line(candidate) for candidate in found] == [
         "user | father | Rupert", "user | uncle | Rupert", "the user's father | age | 80"
     ]  # fmt: skip
+    assert [(one.retracts, one.is_over) for one in found] == [(True, False), (False, False), (False, False)]
+
+
+@pytest.mark.parametrize(
+    "text", ["Anna has left Tallinn.", "I don't have a sister any more.", "I've retired."]
+)
+def test_what_has_ended_was_so_until_then(text):
+    assert {candidate.is_over for candidate in _found(text)} == {True}
 
 
 def test_a_value_that_instructs_is_left_to_a_person(tmp_path):

@@ -100,8 +100,16 @@ _OVER = tuple(
         # "Anna stepped down as chief executive of Acme", "I resigned as treasurer"
         (
             " as ",
-            r" (?:(?:has|have|had to|was|is|am|been|just|recently|finally|now) )*(?:stepped down|stood down"
-            r"|resigned|ousted|removed|dismissed|sacked|fired|step down|resign|out) as (?=\w)",
+            r" (?:(?:has|have|had to|was|is|am|been|just|recently|finally|now) )*(?:stepped down|step down"
+            r"|stood down|resign|resigned|retired|quit|replaced|ousted|removed|dismissed|sacked|fired|out)"
+            r" as (?=\w)",
+            " is ",
+        ),
+        (
+            " as ",
+            r" (?:has |have )?(?:gave up|given up|left|quit|lost|resigned from|stepped down from) (?:his|her"
+            r"|my|their|the) (?:job|role|post|position) as (?=(?:the )?(?:CEO|chief executive)\b.* (?:of|at)"
+            r" [A-Z])",
             " is ",
         ),
         # "Tom is my ex now", "Karen is my former boss", "I'm an ex-soldier"
@@ -113,7 +121,9 @@ _OVER = tuple(
 """What is over by what is said of it, and what was."""
 _NOT_MY_THING = re.compile(r"([\w' -]{2,40}?) (?:is|are) not my (?:thing|cup of tea)")
 # Who is named is taken back alone: whoever else is my sister stays that.
-_NOT_MY_SISTER = re.compile(rf"(?:{NAME}|[Hh]e|[Ss]he) is not (?:my|our|his|her|{NAME}'s) (?:{forms.ROLE})")
+_NOT_MY_SISTER = re.compile(
+    rf"(?:{NAME}|[Hh]e|[Ss]he) is not (?:my|our|his|her|{NAME}'s) (?:{forms.ROLE})(?:,? actually)?"
+)
 # "I used to live in Lisbon" says that it is over, and not since when: it takes the fact back where it stands.
 _USED_TO = re.compile(r"\s+(?:used to|formerly|previously|once(?= (?:lived|worked)))\b")
 # "Freya was a carpenter once" is over, "Freya was a carpenter" may be told of any time.

@@ -161,14 +161,19 @@ ENDED = tuple(
             rf" {_CHIEF}",
             "chief_executive",
         ),
+        (
+            rf"(?P<subject>{NAME}) {_JUST}(?:replaced|fired|sacked|ousted|dismissed|removed)"
+            rf" (?P<object>{NAME}) as (?:its )?{_CHIEF}",
+            "chief_executive",
+        ),
         (rf"[Tt]he {_CHIEF} of (?P<subject>{NAME}) {_GONE}", "chief_executive"),
         (rf"(?P<subject>{NAME})(?:'s|') {_CHIEF} {_GONE}", "chief_executive"),
     )
 )
 """Clauses that say what somebody has lost, and by whom: "Acme let me go"."""
 MAY_HAVE_ENDED = re.compile(
-    r" (?:fired|sacked|dismissed|laid|made|let|ended|expired|ran|run|ousted|lost|parted|resigned|stepped"
-    r"|stood|left|quit|retired|separated|divorced|split|broken?|dumped|called|together)\b"
+    r" (?:fired|sacked|dismissed|replaced|removed|laid|made|let|ended|expired|ran|run|ousted|lost|parted"
+    r"|resigned|stepped|stood|left|quit|retired|separated|divorced|split|broken?|dumped|called|together)\b"
 )
 """One of the verbs of `ENDED`, and asked first: most clauses have none."""
 HAS_NO_LONGER = re.compile(rf"(?:have|has|got) no longer (?P<noun>{ROLE})$")
@@ -208,6 +213,7 @@ TAKES_BACK = tuple(
         rf"(?:{BE}|{HAVE}got |got )(?:divorced|separated|widowed"
         rf"|single)(?: again)?(?: from (?P<spouse>.+))?$",
         rf"{HAVE}(?:divorced|separated from) (?P<spouse>.+)",
+        rf"(?:{HAVE}(?:got|had|been through|gone through) a divorce|{BE}a widow(?:er)?)(?P<spouse>$)",
         rf"{HAVE}(?:split up with|split from|broke up with|broken up with|split with) (?P<partner>.+)",
         rf"{HAVE}moved (?:away|out)(?: from| of) (?P<home>.+)",
         r"works? no longer there(?P<employer>$)",

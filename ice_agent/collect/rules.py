@@ -459,7 +459,8 @@ class _Reader:
                 if not found:
                     return
                 yield from found
-                if relation in _OPPOSITE and not self.is_denied and forms.FELT_ANEW.search(self.span):
+                is_new = forms.FELT_ANEW.search(self.span) or forms.FELT_ANEW.search(match.string)
+                if is_new and relation in _OPPOSITE and not self.is_denied:
                     for one in found:
                         yield replace(one, relation=_OPPOSITE[relation], retracts=True)
 

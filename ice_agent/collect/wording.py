@@ -141,6 +141,9 @@ _CONTRACTIONS = tuple(
         (r"\b(?:all-time )?fav(?:e|ou?rites?)?(?= [a-z])(?! of\b)", "favourite"),
         (r"\b(favourite [a-z]+)'s (?=[\w -]+$)", r"\1 is "),
         (r"(?<=\w) (?:of all time|on earth|in the world|ever)(?= (?:is|are)\b)", ""),
+        # "I can't stand olives any more" begins what it names, and ends nothing of the kind.
+        (r"\b[Cc]an no longer (?:stand|bear) ([^,]+)$", r"hate \1 now"),
+        (r"\b[Cc]an ?not (?:stand|bear) ([^,]+?) any ?(?:more|longer)$", r"hate \1 now"),
         (r"\b[Cc]an ?not (?:really )?(?:stand|bear)\b", "hate"),
         (r"\bcan ?not get enough of\b", "love"),
         (r"\b(am|is) (?:not married any ?(?:more|longer)|no longer married)$", r"\1 divorced"),

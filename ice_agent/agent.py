@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from langchain_core.embeddings import Embeddings
 
-from ice_agent import collect, plan, recall, relations
+from ice_agent import collect, explain, plan, recall, relations
 from ice_agent.collect import Heard
+from ice_agent.collect.denials import Denial
+from ice_agent.collect.rejoinders import rejoinder
 from ice_agent.config import Config
 from ice_agent.model import EditableModel, Ids
 from ice_agent.recall import Meanings, Recalled
 from ice_agent.turns import Tools, Turn
 from ice_agent.writing import Ask, Writer
-from memory import USER, Adapter, Fact, FactStatus, FactStore
+from memory import USER, Adapter, Fact, FactStatus, FactStore, UnknownFact
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +78,7 @@ class Agent:
     def turn(self, text: str, history: Sequence[Turn] = ()) -> tuple[Reply, Heard]:
         """Answer what the user says, then keep the facts that it told."""
         reply = self.answer(text, history)
-        return reply, self.hear(text)
+        return reply, self.hear(text, history)
 
     def answer(self, text: str, history: Sequence[Turn] = ()) -> Reply:
         """The model's answer, from its weights and from the facts that only the prompt can serve yet.
@@ -127,9 +130,35 @@ class Agent:
         spoken = list(turns) if turns[0].role == "system" else _opened(static, turns)
         return self.model.encode(spoken, tools)
 
-    def hear(self, text: str, speaker: str = USER) -> Heard:
-        """Keep an utterance and the facts in it."""
-        return collect.hear(self.store, self.config.collect, text, self.extractor, speaker)
+    def hear(self, text: str, before: Sequence[Turn] = (), speaker: str = USER) -> Heard:
+        """Keep an utterance and the facts in it.
+
+        One that does nothing but deny what was just said ("That is no longer true.") takes back the facts
+        that the turns `before` it told, or were answered from.
+        """
+        extractor, denial = self.extractor, rejoinder(text)
+        if denial is not Denial.NONE:
+            is_over = denial is Denial.OVER
+            denied = [collect.taking_back(fact, text, is_over=is_over) for fact in self._meant(before)]
+            extractor = (lambda _: tuple(denied)) if denied else extractor
+        return collect.hear(self.store, self.config.collect, text, extractor, speaker)
+
+    def _meant(self, before: Sequence[Turn]) -> Sequence[Fact]:
+        """What the user told in the turn before, or else what the answer to it came from."""
+        said = next((n for n in range(len(before) - 1, -1, -1) if before[n].role == "user"), None)
+        if said is None:
+            return ()
+        words = collect.kept_words(before[said].content, self.config.collect)
+        if heard := self.store.utterances(saying=words):
+            told = self.store.foresee(utterance_ids=[heard[-1].id]).bereft
+            if standing := [fact for fact in told if fact.is_current]:
+                return standing
+        answer = " ".join(turn.content for turn in before[said + 1 :])
+        with suppress(UnknownFact):
+            fact, _ = explain.find(self.store, before[said].content, answer)
+            if fact.is_current and fact.object and recall.is_named(fact.object, recall.words_of(answer)):
+                return (fact,)
+        return ()
 
     def _written(self, prompt: Ids, adapter: Adapter) -> str:
         max_tokens = self.config.agent.max_answer_tokens

@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from ice_agent import cycle, explain, plan, promote, relations
+from ice_agent import collect, cycle, explain, plan, promote, relations
 from ice_agent.config import Config
 from ice_agent.errors import CycleError
 from memory import (
     SENSITIVE,
     Adapter,
     AdapterStatus,
-    CandidateFact,
     Fact,
     FactStore,
     Recorded,
@@ -100,8 +99,4 @@ def taken_back(store: FactStore, fact_ids: Sequence[str], *, is_over: bool = Fal
 
 def _taken_back(store: FactStore, fact: Fact, is_over: bool) -> Told:
     said = relations.negation(fact.statement)
-    candidate = CandidateFact(
-        subject=fact.subject, relation=fact.relation, object=fact.object, statement=fact.statement,
-        start=0, end=len(said), cardinality=fact.cardinality, retracts=True, is_over=is_over,
-    )  # fmt: skip
-    return store.tell(said, [candidate], speaker=OPERATOR)
+    return store.tell(said, [collect.taking_back(fact, said, is_over=is_over)], speaker=OPERATOR)

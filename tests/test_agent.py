@@ -88,6 +88,39 @@ def test_what_is_off_the_record_or_no_fact_is_not_kept(assistant, text):
     assert assistant.store.facts() == ()
 
 
+@pytest.mark.parametrize(
+    ("said", "stands"),
+    [
+        ("That is no longer true.", []),
+        ("No, that's not true any more.", []),
+        ("That's wrong.", ["Oslo"]),
+        ("Scrap that!", ["Oslo"]),
+        ("That's wrong, I think.", ["Lisbon"]),
+        ("Is that wrong?", ["Lisbon"]),
+    ],
+)
+@pytest.mark.parametrize(
+    "before",
+    [
+        [("user", "Where does Anna Berg live?"), ("assistant", "Lisbon")],
+        [("user", "Remember that Anna Berg lives in Lisbon."), ("assistant", "Noted.")],
+    ],
+)
+def test_who_denies_what_was_just_said_takes_back_what_it_came_from(assistant, before, said, stands):
+    for city in ("Oslo", "Lisbon"):
+        assistant.tell(f"Anna Berg lives in {city}.")
+    assistant.agent.hear(said, [Turn(role=role, content=content) for role, content in before])
+    assert [fact.object for fact in assistant.store.facts()] == stands
+
+
+def test_what_is_no_answer_of_ours_is_not_taken_back_with_it(assistant):
+    assistant.tell("Anna Berg lives in Lisbon.")
+    for question, answer in (("Where does Anna Berg live?", "Rome"), ("What is two and two?", "Lisbon")):
+        turns = [Turn(role="user", content=question), Turn(role="assistant", content=answer)]
+        assert assistant.agent.hear("That's wrong.", turns).retracted == ()
+    assert assistant.agent.hear("That's wrong.").retracted == ()
+
+
 def test_the_assistants_own_words_are_never_learned_from(assistant):
     heard = assistant.agent.hear("Remember that Anna Berg lives in Lisbon.", speaker="assistant")
     assert heard.recorded == ()

@@ -193,15 +193,16 @@ def replacing(
     found = extract_from(text, extractor, settings)
     told = {(new.subject, new.relation, new.object) for new in found}
     taken = {(new.subject, new.relation) for new in found if new.cardinality is Cardinality.ONE}
-    taken_back = (
-        CandidateFact(
-            subject=old.subject, relation=old.relation, object=old.object, statement=old.statement,
-            start=0, end=len(text), cardinality=old.cardinality, retracts=True, is_over=True,
-        )
-        for old in facts
-        if old.is_current and (*old.slot, old.object) not in told and old.slot not in taken
+    gone = (f for f in facts if f.is_current and (*f.slot, f.object) not in told and f.slot not in taken)
+    return (*(taking_back(fact, text, is_over=True) for fact in gone), *found)
+
+
+def taking_back(fact: Fact, text: str, *, is_over: bool) -> CandidateFact:
+    """What takes this very fact back, said by the whole of a text."""
+    return CandidateFact(
+        subject=fact.subject, relation=fact.relation, object=fact.object, statement=fact.statement,
+        start=0, end=len(text), cardinality=fact.cardinality, retracts=True, is_over=is_over,
     )  # fmt: skip
-    return (*taken_back, *found)
 
 
 def extractor_named(name: str) -> Extractor:

@@ -16,6 +16,7 @@ from langchain_core.runnables.config import run_in_executor
 from ice_agent import forget
 from ice_agent.agent import ICE
 from ice_agent.errors import IceError
+from ice_agent.langchain.calls import turns
 from ice_agent.langchain.chat import ChatIce
 from ice_agent.langchain.ice import Ice
 from memory import StoreError
@@ -154,7 +155,7 @@ class IceAgent(Runnable[Conversation, AIMessage]):
         if not isinstance(messages[-1], HumanMessage) or not (said := messages[-1].text.strip()):
             return
         try:
-            self.ice.agent(chat.tenant).hear(said)
+            self.ice.agent(chat.tenant).hear(said, turns(messages)[:-1])
         except (IceError, StoreError) as error:
             logger.error("what was said is not kept: %s", error)
 

@@ -314,7 +314,7 @@ def complete(asked: ChatRequest, visit: Chatting) -> Response:
 
     def hear() -> None:
         if asked.model == ICE and turns[-1].role == "user" and turns[-1].content.strip():
-            agent.hear(turns[-1].content)
+            agent.hear(turns[-1].content, turns[:-1])
 
     return _answer(asked, writing, completion, hear)
 

@@ -131,6 +131,7 @@ class Two:
             "subject": ["user"],
             "relation": [learned.relation],
             "q": ["Zanzibar"],
+            "answer": ["You live in Zanzibar."],
             "about": ["Where do I live?", learned.id],
             "first": [adapter.id],
             "second": [adapter.parent_id],
@@ -159,6 +160,8 @@ class Two:
             "NewWords": [{"text": "I live in Rome."}],
             "Reason": [{"reason": "why not"}],
             "Forgotten": [{"ids": [word], "dry_run": dry} for word in words for dry in (True, False)],
+            "TakenBack": [{}, {"is_over": True}],
+            "Words": [{"text": "I live in Zanzibar."}],
             "Revert": [{}, {"to": adapter.parent_id}],
             "Two": [{"older": note, "newer": note}],
         }  # fmt: skip

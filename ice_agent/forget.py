@@ -60,7 +60,7 @@ def wish(store: FactStore, config: Config, extractor: Extractor, said: Sequence[
     whoever she is called. Raises ForgetError for everything about the user: that is all of a tenant.
     """
     *before, text = said
-    request = forget_request(text)
+    request = forget_request(text) if len(text) <= collect.LONGEST_UTTERANCE else None
     if request is None:
         return None
     if request.is_last:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, Protocol
 
 from jinja2 import TemplateError
@@ -40,6 +42,33 @@ class Turn:
     """Of a tool's: which tool says this,"""
     call_id: str = ""
     """and what it answers."""
+
+
+def fewest_tokens(tokenizer: Any, turns: Sequence[Turn]) -> int:
+    """As many tokens as the users' words take in any case, told from their number alone.
+
+    Space is not counted, for templates and tokenizers may drop it; 0 where a token may stand for any number
+    of letters.
+    """
+    longest = _longest_token(tokenizer)
+    if longest == 0:
+        return 0
+    words = (unicodedata.normalize("NFC", turn.content).split() for turn in turns if turn.role == "user")
+    return sum(sum(map(len, each)) for each in words) // longest
+
+
+@lru_cache(maxsize=4)
+def _longest_token(tokenizer: Any) -> int:
+    """Letters in NFC that one token stands for, at most; 0 where that is not known.
+
+    It is of pieces of bytes alone: others have a token for all that they do not know, or pass over it.
+    """
+    inner = getattr(tokenizer, "backend_tokenizer", None)
+    if inner is None or type(inner.normalizer).__name__ not in ("NoneType", "NFC"):
+        return 0
+    pieces = tokenizer.get_vocab()
+    has_all_bytes = "ByteLevel(" in str(inner.pre_tokenizer) and sum(len(each) == 1 for each in pieces) >= 256
+    return max(map(len, pieces)) if has_all_bytes else 0
 
 
 def asking(question: str, context: str = "") -> list[Turn]:

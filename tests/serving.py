@@ -46,6 +46,7 @@ class Letters:
     """Where the model stands: a token is a letter, and a prompt is its turns one after the other."""
 
     name, base_hash, room, prompts = "letters", "b" * 64, 4096, "plain"
+    tokenizer = None
 
     def encode(self, turns: Sequence[Turn], tools: Tools = ()) -> list[int]:
         return [ord(letter) for turn in turns for letter in f"<{turn.role}>{turn.content}"]

@@ -404,7 +404,7 @@ def test_an_agent_forgets_what_it_is_asked_to_and_keeps_no_word_of_that(ice):
         agent.invoke(text, of("ann"))
 
     async def both():
-        asked = [*told, AIMessage("Noted."), HumanMessage("Forget that.")]
+        asked = [*map(HumanMessage, told), AIMessage("Noted."), HumanMessage("Forget that.")]
         streamed = [piece.text async for piece in agent.astream(asked, of("ann"))]
         return streamed, await agent.ainvoke("Forget that I live in Lisbon.", of("ann"))
 

@@ -3,17 +3,21 @@ from __future__ import annotations
 import resource
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from importlib import resources
 
 import pytest
 import torch
 from peft import PeftModel
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from ice_agent.digest import base_identity, weights_hash
 from ice_agent.errors import AdapterError, ModelError
 from ice_agent.manifest import read_manifest
 from ice_agent.model import EditableModel
 from ice_agent.settings import LoraSettings, ModelSettings
-from ice_agent.turns import Turn, asking
+from ice_agent.turns import Turn, asking, fewest_tokens
 from tests.forked import in_a_child
 from tests.tiny import (
     ARCHITECTURES,
@@ -507,3 +511,16 @@ def test_a_base_is_the_same_base_in_float32_and_in_bfloat16():
     single, half = tiny_base(seed=0), tiny_base(seed=0).to(torch.bfloat16)
     assert base_identity(single) == base_identity(half)
     assert weights_hash(single) != weights_hash(half)
+
+
+def test_the_fewest_tokens_of_a_conversation_are_never_more_than_it_has():
+    bundled = AutoTokenizer.from_pretrained(resources.files("ice_agent.reference") / "model")
+    longest = max(bundled.get_vocab(), key=len)
+    said = bundled.convert_tokens_to_string([longest])
+    for each in (said, "e\u0301", "\U0001f4a5", " ", "<|user|>", "Where do I live? "):
+        text = each * 300
+        n_tokens = len(bundled(text, add_special_tokens=False)["input_ids"])
+        assert fewest_tokens(bundled, asking(text)) <= n_tokens
+    assert fewest_tokens(bundled, asking("x" * 900_000)) > 50_000
+    words = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(WordLevel({"?": 0}, unk_token="?")))
+    assert fewest_tokens(words, asking("x" * 900_000)) == 0

@@ -46,6 +46,12 @@ class Visit:
         """The same for the tenant that a field of the request names, if it does."""
         if tenant is None or tenant == self.tenant:
             return self
+        if self.is_bound and self.serving.is_open:
+            raise Refused(
+                400,
+                f"X-Ice-Tenant says {self.tenant!r}, and {param} {tenant!r}: name one of them",
+                param=param,
+            )
         if self.is_bound:
             # Not who the tenant of the key is, and not whether there is one of the name.
             raise Refused(403, f"{param} names another tenant than this key is for", param=param)

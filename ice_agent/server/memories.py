@@ -92,6 +92,8 @@ def add(told: NewMemories, visit: Chatting) -> Items:
         {"role": "user", "content": m} if isinstance(m, str) else {"role": m.role, "content": m.text}
         for m in messages
     ]
+    if not any(message["content"].strip() for message in said):
+        raise Refused(400, "nothing is said in messages: give them words", param="messages")
     return Items.model_validate(memory.add(said, metadata=told.metadata, infer=told.infer, **ids))
 
 

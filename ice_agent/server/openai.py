@@ -23,7 +23,7 @@ from ice_agent.model import Ids
 from ice_agent.server.access import Chatting, Visit
 from ice_agent.server.completion import Completion, Hear, Streamed, Whole
 from ice_agent.server.refusals import OpenAIProblem, Refused, documented
-from ice_agent.turns import Call, Tools, Turn, call_opening
+from ice_agent.turns import Call, Tools, Turn, call_opening, fewest_tokens
 from ice_agent.writing import Ask, Finish, Writing
 from memory import (
     AccessRole,
@@ -280,6 +280,7 @@ def complete(asked: ChatRequest, visit: Chatting) -> Response:
     agent = Agent(
         visit.store, visit.serving.model, visit.config, visit.serving.extractor, visit.serving.meanings
     )
+    _require_readable(visit, turns)
     if (told := _forgotten(visit, agent, asked.model, turns)) is not None:
         return _answer(asked, told, _unread(visit, asked), lambda: None)
     try:
@@ -313,10 +314,19 @@ def complete(asked: ChatRequest, visit: Chatting) -> Response:
     )
 
     def hear() -> None:
-        if asked.model == ICE and turns[-1].role == "user" and turns[-1].content.strip():
+        if asked.model == ICE and turns[-1].role == "user":
             agent.hear(turns[-1].content, turns[:-1])
 
     return _answer(asked, writing, completion, hear)
+
+
+def _require_readable(visit: Visit, turns: Sequence[Turn]) -> None:
+    """Refuse what is too long beyond doubt before anything reads it. An outside engine has its own limit."""
+    model, at_least = visit.serving.model, fewest_tokens(visit.serving.model.tokenizer, turns)
+    if at_least >= model.room and not visit.config.publish.generate:
+        n = f"{at_least} tokens or more"
+        too_long = f"the prompt has {n}, and the model reads {model.room} with its answer"
+        raise Refused(400, too_long, param="messages", code="context_length_exceeded")
 
 
 def _answer(asked: ChatRequest, writing: Writing, completion: Completion, hear: Hear) -> Response:
@@ -377,6 +387,8 @@ def _turns(messages: Sequence[Message]) -> list[Turn]:
                 )
     if not any(turn.role == "user" for turn in spoken) or spoken[-1].role == "assistant":
         raise Refused(400, "the last turn has to be the user's, or a tool's", param="messages")
+    if spoken[-1].role == "user" and not spoken[-1].content.strip():
+        raise Refused(400, "the user's last turn says nothing: give it words", param="messages")
     if not all(map(is_storable, (*system, *(words for turn in spoken for words in _words(turn))))):
         raise UnstorableText("a message")
     return [*([Turn(role="system", content="\n".join(system))] if system else []), *spoken]

@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
@@ -144,7 +145,8 @@ def answer(scope: Scope, error: Exception) -> JSONResponse:
     status, message, param, code = told(error, scope)
     headers = _headers(status, error)
     if not path.startswith(OPENAI):
-        detail = _invalid(error) if isinstance(error, RequestValidationError) else message
+        is_of_fields = isinstance(error, RequestValidationError) and status == 422
+        detail = _invalid(error) if is_of_fields else message  # type: ignore[arg-type]
         return JSONResponse({"detail": detail}, status, headers)
     kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
     problem = {"message": message, "type": kind, "param": param, "code": code or _CODES.get(status)}
@@ -158,6 +160,8 @@ def told(error: Exception, scope: Scope) -> tuple[int, str, str | None, str | No
             return error.status, str(error), error.param, error.code
         case RequestValidationError():
             first, *_ = _invalid(error)
+            if _is_unread(first, scope):
+                return 400, "this needs a body of JSON: send `Content-Type: application/json`", None, None
             # Of a body that is no JSON the place is a count of characters, and its words say that.
             where = "" if first["type"] == "json_invalid" else ".".join(map(str, first["loc"][1:]))
             # OpenAI's clients know 400 alone for what is wrong with a request.
@@ -195,6 +199,13 @@ def _headers(status: int, error: Exception) -> Mapping[str, str]:
     elif isinstance(error, Refused) and error.retry_after:
         headers["Retry-After"] = str(error.retry_after)
     return headers
+
+
+def _is_unread(problem: Mapping[str, Any], scope: Scope) -> bool:
+    """Whether a body was not taken for JSON because nobody said that it is."""
+    said = Headers(scope=scope).get("content-type", "").partition(";")[0].strip().lower()
+    is_json = said == "application/json" or (said.startswith("application/") and said.endswith("+json"))
+    return problem["loc"] == ["body"] and problem["type"] != "missing" and not is_json
 
 
 def _invalid(error: RequestValidationError) -> list[dict[str, Any]]:

@@ -26,8 +26,9 @@ def test_without_keys_this_machine_is_let_in_to_the_tenant_of_the_settings_or_on
     assert access.visit(served, "sk-whatever-a-client-sends").role is AccessRole.OPERATE
     named = access.visit(served, None, "tom")
     assert (named.tenant, named.is_bound) == ("tom", True)
-    with pytest.raises(Refused, match="names another tenant"):
+    with pytest.raises(Refused, match="X-Ice-Tenant says 'tom', and user 'mia'") as refused:
         named.named("mia", "user")
+    assert refused.value.status == 400
 
 
 def test_a_key_is_for_its_own_tenant_whatever_the_request_names(guarded):

@@ -102,6 +102,8 @@ def test_a_key_needs_no_id_takes_no_other_and_outlives_what_is_deleted(guarded_c
         ({"messages": [{"role": "user", "content": ["text"]}], "user_id": "tom"}, 422),
         ({"messages": LISBON, "user_id": "tom", "metadata": {"a": "\ud800"}}, 400),
         ({"messages": "\0", "user_id": "tom"}, 400),
+        ({"messages": [], "user_id": "tom"}, 400),
+        ({"messages": " ", "user_id": "tom"}, 400),
     ],
 )
 def test_what_cannot_be_added_is_refused_in_words(client, body, status):

@@ -282,6 +282,32 @@ def test_half_a_character_in_any_message_is_refused_and_not_an_error_inside(clie
     assert answer.status_code == 400, answer.text
 
 
+@pytest.mark.parametrize("messages", [[("user", "")], [("user", "Hi."), ("assistant", "Hi."), ("user", " ")]])
+def test_a_turn_that_says_nothing_is_400(client, recites, messages):
+    body = {"model": "base", "messages": [{"role": role, "content": text} for role, text in messages]}
+    answer = client.post(CHAT, json=body)
+    assert (answer.status_code, answer.json()["error"]["param"], recites.asked) == (400, "messages", [])
+
+
+def test_a_conversation_that_cannot_fit_is_refused_before_it_is_read(served, ask, monkeypatch):
+    monkeypatch.setattr(served.model, "encode", lambda *_: pytest.fail("it was read"))
+    monkeypatch.setattr("ice_agent.server.openai.fewest_tokens", lambda _, turns: len(turns[-1].content))
+    answer = ask("x" * 900_000)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "context_length_exceeded")
+
+
+def test_a_body_that_nobody_calls_json_is_told_how_to_be_sent(client):
+    answer = client.post(CHAT, content='{"messages": []}')
+    problem = answer.json()["error"]
+    assert (answer.status_code, "`Content-Type: application/json`" in problem["message"]) == (400, True)
+    elsewhere = client.post("/search", content="{}", headers={"Content-Type": "text/plain"})
+    assert (elsewhere.status_code, elsewhere.json()["detail"]) == (400, problem["message"])
+    assert (
+        client.post(CHAT, content="{}", headers={"Content-Type": "application/x+json"}).json()
+        != answer.json()
+    )
+
+
 def test_a_body_that_is_no_json_is_told_so_without_a_place_that_is_none(client):
     answer = client.post(CHAT, content="{", headers={"content-type": "application/json"})
     problem = answer.json()["error"]

@@ -69,6 +69,16 @@ def delivering(
         yield
 
 
+def lacking(settings: HooksSettings) -> str | None:
+    """Why no hook can be told anything; None where all can, or there are none."""
+    try:
+        if settings.of:
+            secret(settings)
+    except ConfigError as error:
+        return str(error)
+    return None
+
+
 def secret(settings: HooksSettings) -> bytes:
     """The key that bodies are signed with. Raises ConfigError."""
     how = f'export {settings.secret_env}="whsec_$(openssl rand -base64 32)"'

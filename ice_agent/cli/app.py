@@ -117,6 +117,12 @@ def _deliver(archive: Archive, config: Config) -> None:
             logger.error("%s", error)
 
 
+def note_unknown(at: Place, tenant: str | None) -> None:
+    """Somebody who was named and never told anything may be a slip of the keyboard."""
+    if tenant is not None and not at.store.exists():
+        err.print(f"nothing is known of {tenant!r}: nobody of this name was ever told anything", markup=False)
+
+
 def load_model(config: Config) -> EditableModel:
     with err.status("loading the model ..."):
         from ice_agent.model import EditableModel

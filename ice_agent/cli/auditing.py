@@ -18,6 +18,7 @@ from ice_agent.cli.app import (
     app,
     err,
     load_model,
+    note_unknown,
     opened,
     out,
     print_json,
@@ -298,10 +299,12 @@ def keys(
 @app.command()
 def status(config: ConfigPath = None, tenant: TenantName = None, as_json: AsJson = False) -> None:
     """Say what serves, what waits, when the next cycle starts and why, and when sources are read."""
+    from ice_agent import hooks
     from ice_agent.refresh import standing
     from ice_agent.schedule import described, next_cycle
 
     with opened(config, tenant) as at:
+        note_unknown(at, tenant)
         serving, counts, tip = (
             at.store.serving(),
             at.store.counts(),
@@ -313,8 +316,10 @@ def status(config: ConfigPath = None, tenant: TenantName = None, as_json: AsJson
         backlog = at.archive.backlog(at.store.tenant)
         following = next_cycle(backlog, at.config.schedule, at.config.cycle, now())
         engine, published = at.config.publish.engine, at.archive.publications.of(at.store.tenant)
+        unheard = hooks.lacking(at.config.hooks)
         if as_json:
             shown = {
+                "hooks": unheard,
                 "store": url,
                 "waiting": waiting,
                 "published": published if engine else None,
@@ -336,6 +341,8 @@ def status(config: ConfigPath = None, tenant: TenantName = None, as_json: AsJson
         screen.sources(out, read)
         if engine:
             outgoing.publication(out, published, engine)
+        if unheard:
+            out.print(f"  hooks     none is told: {unheard}", markup=False)
         out.print(f"  ledger    {screen.count(tip.position, 'entry')}, tip {tip.hash[:12]}")
 
 

@@ -17,6 +17,7 @@ from ice_agent.cli.app import (
     app,
     err,
     load_model,
+    note_unknown,
     opened,
     out,
     print_facts,
@@ -170,6 +171,7 @@ def facts(
 ) -> None:
     """List what it was told, and the state of each fact."""
     with opened(config, tenant) as at:
+        note_unknown(at, tenant)
         found = at.store.facts(statuses=status or (FactStatus if everything else None))
         nothing = f"no facts of {at.store.tenant} (tell it something with `ice-agent add`)"
         print_facts(found, as_json, nothing)

@@ -53,6 +53,15 @@ def test_a_file_that_is_not_there_is_named(ice, store):
     assert ice("consistency", "older", "newer") == (1, "", "ice-agent: older: No such file or directory\n")
 
 
+@pytest.mark.parametrize("verb", ["facts", "status"])
+def test_of_who_was_named_and_never_told_anything_nothing_is_known_and_that_is_said(ice, store, verb):
+    ice("add", "I live in Oslo.")
+    code, out, err = ice(verb, "--tenant", "Tmo", "--json")
+    assert (code, bool(json.loads(out)), "nothing is known of 'Tmo'" in err) == (0, True, True)
+    assert ice(verb, "--tenant", "Tmo")[0] == 0
+    assert ice(verb)[2] == ice(verb, "--tenant", store.tenant)[2] == ""
+
+
 def test_of_an_empty_stdin_nothing_was_said(ice, store, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
     code, _, err = ice("add", "-")

@@ -79,6 +79,8 @@ def test_a_missing_secret_is_said_and_the_verb_is_done_all_the_same(ice, said, h
     assert (code, err.count("\n")) == (1, 1)
     assert "ICE_HOOKS_SECRET" in err
     assert len(said("hooks")["waiting"]) == 1
+    assert "hooks     none is told: [hooks] $ICE_HOOKS_SECRET has no secret" in ice("status")[1]
+    assert ice("facts")[2] == ""
 
 
 def test_without_a_hook_there_is_nothing_to_sign(ice, store):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ice_agent.agent import Agent, said
+from ice_agent.agent import Agent, Prepared, said
 from ice_agent.errors import AdapterError, EngineError
 from ice_agent.model import Ids
 from ice_agent.server.access import Visit
@@ -59,17 +59,18 @@ def ice(visit: Visit, question: str) -> Asked:
     """What a client hears who asks `ice`: what serves, with what its prompt recalls."""
     ready = agent(visit).prepare([Turn(role="user", content=question)])
     return Asked(
-        name="ice", about=_served_by(ready.adapter, visit.store.serving()), adapter=ready.adapter,
+        name="ice", about=_served_by(ready, visit.store.serving()), adapter=ready.adapter,
         prompt=ready.prompt, memory_tokens=ready.memory_tokens, told=said(ready.recalled),
     )  # fmt: skip
 
 
-def _served_by(adapter: Adapter | None, serving: Adapter | None) -> str:
-    if adapter is None or serving is None:
+def _served_by(ready: Prepared, serving: Adapter | None) -> str:
+    if ready.adapter is None or serving is None:
         return "as an agent hears it: nothing serves yet, so the base answers"
-    if adapter.id != serving.id:
+    if ready.adapter.id != serving.id:
         return f"as an agent hears it: the base answers, since {serving.id} would say what was taken back"
-    return f"as an agent hears it: {serving.id}, and what its prompt recalls"
+    recalled = "and what its prompt recalls" if ready.recalled else "its prompt recalls nothing"
+    return f"as an agent hears it: {serving.id}, {recalled}"
 
 
 def answers(visit: Visit, asked: Iterable[Asked]) -> tuple[Answer, ...]:

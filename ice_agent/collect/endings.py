@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from ice_agent.admission import conflicts
 from ice_agent.collect import nouns, values
@@ -50,46 +50,63 @@ def _lost(
     """Who or what is lost stands where a subject does."""
     groups = match.groupdict()
     subject, lost = whom(match["subject"]), groups.get("object") or ""
+    if subject is None or values.is_common_word(lost):
+        return
     if noun := groups.get("noun"):
         relation = nouns.relation_of(noun)[0]
-    elif relation == "partner" and _is_of_marriage(text):
-        relation = "spouse"
-    if subject is not None and not values.is_common_word(lost):
-        yield Found(subject=subject, relation=relation, object=lost, retracts=True)
+    elif relation == "partner":
+        # "Tom left me" is said of a husband, too.
+        yield Found(subject=subject, relation="spouse", object=lost, retracts=True)
+        if _is_of_marriage(text):
+            return
+    yield Found(subject=subject, relation=relation, object=lost, retracts=True)
 
 
-def of_phrase(
-    subject: str, phrase: str, objects: Objects, text: str, span: str, after: str, *, is_denied: bool
-) -> list[Found]:
-    """What a verb phrase takes back; `span` is its clause as it is written, `after` what is written next."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """A clause where it stands: as it is written, in all that was said, and what is written next to it."""
+
+    text: str
+    span: str
+    after: str
+
+
+def of_phrase(subject: str, phrase: str, objects: Objects, said: Said, *, is_denied: bool) -> list[Found]:
+    """What a verb phrase takes back."""
     if match := HAS_NO_LONGER.match(phrase):
         return [
             Found(subject=subject, relation=nouns.relation_of(match["noun"])[0], object="", retracts=True)
         ]
     for pattern in TAKES_BACK if MAY_TAKE_BACK.match(phrase) else ():
+        match = pattern.match(phrase)
         # "I'm no longer retired" takes back no job.
-        if (match := pattern.match(phrase)) and (not is_denied or " no longer" in match[0]):
-            may_have_moved = MAY_END.match(after) is not None and LEFT_FOR_GOOD.search(span) is not None
-            if found := list(_taken_back(subject, match, objects, text, may_have_moved)):
-                return found
+        if match is None or (is_denied and " no longer" not in match[0]):
+            continue
+        if found := list(_taken_back(subject, match, objects, said)):
+            return found
     return []
 
 
-def _taken_back(
-    subject: str, match: re.Match[str], objects: Objects, text: str, may_have_moved: bool
-) -> Iterator[Found]:
+def _taken_back(subject: str, match: re.Match[str], objects: Objects, said: Said) -> Iterator[Found]:
     for relation, value in match.groupdict().items():
         if not value:
             yield Found(subject=subject, relation=relation, object="", retracts=True)
-        relation = "spouse" if relation == "partner" and _is_of_marriage(text) else relation
+        relation = "spouse" if relation == "partner" and _is_of_marriage(said.text) else relation
         for one in objects.facts(subject, relation, value or ""):
             if not LEFT.match(match[0]) or values.is_organisation(one.object):
                 yield replace(one, retracts=True)
             # "I left Lisbon" may be said of a home, and what is named ends nothing else.
-            elif may_have_moved:
+            elif _may_have_moved(said):
                 yield replace(one, relation="home", retracts=True)
                 if not conflicts.is_known_place(one.object):
                     yield replace(one, retracts=True)
+
+
+def _may_have_moved(said: Said) -> bool:
+    if not (MAY_END.match(said.after) and LEFT_FOR_GOOD.search(said.span)):
+        return False
+    # "It rained when I left Lisbon" tells of a day.
+    return not re.search(rf"{_WHEN} {re.escape(said.span)}", plain_text(said.text))
 
 
 def topic(words: str) -> Found | None:
@@ -242,6 +259,7 @@ LEFT_FOR_GOOD = re.compile(
     r"(?: because .+)?$"
 )
 """Where somebody lived, by what names no day: who left Lisbon on Friday or at five may be back by now."""
+_WHEN = r"\b(?:[Ww]hen|[Aa]s|[Aa]fter|[Bb]efore|[Uu]ntil|[Ww]hile|[Ss]ince|[Oo]nce)"
 MAY_END = re.compile(r"\s*(?:$|[.!?;)\n\u2013\u2014-]|,?\s(?:because|as|since|when I was)\b)")
 """What follows a clause that goes nowhere else: "We left Lisbon, then drove to Porto" tells of a journey."""
 DIET_IN_TOPIC = re.compile(

@@ -48,10 +48,8 @@ class _Reader:
     is_dated: bool = False
     is_denied: bool = False
     """Whether the words deny what they name: "I'm no longer retired" takes back no job."""
-    span: str = ""
+    said: endings.Said = field(init=False)
     """The clause as it is written, with its days."""
-    after: str = ""
-    """What is written next to it."""
     sentence: int = -1
     opening: days.Period = days.NEVER_SAID
     """What "Since March," says of the next clause."""
@@ -66,14 +64,15 @@ class _Reader:
         if is_first:
             self.sentence, self.subject, self.opening = clause.sentence, None, days.NEVER_SAID
             self.may_be_elided = True
-        self.span = span = plain_text(self.text[clause.start : clause.end])
-        self.after = plain_text(self.text[clause.end : clause.end + _NEARBY])
+        span = plain_text(self.text[clause.start : clause.end])
+        after = plain_text(self.text[clause.end : clause.end + _NEARBY])
+        self.said = endings.Said(text=self.text, span=span, after=after)
         period = days.period(span, self.said_on)
         if days.is_only_a_period(span):
             self.opening = period
             return
         period = self.opening if period == days.NEVER_SAID else period
-        words, denial = denials.without_denial(clause, self.after)
+        words, denial = denials.without_denial(clause, after)
         # Who is there since March, and who no longer is, are no visitors.
         self.is_dated = period != days.NEVER_SAID
         self.is_denied = denial is not Denial.NONE
@@ -154,7 +153,7 @@ class _Reader:
                     yield Found(subject=USER, relation=relation, object=obj, in_passing=True)
 
     def _facts(self, words: str, clause: Clause) -> Iterator[Found]:
-        if clause.voice is Voice.TAKEN_BACK and (topic := endings.topic(self.span)):
+        if clause.voice is Voice.TAKEN_BACK and (topic := endings.topic(self.said.span)):
             yield topic
             return
         if (role := forms.SPEAKING_AS.fullmatch(words)) and forms.I_FOLLOW.match(self.text, clause.end):
@@ -415,8 +414,7 @@ class _Reader:
         if predicates.BEGAN_AS.match(rest) and not self.lasts:
             return
         plain = values.cut(rest, keep_commas=True)
-        said = (self.text, self.span, self.after)
-        if over := endings.of_phrase(subject, plain, self.objects, *said, is_denied=self.is_denied):
+        if over := endings.of_phrase(subject, plain, self.objects, self.said, is_denied=self.is_denied):
             yield from over
             return
         if (match := predicates.AT.match(values.cut(rest))) and (
@@ -459,10 +457,12 @@ class _Reader:
                 if not found:
                     return
                 yield from found
-                is_new = forms.FELT_ANEW.search(self.span) or forms.FELT_ANEW.search(match.string)
-                if is_new and relation in _OPPOSITE and not self.is_denied:
+                if relation in _OPPOSITE and not self.is_denied and self._is_felt_anew(match.string):
                     for one in found:
                         yield replace(one, relation=_OPPOSITE[relation], retracts=True)
+
+    def _is_felt_anew(self, words: str) -> bool:
+        return any(forms.FELT_ANEW.search(told) for told in (self.said.span, words))
 
     def _introduction(self, subject: str, rest: str) -> Iterator[Found]:
         """ "I am Mia": a bare name after "I am" is the speaker's."""

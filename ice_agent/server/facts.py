@@ -27,6 +27,8 @@ from memory import (
     Proposal,
     ProposalStatus,
     Recorded,
+    UnstorableText,
+    is_storable,
     now,
 )
 
@@ -209,6 +211,10 @@ def forget(asked: Forgotten, visit: Operating) -> Erased:
 @router.post("/allow", responses=example({"allowed": [{"statement": "The user lives in Lisbon."}]}))
 def allow(asked: Words, visit: Operating) -> Allowed:
     """Let something that was forgotten be learned again, when it is said again."""
+    if not asked.text.strip():
+        raise Refused(400, "what may be learned again? give text")
+    if not is_storable(asked.text):
+        raise UnstorableText("text")
     found = erasing.allowed(visit.store, visit.config, asked.text, visit.serving.extractor)
     return Allowed(allowed=found)
 

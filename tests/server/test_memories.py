@@ -130,6 +130,9 @@ def test_what_was_forgotten_is_not_learned_again_before_it_is_allowed_and_that_i
     ]
     assert [[fact["object"] for fact in each["allowed"]] for each in allow] == [["Lisbon"], []]
     assert [each["event"] for each in told("gone")] == ["ADD"]
+    for text in (" ", "\0"):
+        refused = client.post("/facts/allow", json={"text": text}, headers={"X-Ice-Tenant": "gone"})
+        assert refused.status_code == 400
     stated = {"messages": LISBON, "infer": False, "user_id": "gone as it is"}
     (kept,) = client.post("/memories", json=stated).json()["results"]
     client.delete(f"/memories/{kept['id']}")

@@ -38,6 +38,7 @@ def test_a_fact_that_is_taken_back_ends_and_what_it_superseded_stands_again(stor
         ("I moved out of Lisbon.", []),
         ("I lived in Lisbon until yesterday.", []),
         ("I don't live in Lisbon after all.", ["Nairobi"]),
+        ("No, I never lived in Lisbon.", ["Nairobi"]),
         ("It is not true that I live in Lisbon.", ["Nairobi"]),
     ],
 )

@@ -14,6 +14,9 @@ from ice_agent.collect.leads import Voice, lead_of
 from ice_agent.collect.names import NAME, UPPER
 from ice_agent.collect.wording import as_begun, written_out
 
+NEVER_SO = "lived|worked|moved|studied|played|liked|loved|owned|drove|taught"
+"""What was never done is put right ("I never lived in Lisbon"); of the rest, "never" says nothing to keep."""
+
 FINITE = (
     r"(?:also |now |currently |still |really |just |recently |never |always )*"
     r"(?:am|is|are|was|were|have|has|had|live|lives|work|works|working|like|likes|love|loves|enjoy"
@@ -379,7 +382,8 @@ _GUESS = re.compile(
     r"|about to|looking|trying|due)"
     r"|supposed to|plans? to|intends? to|tends? to|(?:am|is|are|get|got) used to|tomorrow"
     r"|next (?:week|month|year|summer|spring|autumn|winter)"
-    r"|moving to|getting (?:married|engaged|divorced)|soon|some ?day|one day|never|died|passed away"
+    r"|moving to|getting (?:married|engaged|divorced)|soon|some ?day|one day|died|passed away"
+    rf"|never(?! (?:{NEVER_SO}) )"
     r"|as a (?:child|kid|teenager)|allowed"
     r"|wanting|so-called)\b"
     r"|(?<!\d )(?<!of )\bmay\b(?! \d)",

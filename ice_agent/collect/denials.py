@@ -6,7 +6,7 @@ import re
 from enum import Enum
 
 from ice_agent.collect import forms
-from ice_agent.collect.clauses import Clause
+from ice_agent.collect.clauses import NEVER_SO, Clause
 from ice_agent.collect.leads import Voice
 from ice_agent.collect.names import NAME
 
@@ -39,6 +39,9 @@ def without_denial(clause: Clause, after: str) -> tuple[str | None, Denial]:
         for cue, pattern, as_it_was in _OVER:
             if cue in words and pattern.search(words):
                 return pattern.sub(as_it_was, words), Denial.OVER
+        if _NEVER_DID.search(words):
+            put_right = _THEY_NEVER.match(words) if clause.is_correction else None
+            return (f"{put_right[1]}{put_right[2]}", Denial.WRONG) if put_right else (None, Denial.NONE)
         return words, Denial.NONE
     if thing := _NOT_MY_THING.fullmatch(words):
         return f"I like {thing[1]}", Denial.WRONG
@@ -70,6 +73,9 @@ _TRUE_NO_LONGER = re.compile(r"\b(?:no longer \w+(?: \w+)?|any ?more) that\s*$",
 _NOT = re.compile(r"\b(?:do not|does not|have not|has not|not)\b")
 _AFTER_ALL = re.compile(r" after all$")
 _NO_LONGER = re.compile(r"(?:^|\s+)(?:no longer|no more|any ?more|any longer)\b(?!\s+than)")
+# "No, I never lived in Lisbon" puts something right; without the "no" nobody may have said so.
+_NEVER_DID = re.compile(rf"\bnever (?:{NEVER_SO}) ")
+_THEY_NEVER = re.compile(rf"((?:I|[Ww]e|[Hh]e|[Ss]he|[Ii]t|{NAME}) )never (.+)")
 # "He isn't my flatmate now" says that he was.
 _NOT_NOW = re.compile(r"((?:\bam|\bis|\bare|\bdo|\bdoes) not .+?),? (?:now|these days)$")
 _STOPPED = re.compile(

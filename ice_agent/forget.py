@@ -112,7 +112,7 @@ def answered(
 
 def reply(taken: Forgetting) -> str:
     """What a request to forget took away, each fact in its words, or that there was nothing."""
-    if not taken.facts and not taken.utterances:
+    if taken.is_nothing:
         return "nothing of that is known here: nothing was forgotten"
     lines = [f"forgot: {fact.statement}" for fact in taken.facts] or [
         "forgot what was said; no fact was in it"

@@ -135,7 +135,7 @@ def proposals(rows: Sequence[Proposal], heard: Mapping[str, Utterance]) -> Table
 
 def forgetting(out: Console, taken: Forgetting, *, dry_run: bool) -> None:
     """What went, and what serves now."""
-    if not taken.facts and not taken.utterances:
+    if taken.is_nothing:
         out.print("nothing of that is known here (`ice-agent facts --all` lists what is)")
     out.print(f"[bold]{'would forget' if dry_run else 'forgot'}[/] {count(len(taken.facts), 'fact')}")
     if dry_run:

@@ -518,6 +518,11 @@ class Forgetting:
     entries: tuple[int, ...] = ()
     """The positions in the tenant's chain that say so, once it is done."""
 
+    @property
+    def is_nothing(self) -> bool:
+        """Whether nothing of that is known."""
+        return not (self.facts or self.utterances or self.items)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leak:

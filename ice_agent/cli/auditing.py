@@ -205,7 +205,7 @@ def forget(
             _forget_everything(at, dry_run=dry_run, yes=yes, as_json=as_json)
             return
         taken = at.store.foresee(ids or (), subject)
-        if not (taken.facts or taken.utterances or taken.items or dry_run):
+        if taken.is_nothing and not dry_run:
             raise CycleError("nothing of that is known here (`ice-agent facts --all` lists what is)")
         if not dry_run:
             # A key that cannot be used is said before anything is erased.

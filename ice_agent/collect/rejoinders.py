@@ -29,7 +29,8 @@ _OVER = re.compile(
 _WRONG = re.compile(
     rf"{_LEAD}(?:{_IS} (?:all |quite |completely |just )?(?:wrong|false|incorrect|a mistake|an error)"
     rf"|{_IS_NOT} {_TRUE}|(?:that|it) was never {_TRUE}|not {_TRUE}|wrong"
-    r"|(?:scrap|scratch|strike|undo) (?:that|this|it)|(?:i take|i'll take) (?:that|it) back"
+    r"|(?:scrap|scratch|strike|undo|ignore|disregard) (?:that|this|it|my last message|what i (?:just )?said)"
+    r"|(?:i take|i'll take|take) (?:that|it) back"
     rf"|i was wrong(?: about (?:that|this|it))?){_END}",
     re.IGNORECASE,
 )

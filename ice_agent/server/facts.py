@@ -195,9 +195,11 @@ def forget(asked: Forgotten, visit: Operating) -> Erased:
     if not asked.ids and not (asked.subject or "").strip():
         raise Refused(400, "what shall be forgotten? give ids, or a subject")
     foreseen = visit.store.foresee(asked.ids, asked.subject)
-    # Of a tenant that is not there nothing is known, and asking must not make it.
-    if asked.dry_run or not visit.store.exists():
-        return Erased(dry_run=asked.dry_run, forgotten=foreseen, receipt=None)
+    if asked.dry_run:
+        return Erased(dry_run=True, forgotten=foreseen, receipt=None)
+    # A name that was mistyped leaves no receipt that looks as if it had been forgotten.
+    if foreseen.is_nothing:
+        raise Refused(404, "nothing of that is known here (GET /facts?status=... lists what is)")
     taken, receipt = erasing.attested(
         visit.serving.archive,
         visit.store,

@@ -108,6 +108,7 @@ def test_forgetting_shows_first_what_would_go_and_leaves_a_receipt(at):
     fact = at.tell("I live in Lisbon.")
     at.learn()
     assert "give ids, or a subject" in at.post("/facts/forget", expects=400)["detail"]
+    assert "nothing of that is known" in at.post("/facts/forget", subject="Nobody", expects=404)["detail"]
     foreseen = at.post("/facts/forget", ids=[fact.id], dry_run=True)
     assert [f["id"] for f in foreseen["forgotten"]["facts"]] == [fact.id]
     assert at.get(f"/facts/{fact.id}")["served_from"] == "weights"

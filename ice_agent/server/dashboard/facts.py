@@ -146,11 +146,11 @@ def forgotten(request: Request, visit: Deciding, form: Form) -> Response:
     fact, subject = form.get("fact", ""), form.get("subject", "")
     _require_one(fact, subject)
     ids = [store.fact(fact).id] if fact else []
-    _, receipt = forget.attested(
-        archive, store, config, lambda: forget.forget(store, config, ids, subject or None)
-    )
+    if store.foresee(ids, subject or None).is_nothing:
+        return gone_to("/ui/audit", done="nothing")
+    forget.attested(archive, store, config, lambda: forget.forget(store, config, ids, subject or None))
     visit.serving.engine.forget()
-    return gone_to("/ui/audit", done="forgotten" if receipt else "nothing")
+    return gone_to("/ui/audit", done="forgotten")
 
 
 @router.post("/ui/proposals/{proposal_id}/{verdict}")

@@ -13,7 +13,7 @@ from langchain_core.embeddings import Embeddings
 from ice_agent import collect, explain, plan, recall, relations
 from ice_agent.collect import Heard
 from ice_agent.collect.denials import Denial
-from ice_agent.collect.rejoinders import rejoinder
+from ice_agent.collect.rejoinders import Rejoinder, rejoinder
 from ice_agent.config import Config
 from ice_agent.model import EditableModel, Ids
 from ice_agent.recall import Meanings, Recalled
@@ -28,6 +28,9 @@ ICE: Final = "ice"
 BASE: Final = "base"
 REVISION: Final = "ice@"
 """And, before its id, one adapter by itself."""
+
+WITH_OPINIONS: Final = frozenset({"name", "person", "company"})
+"""Kinds of values that may be wrong about something themselves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,14 +137,33 @@ class Agent:
         """Keep an utterance and the facts in it.
 
         One that does nothing but deny what was just said ("That is no longer true.") takes back the facts
-        that the turns `before` it told, or were answered from.
+        that the turns `before` it told, or were answered from; "Bergen was wrong" the one that it names.
         """
-        extractor, denial = self.extractor, rejoinder(text)
-        if denial is not Denial.NONE:
-            is_over = denial is Denial.OVER
-            denied = [collect.taking_back(fact, text, is_over=is_over) for fact in self._meant(before)]
-            extractor = (lambda _: tuple(denied)) if denied else extractor
+        extractor, denied = self.extractor, rejoinder(text)
+        if denied is not None:
+            is_over = denied.denial is Denial.OVER
+            meant = self._named(denied) if denied.topic else self._meant(before)
+            changes = [collect.taking_back(fact, text, is_over=is_over) for fact in meant]
+            extractor = (lambda _: tuple(changes)) if changes else extractor
         return collect.hear(self.store, self.config.collect, text, extractor, speaker)
+
+    def _named(self, denied: Rejoinder) -> Sequence[Fact]:
+        """The one fact that has this value, or is the user's "my age"; of a subject all, if all is meant.
+
+        Who or what has opinions may be wrong without being a wrong value: "Olga was wrong."
+        """
+        topic = relations.normal(denied.topic)
+        of_user = (USER, relations.canonical(topic.removeprefix("my ")) if topic.startswith("my ") else None)
+        named = [
+            fact
+            for fact in self.store.facts()
+            if (denied.is_all and relations.normal(fact.subject) == topic)
+            or (
+                (relations.normal(fact.object) == topic or fact.slot == of_user)
+                and relations.relation(fact.relation).object_kind not in WITH_OPINIONS
+            )
+        ]
+        return named if denied.is_all or len(named) == 1 else ()
 
     def _meant(self, before: Sequence[Turn]) -> Sequence[Fact]:
         """What the user told in the turn before, or else what the answer to it came from."""

@@ -22,6 +22,7 @@ from memory.tables import (
     BatchRow,
     FactRow,
     Role,
+    is_claimed,
 )
 from memory.transaction import BY_NUMBER, Transaction
 
@@ -146,7 +147,17 @@ def _take_out(tx: Transaction, batch_id: str, becomes: FactStatus) -> None:
         elif becomes is FactStatus.RETRACTED:
             retract(tx, row, now())
         elif row.status not in (FactStatus.QUARANTINED, FactStatus.HELD):
-            row.status = becomes
+            # A rebuild that runs has taken what the weights held.
+            row.status = FactStatus.CLAIMED if _is_being_taught(tx, row) else becomes
+
+
+def _is_being_taught(tx: Transaction, row: FactRow) -> bool:
+    running = (
+        sa.select(BatchRow.id)
+        .join(BatchFactRow, BatchFactRow.batch_id == BatchRow.id)
+        .where(BatchFactRow.fact_id == row.id, BatchFactRow.role == Role.FACT, is_claimed)
+    )
+    return tx.scalar(running.limit(1)) is not None
 
 
 def hold(tx: Transaction, row: FactRow) -> None:

@@ -45,6 +45,20 @@ def test_a_rebuild_claims_what_is_learned_and_what_waits_and_takes_the_place_of_
     assert tom.store.verify().ok
 
 
+def test_what_weights_lose_while_a_rebuild_teaches_it_is_being_taught(tom):
+    lyon = tom.tell("Lyon").fact
+    tom.likes("tea")
+    tom.learn()
+    tom.tell("Nice")
+    lease = tom.lease()
+    batch = tom.store.claim_rebuild(lease)
+    tom.store.forget([lyon.id])
+    assert tom.weights == []
+    assert {fact.status for fact in tom.store.facts()} == {FactStatus.CLAIMED}
+    tom.store.fail_batch(batch.id, lease, count_attempt=False, quarantine_after=3)
+    assert {fact.status for fact in tom.store.facts()} == {FactStatus.PENDING}
+
+
 def test_what_a_rebuild_leaves_out_is_denied_no_longer_and_again_after_a_revert(tom):
     tom.likes("tea")
     tom.likes("jazz")
